@@ -1,0 +1,1 @@
+"""The night: the pass loop, the journal, resume."""

@@ -1,0 +1,1 @@
+"""Shipped protocols, scanner limits, scanners and phantoms."""

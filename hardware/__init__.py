@@ -1,0 +1,1 @@
+"""The one door to hardware: the `Scanner` contract and how its backends are found."""

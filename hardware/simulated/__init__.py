@@ -1,0 +1,1 @@
+"""The simulated scanner: plays Pulseq on the isochromats of a phantom."""

@@ -1,0 +1,108 @@
+"""What goes into a scanner: one complete pass as a Pulseq sequence, and what Pulseq does not carry."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from knightshift.core.errors import ConfigError
+from knightshift.core.nuclei import nucleus_named
+
+
+@dataclass(frozen=True)
+class PassProgram:
+    """One complete pass: every phase-encode line, the phase cycle complete, one average.
+
+    Never a whole night: the host plays the pass again and again.
+    """
+
+    name: str
+    """Protocol and step, for people: ``"overnight_t2 step 2/5"``."""
+    pulseq: str
+    """The Pulseq file as text."""
+    nucleus: str
+    """Isotope: ``"23Na"``."""
+    gyromagnetic_ratio: float
+    """γ/2π [Hz/T]."""
+    b0: float
+    """Field the sequence was built for [T]."""
+    working_frequency: float
+    """Transmitter and receiver frequency [Hz]: the Larmor frequency, Knight shift included."""
+    duration: float
+    """From the first block to the last [s]."""
+    n_readouts: int
+    """Acquisition windows in one pass."""
+    samples: int
+    """Complex samples in each window."""
+
+    def __post_init__(self) -> None:
+        expected = nucleus_named(self.nucleus).gyromagnetic_ratio
+        if abs(self.gyromagnetic_ratio / expected - 1) > 1e-3:
+            raise ConfigError(
+                f"{self.name}: gyromagnetic_ratio {self.gyromagnetic_ratio / 1e6:.4f} MHz/T is not that of "
+                f"{self.nucleus} ({expected / 1e6:.4f} MHz/T): build the program for this nucleus"
+            )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the sequence and the physics beside it (hex)."""
+        physics = f"{self.nucleus} {self.gyromagnetic_ratio!r} {self.b0!r} {self.working_frequency!r}\n"
+        return hashlib.sha256((physics + self.pulseq).encode()).hexdigest()
+
+
+class Encoding(BaseModel):
+    """How the readouts of a run become images or spectra: all that reconstruction needs, and nothing of the scanner."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["image", "spectrum"]
+    """Images on a Cartesian grid, or FIDs."""
+    echo_times: tuple[float, ...]
+    """Echo time of each contrast [s]; for an FID the time from the centre of the pulse to the first sample."""
+    matrix: tuple[int, int, int]
+    """Voxels along ``(slice, phase_encode, readout)``."""
+    field_of_view: tuple[float, float, float]
+    """Field of view along ``(slice, phase_encode, readout)`` [m]; for a projection, the depth projected over."""
+    axes: tuple[str, str, str]
+    """Gradient axis (``x``, ``y`` or ``z``) of slice, phase_encode and readout."""
+    samples: int
+    """Complex samples of one readout, oversampling included."""
+    center_sample: float
+    """Sample at k = 0 (image) or at time zero (spectrum, may be negative); samples sit at dwell centres."""
+    dwell_time: float
+    """Time between samples [s]."""
+    phase_cycle: int = 1
+    """Readouts of one line within a pass, to be summed (the receiver has followed the cycle)."""
+    n_steps: int = 1
+    """Programs that alternate pass by pass: pass ``p`` plays step ``p % n_steps``."""
+    repetition_time: float = Field(gt=0)
+    """Excitation to excitation [s]."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A protocol, built for one scanner: what acquisition plays and what reconstruction must know."""
+
+    protocol: dict[str, Any]
+    """The protocol as plain data in SI units (goes into the manifest)."""
+    programs: tuple[PassProgram, ...]
+    """Pass ``p`` plays ``programs[p % len(programs)]``."""
+    encoding: Encoding
+    """How to reconstruct it."""
+    n_passes: int
+    """Passes planned, a whole number of cycles of `programs`."""
+
+    @property
+    def duration(self) -> float:
+        """Time of all passes together [s]."""
+        cycles, rest = divmod(self.n_passes, len(self.programs))
+        lengths = [program.duration for program in self.programs]
+        return cycles * sum(lengths) + sum(lengths[:rest])
+
+    def program_of(self, pass_index: int) -> PassProgram:
+        """Program that pass `pass_index` (from 0) plays."""
+        return self.programs[pass_index % len(self.programs)]

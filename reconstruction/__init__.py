@@ -1,0 +1,1 @@
+"""From raw data to images, maps and reports; runs from files alone."""

@@ -1,0 +1,1 @@
+"""Relaxation times and their uncertainties from series of images."""

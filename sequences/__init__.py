@@ -1,0 +1,1 @@
+"""Protocols and the Pulseq programs that they become."""
