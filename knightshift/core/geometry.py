@@ -25,7 +25,7 @@ class ImageGeometry:
 
     @property
     def affine(self) -> RealArray:
-        """Affine from array index ``(slice, phase_encode, readout)`` to position ``(x, y, z)`` [m], shape ``(4, 4)``."""
+        """From array index ``(slice, phase_encode, readout)`` to position ``(x, y, z)`` [m], shape ``(4, 4)``."""
         affine = np.eye(4)
         affine[:3, :3] = self.directions.T * np.asarray(self.voxel_size)
         affine[:3, 3] = self.origin

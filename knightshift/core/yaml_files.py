@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -123,7 +123,7 @@ def validate(model: type[ModelT] | Any, value: object, source: str, *, units_req
     """
     try:
         adapter: TypeAdapter[ModelT] = TypeAdapter(model)
-        return adapter.validate_python(value, context={UNITS_REQUIRED: units_required})
+        return cast(ModelT, adapter.validate_python(value, context={UNITS_REQUIRED: units_required}))
     except ValidationError as error:
         raise ConfigError(_describe(error, source)) from error
 

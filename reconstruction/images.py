@@ -1,0 +1,34 @@
+"""The one thing that every raw-data reader and every reconstruction ends in: a series of complex images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from knightshift.core.arrays import ComplexArray, RealArray
+from knightshift.core.geometry import ImageGeometry
+
+
+@dataclass(frozen=True)
+class ImageSeries:
+    """Complex images of one object at several echo times."""
+
+    images: ComplexArray
+    """Complex images, shape ``(echo, slice, phase_encode, readout)``, arbitrary but common units."""
+    echo_times: RealArray
+    """Echo times [s], shape ``(echo,)``."""
+    geometry: ImageGeometry
+    """Where the voxels are."""
+    noise_std: RealArray
+    """Standard deviation of the noise in the real (or imaginary) part of each image, shape ``(echo,)``."""
+    axes: tuple[str, str, str] = ("x", "z", "y")
+    """Laboratory axis of slice, phase_encode and readout, for labels of figures."""
+    nucleus: str | None = None
+    """Isotope, where the raw data say so."""
+    working_frequency: float | None = None
+    """Frequency of the receiver [Hz]."""
+    methods: tuple[str, ...] = ()
+    """What was done, one sentence a step, for the methods paragraph."""
+    missing: tuple[str, ...] = ()
+    """What the raw data did not say and had to be left open."""
+    provenance: dict[str, str] = field(default_factory=dict)
+    """Source, digests, versions, and how many passes of each echo went in."""
