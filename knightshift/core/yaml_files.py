@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -68,7 +68,7 @@ def read_yaml(path: Path) -> Any:
 class _UniqueKeyLoader(yaml.SafeLoader):
     """A safe loader that refuses a key given twice (YAML would silently keep the last) and aliases (bombs)."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.get_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.constructor.ConstructorError(None, None, "aliases are not allowed", mark)
@@ -104,7 +104,8 @@ def read_config(model: type[ModelT] | Any, folder: str, name_or_path: str | Path
         With one line for each mistake: file, key, what is wrong.
     """
     path = find_config(folder, name_or_path)
-    return validate(model, read_yaml(path), str(path), units_required=True)
+    checked: ModelT = validate(model, read_yaml(path), str(path), units_required=True)
+    return checked
 
 
 def validate(model: type[ModelT] | Any, value: object, source: str, *, units_required: bool = False) -> ModelT:
@@ -123,7 +124,7 @@ def validate(model: type[ModelT] | Any, value: object, source: str, *, units_req
     """
     try:
         adapter: TypeAdapter[ModelT] = TypeAdapter(model)
-        return cast(ModelT, adapter.validate_python(value, context={UNITS_REQUIRED: units_required}))
+        return adapter.validate_python(value, context={UNITS_REQUIRED: units_required})
     except ValidationError as error:
         raise ConfigError(_describe(error, source)) from error
 

@@ -1,0 +1,48 @@
+# `make demo` does the main job, `make test` passes the tests; each creates what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO ?= demo
+
+.PHONY: demo test test-slow check lint types imports bench wheel-test clean help
+
+help:           ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+$(STAMP): pyproject.toml setup.py
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "knightshift needs Python 3.11 or newer"'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=24"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $(STAMP)
+
+demo: $(STAMP)  ## both cells, a whole night each on the simulated scanner, and their reports
+	$(BIN)/knightshift demo -o $(DEMO)
+
+test: $(STAMP)  ## the default test suite, under five minutes on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-slow: $(STAMP) ## the long campaigns
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup --timeout 1800
+
+check: lint types imports test ## everything CI checks in the tree
+
+lint: $(STAMP)  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy --strict
+	$(BIN)/mypy
+
+imports: $(STAMP) ## who may import whom
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## every benchmark, as tables with ratios
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+wheel-test: $(STAMP) ## build the wheel and test it in a clean environment
+	bash .ci/test-wheel
+
+clean:          ## remove what the targets made
+	rm -rf $(VENV) build dist *.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
