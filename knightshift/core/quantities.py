@@ -7,6 +7,8 @@ JSON that we write ourselves, a float is SI. The two are told apart by the valid
 
 from __future__ import annotations
 
+import math
+import re
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -32,6 +34,11 @@ _EXAMPLES = {
     "V": "50 mV",
     "Hz/s": "1 Hz/h",
 }
+
+
+_WORD = r"[A-Za-z]{1,16}(\^-?[0-9])?"
+_UNIT = re.compile(rf"(1/)?{_WORD}([ */]{{1,3}}{_WORD}){{0,3}}")
+"""What may be handed to pint: it would also take sums, brackets and towers of powers."""
 
 
 @cache
@@ -82,13 +89,16 @@ def _parse(text: str, unit: str, example: str) -> float:
         raise ValueError(f"{text!r} needs a unit: write e.g. {example!r}")
     if not magnitude.is_finite():
         raise ValueError(f"{text!r} is not finite: write e.g. {example!r}")
+    if not _UNIT.fullmatch(unit_text.strip()):
+        raise ValueError(f"{text!r}: unit {unit_text!r} is not understood: write e.g. {example!r}")
     target = "dimensionless" if unit == "ppm" else unit
     try:
-        return float(_registry().Quantity(magnitude, unit_text.strip()).to(target).magnitude)
-    except pint.PintError as error:
+        si = float(_registry().Quantity(magnitude, unit_text.strip()).to(target).magnitude)
+    except (pint.PintError, ArithmeticError) as error:
         raise ValueError(f"{text!r}: {error}: write e.g. {example!r}") from None
-    except (AttributeError, ValueError, TypeError, ArithmeticError):
-        raise ValueError(f"{text!r}: unit {unit_text!r} is not understood: write e.g. {example!r}") from None
+    if not math.isfinite(si):
+        raise ValueError(f"{text!r} is too large: write e.g. {example!r}")
+    return si
 
 
 def _validator(unit: str) -> BeforeValidator:

@@ -36,7 +36,8 @@ def test_text_with_a_unit_becomes_si_to_the_last_bit(text: str, unit: str, expec
 
 
 @pytest.mark.parametrize(
-    "text", ["12", "12 m", "ms", "12 parsnips", "nan ms", "inf s", "1e9999 s", "12 ms; import os", "", " ", "1 2 ms", "12 (ms"]
+    "text",
+    ["12", "12 m", "ms", "12 parsnips", "nan ms", "inf s", "1e9999 s", "12 ms; import os", "", " ", "1 2 ms", "12 (ms"],
 )
 def test_text_that_is_not_a_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="write e.g. '12 ms'"):
@@ -49,7 +50,9 @@ def test_other_types_are_refused(value: object) -> None:
         to_si(value, "s")
 
 
-@given(st.floats(min_value=1e-9, max_value=1e9), st.sampled_from([("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("h", 3600.0)]))
+@given(
+    st.floats(min_value=1e-9, max_value=1e9), st.sampled_from([("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("h", 3600.0)])
+)
 def test_conversion_scales_by_the_unit(number: float, unit: tuple[str, float]) -> None:
     assert to_si(f"{number!r} {unit[0]}", "s") == pytest.approx(number * unit[1], rel=1e-15)
 
