@@ -1,0 +1,157 @@
+"""The commands and their options. What they do is in the modules beside this one, imported when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="knightshift",
+    help="Overnight T2 imaging of sodium batteries: from a protocol to a T2 map, and nothing of the night can be lost.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Protocol = Annotated[
+    str, typer.Argument(metavar="PROTOCOL", help="A YAML file, or the name of a shipped protocol (overnight_t2).")
+]
+Scanner = Annotated[
+    str, typer.Option("--scanner", metavar="SCANNER", help="A site file, or the name of a shipped scanner.")
+]
+Phantom = Annotated[
+    str, typer.Option("--phantom", metavar="PHANTOM", help="What lies in the simulated scanner: a file or a name.")
+]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder that holds the runs.")]
+Output = Annotated[
+    Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results; created if needed.")
+]
+Source = Annotated[
+    Path, typer.Argument(metavar="PATH", help="A run of ours, a raw scan folder of a console, or a folder of images.")
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of one run.")]
+Estimator = Annotated[
+    str, typer.Option("--estimator", help="complex (unbiased, the default), rician or gaussian (magnitudes).")
+]
+Offset = Annotated[str, typer.Option("--offset", help="none, noise (the published way), noise-quadrature or free.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"knightshift {version('knightshift')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Overnight T2 imaging of sodium batteries: from a protocol to a T2 map, and nothing of the night can be lost."""
+
+
+@app.command(epilog="Example: knightshift plan overnight_t2")
+def plan(
+    protocol: Protocol,
+    scanner: Scanner = "simulated",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, quantities in SI units.")] = False,
+) -> None:
+    """Say what a protocol will take: passes, duration, finish time, gradients, disk. Nothing is played."""
+    from knightshift.cli.planning import print_plan
+
+    print_plan(protocol, scanner, as_json=as_json)
+
+
+@app.command(epilog="Example: knightshift acquire overnight_t2 --phantom shorted --runs runs --virtual-clock --seed 1")
+def acquire(
+    protocol: Protocol,
+    runs: Runs,
+    scanner: Scanner = "simulated",
+    phantom: Phantom = "shorted",
+    virtual_clock: Annotated[
+        bool, typer.Option("--virtual-clock", help="Let a simulated night pass in seconds, time stamps as in reality.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of the simulated noise; drawn and recorded if not given.")
+    ] = None,
+) -> None:
+    """Run a protocol and keep every pass. Ctrl-C stops after the pass; `resume` continues."""
+    from knightshift.cli.scanning import acquire_run
+
+    acquire_run(protocol, runs, scanner=scanner, phantom=phantom, virtual_clock=virtual_clock, seed=seed)
+
+
+@app.command(epilog="Example: knightshift resume runs/20260105-190000-overnight_t2")
+def resume(run: Run) -> None:
+    """Continue a run that was stopped, killed or cut off from power."""
+    from knightshift.cli.scanning import resume_run
+
+    resume_run(run)
+
+
+@app.command(epilog="Example: knightshift verify runs/20260105-190000-overnight_t2")
+def verify(run: Run) -> None:
+    """Read every file of a run and check it against its checksums; damaged passes are named."""
+    from knightshift.cli.scanning import verify_run_folder
+
+    verify_run_folder(run)
+
+
+@app.command(epilog="Example: knightshift reconstruct archive/mouse/5 -o images")
+def reconstruct(source: Source, output: Output) -> None:
+    """Turn raw data into complex images: NIfTI, PNG and images.h5."""
+    from knightshift.cli.processing import reconstruct_to
+
+    reconstruct_to(source, output)
+
+
+@app.command(epilog="Example: knightshift fit runs/20260105-190000-overnight_t2 -o maps")
+def fit(source: Source, output: Output, estimator: Estimator = "complex", offset: Offset = "none") -> None:
+    """Fit T2 in every voxel: map, uncertainty, status, regions, summary.json."""
+    from knightshift.cli.processing import fit_to
+
+    fit_to(source, output, estimator=estimator, offset=offset)
+
+
+@app.command(epilog="Example: knightshift report runs/20260105-190000-overnight_t2 -o report")
+def report(
+    source: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of one run.")],
+    output: Output,
+    spectrum: Annotated[
+        Path | None, typer.Option("--spectrum", metavar="RUN", help="A run of a spectrum of the same cell.")
+    ] = None,
+    estimator: Estimator = "complex",
+    offset: Offset = "none",
+) -> None:
+    """Write the whole report of a run: one HTML file, figures, maps and summary.json."""
+    from knightshift.cli.processing import report_to
+
+    report_to(source, output, spectrum=spectrum, estimator=estimator, offset=offset)
+
+
+@app.command("export-seq", epilog="Example: knightshift export-seq overnight_t2 -o overnight_t2.seq")
+def export_seq(
+    protocol: Protocol,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.seq", help="The Pulseq file to write.")],
+    scanner: Scanner = "simulated",
+) -> None:
+    """Write the pass of a protocol as Pulseq; a stepped echo time gives one file a step."""
+    from knightshift.cli.planning import write_sequences
+
+    write_sequences(protocol, scanner, output)
+
+
+@app.command(epilog="Example: knightshift demo -o demo")
+def demo(
+    output: Output = Path("demo"),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the simulated noise.")] = 1,
+) -> None:
+    """Play a whole night for both cells, pristine and shorted, on the simulated scanner, and report both."""
+    from knightshift.cli.demonstration import run_demo
+
+    run_demo(output, seed=seed)
