@@ -1,1 +1,27 @@
 """Relaxation times and their uncertainties from series of images."""
+
+from knightshift.reconstruction.relaxometry.fit import fit_series, fit_t2, fit_t2_maps, signal_mask
+from knightshift.reconstruction.relaxometry.histogram import T2Histogram, t2_histogram
+from knightshift.reconstruction.relaxometry.noise import estimate_noise
+from knightshift.reconstruction.relaxometry.options import T2Options
+from knightshift.reconstruction.relaxometry.populations import PopulationOptions, Populations, find_populations
+from knightshift.reconstruction.relaxometry.regions import RegionStatistics, region_statistics
+from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
+
+__all__ = [
+    "PopulationOptions",
+    "Populations",
+    "RegionStatistics",
+    "T2Fit",
+    "T2Histogram",
+    "T2Options",
+    "T2Status",
+    "estimate_noise",
+    "find_populations",
+    "fit_series",
+    "fit_t2",
+    "fit_t2_maps",
+    "region_statistics",
+    "signal_mask",
+    "t2_histogram",
+]

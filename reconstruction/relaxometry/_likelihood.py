@@ -1,0 +1,195 @@
+"""Fit of an exponential to magnitudes where the loss is not a plain square: Rician likelihood, noise in quadrature.
+
+The parameters are ``ln A`` and ``ln R``. All voxels take damped Newton steps together; a step that does not lower the
+loss is refused and the damping raised, so the loss never grows. Where the Hessian is not positive the information
+matrix, which always is, takes its place.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import i0e
+
+from knightshift.core.arrays import BoolArray, RealArray
+from knightshift.reconstruction.relaxometry import _least_squares
+from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution
+from knightshift.reconstruction.relaxometry.rician import bessel_ratio, rician_information, saturated_loss
+
+_TOLERANCE = 1e-5
+_LONGEST_STEP = 0.7
+_FAINTEST = -7.0  # ln of an amplitude, in noise: fainter ones are none
+
+
+class Law(ABC):
+    """How a magnitude ``m`` departs from a signal ``s``, both in units of the noise."""
+
+    @abstractmethod
+    def loss(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray, RealArray]:
+        """Loss and its first and second derivative by the signal."""
+
+    @abstractmethod
+    def information(self, signal: RealArray) -> RealArray:
+        """Return the expected second derivative."""
+
+    @abstractmethod
+    def least_loss(self, magnitude: RealArray) -> RealArray:
+        """Loss of the best signal for each magnitude."""
+
+
+class RicianLaw(Law):
+    """Minus the log-likelihood of a Rician magnitude."""
+
+    def loss(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray, RealArray]:
+        """``s^2/2 - ln I0(m s)``, up to what depends on ``m`` alone."""
+        product = np.maximum(magnitude * signal, 1e-12)
+        bessel = i0e(product)
+        ratio = bessel_ratio(product, bessel)
+        value = 0.5 * (magnitude - signal) ** 2 - np.log(bessel)
+        return value, signal - magnitude * ratio, 1 - magnitude**2 * (1 - ratio / product - ratio**2)
+
+    def information(self, signal: RealArray) -> RealArray:
+        """Fisher information."""
+        return rician_information(signal)
+
+    def least_loss(self, magnitude: RealArray) -> RealArray:
+        """Loss of a model free at every echo."""
+        return saturated_loss(magnitude)
+
+
+class QuadratureLaw(Law):
+    """Least squares against ``sqrt(s^2 + 2)``: signal and noise floor added in quadrature."""
+
+    def loss(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray, RealArray]:
+        """Half the squared residual."""
+        expected = np.sqrt(signal**2 + 2)
+        residual = magnitude - expected
+        slope = signal / expected
+        return 0.5 * residual**2, -residual * slope, slope**2 - 2 * residual / expected**3
+
+    def information(self, signal: RealArray) -> RealArray:
+        """Squared slope of the expected magnitude."""
+        return np.asarray(signal**2 / (signal**2 + 2))
+
+    def least_loss(self, magnitude: RealArray) -> RealArray:
+        """Zero: squared residuals are counted from zero."""
+        return np.zeros_like(magnitude)
+
+
+@dataclass
+class _State:
+    """Where each voxel is and what the loss looks like there; arrays ``(voxel,)``."""
+
+    log_amplitude: RealArray
+    log_rate: RealArray
+    loss: RealArray
+    slope: RealArray  # (2, voxel)
+    hessian: RealArray  # (3, voxel): aa, ax, xx
+
+    def take(self, chosen: BoolArray) -> _State:
+        return _State(*(values[..., chosen] for values in vars(self).values()))
+
+    def replace(self, other: _State, where: BoolArray) -> None:
+        for old, new in zip(vars(self).values(), vars(other).values(), strict=True):
+            np.copyto(old, new, where=where)
+
+
+def solve(signal: RealArray, problem: Problem, law: Law) -> Solution:
+    """Fit every column of magnitudes; parameters and result as in `_least_squares.solve`."""
+    scaled = signal / problem.noise_std[:, None]
+    start = _start(scaled, problem)
+    state = _evaluate(scaled, problem, law, *start)
+    count = start[0].size
+    log_amplitude, log_rate = start[0].copy(), start[1].copy()
+    converged, side = np.zeros(count, dtype=bool), np.zeros(count, dtype=np.int8)
+    active, columns, damping = np.arange(count), scaled, np.zeros(count)
+    for _ in range(problem.max_iterations):
+        step, outward = _step(state, damping, problem.log_rates)
+        trial = _trial(columns, problem, law, state, step)
+        better = trial.loss <= state.loss + 1e-10 * (1 + np.abs(state.loss))
+        state.replace(trial, better)
+        done = better & (np.abs(step).max(axis=0) < _TOLERANCE * (1 + damping)) | (state.log_amplitude <= _FAINTEST)
+        damping = np.where(better, np.where(damping < 1e-2, 0, damping / 10), np.maximum(4 * damping, 1e-2))
+        log_amplitude[active], log_rate[active] = state.log_amplitude, state.log_rate
+        converged[active], side[active] = done, outward
+        if done.any():
+            active, columns, damping, state = active[~done], columns[:, ~done], damping[~done], state.take(~done)
+        if active.size == 0:
+            break
+    return _finish(scaled, problem, law, Solution(log_rate, log_amplitude, *(log_rate,) * 3, converged, side))
+
+
+def _start(scaled: RealArray, problem: Problem) -> tuple[RealArray, RealArray]:
+    """Least squares on magnitudes whose noise floor is taken out in quadrature."""
+    freed = np.sqrt(np.maximum(scaled**2 - 2, 0.01)) * problem.noise_std[:, None]
+    solution = _least_squares.solve(freed, problem)
+    lowest, highest = problem.log_rates
+    inside = np.clip(solution.log_rate, lowest + 1.0, highest - 1.0)
+    return np.log(np.maximum(solution.amplitude / problem.noise_std.mean(), 0.1)), inside
+
+
+def _decay(problem: Problem, log_amplitude: RealArray, rate: RealArray) -> RealArray:
+    """Noise-free signal in units of the noise of each echo; amplitude in units of the mean noise."""
+    exponent = np.multiply.outer(-problem.echo_times, rate) + log_amplitude
+    return np.asarray(np.exp(exponent, out=exponent) * (problem.noise_std.mean() / problem.noise_std)[:, None])
+
+
+def _evaluate(scaled: RealArray, problem: Problem, law: Law, log_amplitude: RealArray, log_rate: RealArray) -> _State:
+    rate = np.exp(log_rate)
+    signal = _decay(problem, log_amplitude, rate)
+    loss, first, second = law.loss(scaled, signal)
+    first *= signal
+    powers = _powers(problem)
+    tilt = powers[:2] @ first
+    bend = powers @ (second * signal**2 + first)
+    hessian = np.stack([bend[0], -rate * bend[1], rate**2 * bend[2] - rate * tilt[1]])
+    unsound = ~((hessian[0] > 0) & (hessian[0] * hessian[2] > hessian[1] ** 2))
+    if unsound.any():
+        weak = signal[:, unsound]
+        expected = powers @ (weak**2 * (weak**2 / (1 + weak**2)))
+        slow = rate[unsound]
+        hessian[:, unsound] = np.stack([expected[0], -slow * expected[1], slow**2 * expected[2]])
+    return _State(log_amplitude, log_rate, loss.sum(axis=0), np.stack([tilt[0], -rate * tilt[1]]), hessian)
+
+
+def _powers(problem: Problem) -> RealArray:
+    return np.stack([np.ones_like(problem.echo_times), problem.echo_times, problem.echo_times**2])
+
+
+def _step(state: _State, damping: RealArray, bounds: tuple[float, float]) -> tuple[RealArray, RealArray]:
+    """Damped Newton step ``(2, voxel)``, and at which bound of the rate (-1, 0, +1) the loss still falls outwards."""
+    below = (state.log_rate <= bounds[0]) & (state.slope[1] >= 0)
+    above = (state.log_rate >= bounds[1]) & (state.slope[1] <= 0)
+    outward = above.astype(np.int8) - below.astype(np.int8)
+    amplitude_bend, cross, rate_bend = state.hessian
+    amplitude_bend, rate_bend = amplitude_bend * (1 + damping) + 1e-300, rate_bend * (1 + damping) + 1e-300
+    cross = np.where(outward != 0, 0.0, cross)
+    determinant = np.maximum(amplitude_bend * rate_bend - cross**2, 1e-12 * amplitude_bend * rate_bend)
+    rate_slope = np.where(outward != 0, 0.0, state.slope[1])
+    step = np.stack(
+        [cross * rate_slope - rate_bend * state.slope[0], cross * state.slope[0] - amplitude_bend * rate_slope]
+    ) / np.maximum(determinant, 1e-300)
+    step *= _LONGEST_STEP / np.maximum(np.abs(step).max(axis=0), _LONGEST_STEP)
+    step[1] = np.clip(state.log_rate + step[1], *bounds) - state.log_rate
+    return step, outward
+
+
+def _trial(columns: RealArray, problem: Problem, law: Law, state: _State, step: RealArray) -> _State:
+    return _evaluate(columns, problem, law, state.log_amplitude + step[0], state.log_rate + step[1])
+
+
+def _finish(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -> Solution:
+    """Amplitude in units of the images, deviance, and errors from the expected information."""
+    rate = np.exp(solution.log_rate)
+    signal = _decay(problem, solution.amplitude, rate)
+    zero, one, two = _powers(problem) @ (signal**2 * law.information(signal))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        information = rate**2 * (two - one**2 / zero)
+        solution.log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)
+    solution.chi2 = 2 * (law.loss(scaled, signal)[0] - law.least_loss(scaled)).sum(axis=0)
+    faint = solution.amplitude <= _FAINTEST
+    solution.amplitude = np.where(faint, 0.0, np.exp(solution.amplitude) * problem.noise_std.mean())
+    solution.offset = np.zeros_like(solution.amplitude)
+    return solution

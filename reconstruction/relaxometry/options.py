@@ -1,0 +1,63 @@
+"""What can be chosen in a T2 fit."""
+
+from __future__ import annotations
+
+from typing import Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+from knightshift.core.quantities import PositiveSeconds
+
+Model: TypeAlias = Literal["mono"]
+Estimator: TypeAlias = Literal["complex", "rician", "gaussian"]
+Offset: TypeAlias = Literal["none", "noise", "noise-quadrature", "free"]
+
+
+class T2Options(BaseModel):
+    """How T2 is fitted; the defaults are for complex images of separate spin echoes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Model = "mono"
+    """Shape of the decay: ``mono`` is ``amplitude * exp(-TE / T2)``."""
+    estimator: Estimator = "complex"
+    """``complex``: least squares on the real part after the phase is removed; ``rician``: maximum likelihood on
+    magnitudes; ``gaussian``: least squares on magnitudes (or on signed real data)."""
+    offset: Offset = "none"
+    """``noise``: add the mean of pure noise in a magnitude image, ``sigma * sqrt(pi / 2)`` (the paper's way);
+    ``noise-quadrature``: ``magnitude**2 = S**2 + 2 sigma**2``; ``free``: one more parameter per voxel."""
+    t2_range: tuple[PositiveSeconds, PositiveSeconds] | None = None
+    """Shortest and longest T2 looked for [s]; by default 1/10 of the first and 50 times the last echo time."""
+    phase_window: PositiveInt = 5
+    """Voxels along each in-plane axis over which the phase is averaged, odd; 1: every voxel has its own phase."""
+    detection_level: float = Field(default=0.05, ge=0, lt=1)
+    """A voxel whose energy pure noise exceeds more often than this is NO_SIGNAL; 0.05 keeps weak voxels.
+    0 switches the test off."""
+    max_iterations: PositiveInt = 60
+    """Steps before a voxel is given up as NOT_CONVERGED."""
+    chunk_voxels: PositiveInt = 16384
+    """Voxels fitted at once; bounds the memory."""
+    threads: PositiveInt = 2
+    """Chunks fitted at the same time."""
+
+    @model_validator(mode="after")
+    def _combination_makes_sense(self) -> Self:
+        if self.estimator == "complex" and self.offset.startswith("noise"):
+            raise ValueError(
+                f"offset {self.offset!r} belongs to magnitudes: the real part of complex data has noise of mean zero; "
+                "use offset 'none', or estimator 'gaussian'"
+            )
+        if self.estimator == "rician" and self.offset != "none":
+            raise ValueError(
+                f"the Rician likelihood already holds the noise floor: use offset 'none' instead of {self.offset!r}"
+            )
+        if self.phase_window % 2 == 0:
+            raise ValueError(f"phase_window {self.phase_window} is even: use {self.phase_window + 1}")
+        if self.t2_range is not None and self.t2_range[0] >= self.t2_range[1]:
+            raise ValueError(f"t2_range {self.t2_range} is empty: give the shorter T2 first")
+        return self
+
+    @property
+    def needs_noise(self) -> bool:
+        """Whether the estimate of T2 itself, not only its error, depends on the noise."""
+        return self.estimator == "rician" or self.offset.startswith("noise")

@@ -1,0 +1,164 @@
+"""The isolated population of long T2 (a dendrite), told from the bulk by a test that knows the error of each voxel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from scipy import ndimage
+from scipy.stats import norm
+
+from knightshift.core.arrays import BoolArray, IntArray, RealArray
+from knightshift.core.errors import InputError
+from knightshift.core.geometry import ImageGeometry
+from knightshift.reconstruction.relaxometry.histogram import T2Histogram, t2_histogram
+from knightshift.reconstruction.relaxometry.regions import RegionStatistics, region_statistics
+from knightshift.reconstruction.relaxometry.result import T2Fit
+
+BULK_LABEL = 1
+"""Label of bulk voxels in `Populations.labels`; isolated regions are numbered from the next one on."""
+
+
+class PopulationOptions(BaseModel):
+    """How strict the search for an isolated population is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    false_positive_rate: float = Field(default=0.01, gt=0, lt=1)
+    """Maps of bulk alone in which a region is nevertheless reported, at most."""
+    candidate_sigma: float = Field(default=1.0, ge=0)
+    """A voxel is a candidate if its rate lies so many of its own standard deviations below the edge of the bulk."""
+    minimum_voxels: PositiveInt = 3
+    """Smallest region reported."""
+    minimum_contrast: float = Field(default=1.15, ge=1)
+    """Smallest pooled T2 of a region, in units of the upper edge of the bulk."""
+    minimum_electrode_share: float = Field(default=0.1, gt=0, lt=1)
+    """A connected part of the bulk is an electrode if it has at least this share of the bulk voxels."""
+
+
+@dataclass(frozen=True)
+class Populations:
+    """Bulk and isolated regions of a T2 map."""
+
+    labels: IntArray
+    """0: no T2; 1: bulk; 2 and above: isolated regions in the order of `isolated`; shape ``image``."""
+    bulk: RegionStatistics
+    """All voxels that are not isolated."""
+    electrodes: tuple[RegionStatistics, ...]
+    """Large connected parts of the bulk, largest first."""
+    isolated: tuple[RegionStatistics, ...]
+    """Regions of long T2, most significant first; empty where there is none."""
+    significance: tuple[float, ...]
+    """Of each isolated region: by how many standard deviations its T2 lies above `bulk_edge`."""
+    bulk_edge: float
+    """Upper edge of the T2 distribution of the bulk, freed from noise [s]."""
+    histogram: T2Histogram
+    """Of all voxels that have a T2."""
+    options: PopulationOptions
+    """How they were found."""
+
+    def mask(self, number: int = 0) -> BoolArray:
+        """Voxels of an isolated region, counted from 0."""
+        return np.asarray(self.labels == BULK_LABEL + 1 + number)
+
+
+def find_populations(
+    fit: T2Fit, geometry: ImageGeometry | None = None, options: PopulationOptions | None = None
+) -> Populations:
+    """Divide a T2 map into bulk and isolated regions of long T2.
+
+    Parameters
+    ----------
+    fit
+        The T2 map with its errors.
+    geometry
+        Where the voxels are, for positions and sizes in metres.
+    options
+        How strict the search is.
+
+    Raises
+    ------
+    InputError
+        If no voxel has a T2.
+    """
+    options = options or PopulationOptions()
+    if not fit.ok.any():
+        raise InputError("no voxel has a T2: look at the status map; is the mask or the noise level right?")
+    edge = _bulk_edge(fit)
+    regions = _isolated_regions(fit, edge, options)
+    labels = np.where(fit.ok, BULK_LABEL, 0).astype(np.int16)
+    for number, (_, region) in enumerate(regions):
+        labels[region] = BULK_LABEL + 1 + number
+    bulk = labels == BULK_LABEL
+    return Populations(
+        labels=labels,
+        bulk=region_statistics("bulk", fit, bulk, geometry),
+        electrodes=_electrodes(fit, bulk, geometry, options),
+        isolated=tuple(
+            region_statistics(f"isolated {number + 1}", fit, region, geometry)
+            for number, (_, region) in enumerate(regions)
+        ),
+        significance=tuple(significance for significance, _ in regions),
+        bulk_edge=edge,
+        histogram=t2_histogram(fit.t2),
+        options=options,
+    )
+
+
+def _bulk_edge(fit: T2Fit) -> float:
+    """Upper edge of the bulk: as far above its median as its lower edge lies below.
+
+    Only the part below the median is used, since a long-T2 population cannot disturb it. The lower edge is the 2 %
+    quantile of the voxels known to better than a quarter, their noise (two standard
+    deviations) taken out in quadrature.
+    """
+    t2, error = fit.t2[fit.ok], fit.t2_std[fit.ok]
+    certain = error < 0.25 * t2
+    if not certain.any():
+        return float(np.median(t2))
+    t2, error = t2[certain], error[certain]
+    low, middle = np.quantile(t2, [0.02, 0.5])
+    noise = float(np.median(error[t2 <= middle]))
+    return float(middle + np.sqrt(max((middle - low) ** 2 - (2 * noise) ** 2, 0.0)))
+
+
+def _isolated_regions(fit: T2Fit, edge: float, options: PopulationOptions) -> list[tuple[float, BoolArray]]:
+    """Significant connected groups of voxels above the edge, with their significance, highest first."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate_std = fit.t2_std / fit.t2**2
+        excess = np.where(fit.ok, (1 / edge - 1 / fit.t2) / rate_std, -np.inf)
+    parts, count = ndimage.label(excess > options.candidate_sigma, _neighbours(fit.t2.ndim))
+    threshold = float(norm.isf(options.false_positive_rate / int(np.count_nonzero(fit.ok))))
+    found: list[tuple[float, BoolArray]] = []
+    for box, number in zip(ndimage.find_objects(parts), range(1, count + 1), strict=True):
+        if np.count_nonzero(parts[box] == number) < options.minimum_voxels:
+            continue
+        region = parts == number
+        t2, significance = _pooled_excess(fit.t2[region], rate_std[region], edge)
+        if significance > threshold and t2 > options.minimum_contrast * edge:
+            found.append((significance, region))
+    return sorted(found, key=lambda item: -item[0])
+
+
+def _pooled_excess(t2: RealArray, rate_std: RealArray, edge: float) -> tuple[float, float]:
+    """T2 of the mean rate of a region, and by how many standard deviations the rate lies below that of the edge."""
+    weight = 1 / rate_std**2
+    rate = float(weight @ (1 / t2) / weight.sum())
+    return 1 / rate, (1 / edge - rate) * float(np.sqrt(weight.sum()))
+
+
+def _electrodes(
+    fit: T2Fit, bulk: BoolArray, geometry: ImageGeometry | None, options: PopulationOptions
+) -> tuple[RegionStatistics, ...]:
+    parts, count = ndimage.label(bulk, _neighbours(bulk.ndim))
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    large = [int(part) for part in np.argsort(-sizes) if sizes[part] >= options.minimum_electrode_share * bulk.sum()]
+    return tuple(
+        region_statistics(f"electrode {rank + 1}", fit, parts == part + 1, geometry) for rank, part in enumerate(large)
+    )
+
+
+def _neighbours(n_axes: int) -> BoolArray:
+    """Voxels that touch, at corners too."""
+    return np.ones((3,) * n_axes, dtype=bool)

@@ -1,0 +1,143 @@
+"""What a T2 fit gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightshift.core.arrays import BoolArray, RealArray
+from knightshift.reconstruction.relaxometry.options import T2Options
+
+
+class T2Status(IntEnum):
+    """Why a voxel has a T2, or none."""
+
+    OK = 0
+    """T2 and its standard deviation are valid."""
+    MASKED = 1
+    """Outside the mask: not fitted."""
+    INVALID_INPUT = 2
+    """NaN or infinite in at least one echo."""
+    NO_SIGNAL = 3
+    """Not to be told from noise, or no positive decay."""
+    TOO_LONG = 4
+    """Flat or growing with echo time: T2 is beyond the range."""
+    TOO_SHORT = 5
+    """Decayed before the first echo: T2 is below the range."""
+    NOT_CONVERGED = 6
+    """The optimum was not found within the allowed steps."""
+    OFFSET_UNIDENTIFIED = 7
+    """With a free offset the echoes leave T2 less certain than its own value."""
+
+    @property
+    def words(self) -> str:
+        """The status as people read it."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    T2Status.OK: "T2 determined",
+    T2Status.MASKED: "outside the mask",
+    T2Status.INVALID_INPUT: "NaN or infinite input",
+    T2Status.NO_SIGNAL: "no signal above the noise",
+    T2Status.TOO_LONG: "T2 undetermined: decay too flat",
+    T2Status.TOO_SHORT: "T2 undetermined: decayed before the first echo",
+    T2Status.NOT_CONVERGED: "fit did not converge",
+    T2Status.OFFSET_UNIDENTIFIED: "T2 undetermined: offset cannot be told from decay",
+}
+
+
+@dataclass(frozen=True)
+class T2Fit:
+    """T2 of every voxel; maps are NaN where `status` is not OK."""
+
+    t2: RealArray
+    """T2 [s], shape ``image``."""
+    t2_std: RealArray
+    """Standard deviation of `t2` from the Fisher information at the fit [s], shape ``image``."""
+    amplitude: RealArray
+    """Signal at echo time zero, units of the images, shape ``image``."""
+    offset: RealArray
+    """Constant added to the decay, units of the images, shape ``image``; zero where the model has none. The mean over
+    echoes where the noise floor differs from echo to echo."""
+    chi2: RealArray
+    """Squared residuals over noise variance (Rician: twice the drop of log-likelihood against a decay that may take any
+    value at every echo), shape ``image``."""
+    status: NDArray[np.int8]
+    """`T2Status` of each voxel, shape ``image``."""
+    signal: RealArray
+    """The real numbers that were fitted (phase removed, or magnitudes), shape ``(echo, *image)``."""
+    echo_times: RealArray
+    """Echo times [s], shape ``(echo,)``."""
+    noise_std: RealArray
+    """Noise in the real part of each image, units of the images, shape ``(echo,)``."""
+    noise_source: Literal["given", "background", "residuals"]
+    """Where `noise_std` comes from."""
+    options: T2Options
+    """How the fit was made."""
+
+    @property
+    def ok(self) -> BoolArray:
+        """Voxels that have a T2, shape ``image``."""
+        return np.asarray(self.status == T2Status.OK)
+
+    @property
+    def snr(self) -> RealArray:
+        """Fitted signal over noise at each echo, shape ``(echo, *image)``; NaN where there is no T2."""
+        axes = (-1,) + (1,) * self.t2.ndim
+        decay = np.exp(-self.echo_times.reshape(axes) / self.t2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(self.amplitude * decay / self.noise_std.reshape(axes))
+
+    def count(self, status: T2Status) -> int:
+        """Count the voxels of one status."""
+        return int(np.count_nonzero(self.status == status))
+
+    def curve(self, voxel: tuple[int, ...], echo_times: RealArray) -> RealArray:
+        """Evaluate the fitted decay of one voxel.
+
+        Parameters
+        ----------
+        voxel
+            Index into the maps.
+        echo_times
+            Echo times [s], shape ``(echo,)``.
+
+        Returns
+        -------
+        RealArray
+            Expected magnitude or real part, shape ``(echo,)``. The Rician fit gives the noise-free decay.
+        """
+        decay = self.amplitude[voxel] * np.exp(-np.asarray(echo_times, dtype=float) / self.t2[voxel])
+        if self.options.offset == "noise-quadrature":
+            return np.asarray(np.hypot(decay, self.offset[voxel]))
+        return np.asarray(decay + self.offset[voxel])
+
+    def methods_sentence(self) -> str:
+        """One sentence for the methods paragraph of a report."""
+        how = {
+            "complex": "by least squares on the real part after removal of a phase smooth in space",
+            "rician": "by Rician maximum likelihood on magnitudes",
+            "gaussian": "by least squares on magnitudes",
+        }[self.options.estimator]
+        what = {
+            "none": "a mono-exponential",
+            "noise": "a mono-exponential plus a constant offset fixed at the noise floor",
+            "noise-quadrature": "a mono-exponential added in quadrature to the noise floor",
+            "free": "a mono-exponential plus a free constant offset",
+        }[self.options.offset]
+        times = ", ".join(f"{1e3 * t:g}" for t in self.echo_times)
+        source = {
+            "given": "as handed to the fit",
+            "background": "measured in the image background",
+            "residuals": "taken from the residuals of the fit",
+        }[self.noise_source]
+        return (
+            f"T2 was fitted voxel by voxel with {what} {how} at echo times of {times} ms (variable projection, "
+            f"each voxel checked for convergence); standard deviations come from the Fisher information with the "
+            f"noise {source}."
+        )
