@@ -1,0 +1,46 @@
+"""Times on a raster, and errors that name the nearest time that would do."""
+
+from __future__ import annotations
+
+import math
+
+from knightshift.core.errors import ProtocolError
+
+_TOLERANCE = 1e-6  # of one raster step: float noise, not a different time
+
+
+def ceil_to(time: float, raster: float) -> float:
+    """Next multiple of `raster` at or after `time` [s]."""
+    return on_raster(math.ceil(time / raster - _TOLERANCE), raster)
+
+
+def floor_to(time: float, raster: float) -> float:
+    """Last multiple of `raster` at or before `time` [s]."""
+    return on_raster(math.floor(time / raster + _TOLERANCE), raster)
+
+
+def on_raster(n: int, raster: float) -> float:
+    """`n` steps of `raster` [s], free of float noise."""
+    return round(n * raster, 12)
+
+
+def require_raster(name: str, time: float, raster: float) -> float:
+    """Return `time` [s] snapped to the raster it lies on.
+
+    Raises
+    ------
+    ProtocolError
+        If it lies between two steps; the message names both neighbours.
+    """
+    below, above = floor_to(time, raster), ceil_to(time, raster)
+    if above - below > raster / 2:
+        neighbours = f"{milliseconds(below)} or {milliseconds(above)}" if below > 0 else milliseconds(above)
+        raise ProtocolError(
+            f"{name} {milliseconds(time)} is not a multiple of the raster of {raster * 1e6:g} us: use {neighbours}"
+        )
+    return below
+
+
+def milliseconds(time: float) -> str:
+    """Write a time [s] in ms for a message."""
+    return f"{time * 1e3:.7g} ms"
