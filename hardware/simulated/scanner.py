@@ -1,0 +1,289 @@
+"""The simulated scanner: the `Scanner` contract on top of the Bloch equations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from knightshift import __version__
+from knightshift.core.arrays import BoolArray, ComplexArray, IntArray
+from knightshift.core.clock import Clock, VirtualClock
+from knightshift.core.errors import ConfigError, IllegalTransitionError, ReadoutTimeoutError, ScannerFault
+from knightshift.core.limits import ScannerLimits
+from knightshift.core.passes import Readout
+from knightshift.core.program import PassProgram
+from knightshift.hardware.contract import Capabilities, Identity, ScannerState, ScannerStatus, StopAt
+from knightshift.hardware.program_check import check_program
+from knightshift.hardware.pulseq_text import EventTables
+from knightshift.hardware.simulated.phantom import Phantom
+from knightshift.hardware.simulated.receiver import digitise, noise
+from knightshift.hardware.simulated.settings import SimulatorSettings
+from knightshift.hardware.simulated.signals import PassSignal, SignalLibrary
+from knightshift.hardware.states import StateMachine
+
+_DAY = 86400.0
+_POLL = 0.05
+_LARGEST_GAIN = 120.0
+
+
+@dataclass(frozen=True)
+class _PlayingPass:
+    """One pass from start to end."""
+
+    index: int
+    generation: int
+    started: float
+    duration: float
+    ends: tuple[float, ...]
+    samples: ComplexArray
+    overrange: BoolArray
+    counters: IntArray
+
+
+class SimulatedScanner:
+    """A scanner of numbers, with the same contract as one of steel.
+
+    Parameters
+    ----------
+    limits
+        What the simulated device can do.
+    settings
+        Receiver, isochromats, drift, faults.
+    phantom
+        What lies in the magnet.
+    clock
+        A `VirtualClock` jumps, a `SystemClock` waits; readouts come at the end of their windows on either.
+    seed
+        Of the noise; the noise of a pass depends on it and on the index of the pass alone.
+    """
+
+    def __init__(
+        self, limits: ScannerLimits, settings: SimulatorSettings, phantom: Phantom, *, clock: Clock, seed: int
+    ) -> None:
+        self._limits, self._settings, self._phantom = limits, settings, phantom
+        self._clock, self._seed = clock, seed
+        self._library = SignalLibrary(phantom, limits.b0, settings)
+        self._states = StateMachine("simulated scanner")
+        self._checked: dict[str, EventTables] = {}
+        self._armed: PassProgram | None = None
+        self._chosen_frequency: float | None = None
+        self._gain = 0.0
+        self._playing: _PlayingPass | None = None
+        self._stop_at = StopAt.PASS
+        self._lost = {(fault.pass_index, fault.readout) for fault in settings.faults}
+
+    def __enter__(self) -> Self:
+        """Connect."""
+        self.connect()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Make safe and close, whatever happened."""
+        self.make_safe()
+        self.close()
+
+    def connect(self) -> None:
+        """Open the link. Nothing can fail here: there is no link."""
+        with self._states.transition("connect"):
+            self._armed = self._playing = None
+
+    def close(self) -> None:
+        """Make safe and give the link up. Legal in every state."""
+        with self._states.transition("close"):
+            self._armed = self._playing = None
+
+    def identify(self) -> Identity:
+        """Say who is there."""
+        self._states.require_link("identify")
+        return Identity("simulated", f"{self._limits.name} (simulated), {self._phantom.name}", __version__)
+
+    def capabilities(self) -> Capabilities:
+        """Say what it can do."""
+        self._states.require_link("capabilities")
+        return Capabilities(self._limits, self._settings.nuclei, n_channels=1, full_scale=1.0)
+
+    def validate(self, program: PassProgram) -> None:
+        """Check `program` against the limits, without arming it. Raises `LimitError` or `ProtocolError`."""
+        self._tables(program)
+
+    def _tables(self, program: PassProgram) -> EventTables:
+        if program.digest not in self._checked:
+            self._checked[program.digest] = check_program(program, self.capabilities())
+        return self._checked[program.digest]
+
+    def prepare(self, program: PassProgram) -> None:
+        """Check, load and arm `program`; what it gives without noise is computed here, once for each program."""
+        self._states.check("prepare")
+        self._library.signal(program, self._tables(program), self._chosen_frequency or program.working_frequency)
+        with self._states.transition("prepare"):
+            self._armed = program
+
+    def start(self, pass_index: int, epoch: int = 0) -> None:
+        """Play the armed program once."""
+        self._states.check("start")
+        program, frequency = self._armed, self._frequency()
+        if program is None or frequency is None:
+            raise IllegalTransitionError("start: the program was disarmed meanwhile, prepare it again", "simulated scanner")
+        signal = self._library.signal(program, self._tables(program), frequency)
+        started = self._clock.now()
+        samples, overrange = self._receive(signal, frequency, pass_index, started)
+        counters = signal.timeline.counters.copy()
+        counters["average"], counters["segment"] = pass_index, epoch
+        ends = tuple(started + float(end) for end in signal.timeline.ends)
+        with self._states.transition("start"):
+            self._stop_at = StopAt.PASS
+            self._playing = _PlayingPass(
+                pass_index,
+                self._states.generation + 1,
+                started,
+                program.duration,
+                ends,
+                samples,
+                overrange,
+                counters,
+            )
+
+    def _receive(
+        self, signal: PassSignal, frequency: float, pass_index: int, started: float
+    ) -> tuple[ComplexArray, BoolArray]:
+        """Samples of one pass: drift, gain, noise, converter. Shape ``(readout, channel, sample)``."""
+        receiver = self._settings.receiver
+        ideal = signal.at_offset(self.field_offset(started) - (frequency - signal.frequency))
+        window = signal.timeline.windows[0]
+        analogue = (receiver.sensitivity * ideal).astype(np.complex64)
+        analogue += noise(ideal.shape, 1 / window.dwell_time, receiver, (self._seed, pass_index))
+        analogue *= np.float32(10 ** (self._gain / 20))
+        return digitise(analogue[:, np.newaxis, :], receiver)
+
+    def field_offset(self, time: float) -> float:
+        """Shift of every resonance by the drift of the field [Hz] at `time` [s since the Unix epoch].
+
+        The field follows the temperature of the room through the day: a sine of 24 h that starts with the rate of the
+        settings on the evening on which the virtual clock starts. The time is taken to the millisecond, so that a
+        resumed night sees the same field to the bit.
+        """
+        hours = 2 * np.pi * (round(time, 3) - VirtualClock.EVENING) / _DAY
+        return float(self._settings.field_drift * _DAY / (2 * np.pi) * np.sin(hours))
+
+    def readouts(self, timeout: float) -> Iterator[Readout]:
+        """Yield the readouts of the pass that plays, each when its window has ended.
+
+        Raises
+        ------
+        IllegalTransitionError
+            If nothing plays.
+        ReadoutTimeoutError
+            If a readout is late by more than `timeout` [s]; the pass has been aborted then.
+        ScannerFault
+            If the pass was aborted or made safe meanwhile.
+        """
+        playing = self._playing
+        if playing is None or self._states.state not in {ScannerState.ACQUIRING, ScannerState.STOPPING}:
+            raise IllegalTransitionError(
+                f"readouts are not possible while {self._states.state}: start a pass first", "simulated scanner"
+            )
+        return self._deliver(playing, timeout)
+
+    def _deliver(self, playing: _PlayingPass, timeout: float) -> Iterator[Readout]:
+        for number, end in enumerate(playing.ends):
+            self._wait_until(end, playing)
+            if self._stopped_early(playing):
+                return
+            if (playing.index, number) in self._lost:
+                self._lost.discard((playing.index, number))
+                self._wait_until(end + timeout, playing)
+                self.abort()
+                raise ReadoutTimeoutError(
+                    f"readout {number} of pass {playing.index} did not come within {timeout:g} s: repeat the pass",
+                    "simulated scanner",
+                )
+            yield Readout(playing.counters[number], playing.samples[number], bool(playing.overrange[number]))
+            if self._stopped_early(playing):
+                return
+        self._wait_until(playing.started + playing.duration, playing)
+        self._states.finish_pass(playing.generation)
+
+    def _stopped_early(self, playing: _PlayingPass) -> bool:
+        if self._states.state is ScannerState.STOPPING and self._stop_at is StopAt.READOUT:
+            self._states.finish_pass(playing.generation)
+            return True
+        return False
+
+    def _wait_until(self, due: float, playing: _PlayingPass) -> None:
+        """Let time pass, in slices short enough for an abort to be noticed.
+
+        Raises
+        ------
+        ScannerFault
+            If the pass does not play any more.
+        """
+        while True:
+            running = self._states.state in {ScannerState.ACQUIRING, ScannerState.STOPPING}
+            if not running or self._states.generation != playing.generation:
+                raise ScannerFault(f"pass {playing.index} was aborted: its data are lost", "simulated scanner")
+            remaining = due - self._clock.now()
+            if remaining <= 0:
+                return
+            self._clock.sleep(min(remaining, _POLL))
+
+    def stop(self, at: StopAt = StopAt.PASS) -> None:
+        """Stop after the pass, or after the readout that plays."""
+        with self._states.transition("stop") as before:
+            self._stop_at = at
+            if before in {ScannerState.PREPARED, ScannerState.IDLE}:
+                self._armed = None
+
+    def abort(self) -> None:
+        """Stop now; the pass is lost. Safe from any thread, in any state, any number of times."""
+        with self._states.transition("abort"):
+            self._armed = self._playing = None
+
+    def make_safe(self) -> None:
+        """Blank RF, zero gradients. Never raises; from any thread, in any state."""
+        with self._states.transition("make_safe"):
+            self._armed = self._playing = None
+
+    def set_frequency(self, frequency: float) -> None:
+        """Set the working frequency [Hz].
+
+        Raises
+        ------
+        ConfigError
+            If it is not a positive number.
+        """
+        if not (math.isfinite(frequency) and frequency > 0):
+            raise ConfigError(f"working frequency {frequency!r} Hz is not possible: give a positive number")
+        with self._states.transition("set_frequency"):
+            self._chosen_frequency = float(frequency)
+
+    def _frequency(self) -> float | None:
+        if self._chosen_frequency is not None:
+            return self._chosen_frequency
+        return None if self._armed is None else self._armed.working_frequency
+
+    def set_receiver_gain(self, gain: float) -> None:
+        """Set the receiver gain [dB]; signal and noise grow alike, the full scale stays.
+
+        Raises
+        ------
+        ConfigError
+            If it is beyond ±120 dB.
+        """
+        if not abs(gain) <= _LARGEST_GAIN:
+            raise ConfigError(f"receiver gain {gain!r} dB is not possible: choose between -120 and 120 dB")
+        with self._states.transition("set_receiver_gain"):
+            self._gain = float(gain)
+
+    def status(self) -> ScannerStatus:
+        """Say what it is doing. Legal in every state."""
+        fault = self._states.fault
+        return ScannerStatus(self._states.state, self._frequency(), self._gain, None if fault is None else str(fault))
+
+    def reset(self) -> None:
+        """Clear a latched fault."""
+        with self._states.transition("reset"):
+            self._armed = self._playing = None

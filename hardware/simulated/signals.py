@@ -1,0 +1,116 @@
+"""Noise-free signals of whole passes, computed once for each program and frequency and kept."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from knightshift.core.arrays import ComplexArray
+from knightshift.core.program import PassProgram
+from knightshift.hardware.pulseq_text import EventTables
+from knightshift.hardware.simulated.bloch import Ensemble, play
+from knightshift.hardware.simulated.isochromats import Surroundings, cut
+from knightshift.hardware.simulated.phantom import Phantom
+from knightshift.hardware.simulated.receiver import filter_response
+from knightshift.hardware.simulated.settings import SimulatorSettings
+from knightshift.hardware.simulated.timeline import Timeline, build_timeline
+
+_FREQUENCY_GRID = 1e3
+_KEPT = 64
+
+
+@dataclass(frozen=True)
+class PassSignal:
+    """What one program gives without noise, in mm³ of fully tipped unit density."""
+
+    timeline: Timeline
+    """When and in which windows it was received."""
+    samples: ComplexArray
+    """As the receiver delivers it, shape ``(readout, sample)``."""
+    frequency: float
+    """Working frequency for which it was computed [Hz]."""
+
+    def at_offset(self, offset: float) -> ComplexArray:
+        """The same signal with every spin off by `offset` [Hz], as a drift of the field or a retuning makes it.
+
+        The phase is exact for a uniform offset that the pulses do not notice (offset much less than the nutation
+        frequency): it grows from the excitation on, is negated by every refocusing pulse and is therefore 0 at the
+        centre of a spin echo, while the slope within a window remains. Stimulated pathways get the phase of the echo
+        that they fall on.
+        """
+        if offset == 0.0:
+            return self.samples
+        windows = self.timeline.windows
+        times = np.stack([windows[index].times for index in self.timeline.readout_windows])
+        shifted: ComplexArray = self.samples * np.exp(-2j * np.pi * offset * (self.timeline.evolution[:, None] + times))
+        return shifted
+
+
+class SignalLibrary:
+    """Noise-free signals of one phantom, by program and frequency.
+
+    Parameters
+    ----------
+    phantom
+        What lies in the magnet.
+    b0
+        The field it lies in [T].
+    settings
+        Of the simulated scanner.
+    """
+
+    def __init__(self, phantom: Phantom, b0: float, settings: SimulatorSettings) -> None:
+        self._phantom, self._b0, self._settings = phantom, b0, settings
+        self._kept: OrderedDict[tuple[str, float], PassSignal] = OrderedDict()
+
+    def signal(self, program: PassProgram, tables: EventTables, frequency: float) -> PassSignal:
+        """Signal of `program` near the working frequency `frequency` [Hz].
+
+        Frequencies within 500 Hz of the program's own share one computation: `PassSignal.at_offset` covers the rest.
+        """
+        steps = round((frequency - program.working_frequency) / _FREQUENCY_GRID)
+        computed_at = program.working_frequency + steps * _FREQUENCY_GRID
+        key = (program.digest, computed_at)
+        if key not in self._kept:
+            self._kept[key] = self._compute(program, tables, computed_at)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def _compute(self, program: PassProgram, tables: EventTables, frequency: float) -> PassSignal:
+        timeline = build_timeline(tables)
+        surroundings = Surroundings(
+            program.gyromagnetic_ratio * self._b0, frequency, program.nucleus, self._settings.transmit_scale
+        )
+        ensembles = cut(self._phantom, timeline, surroundings, self._settings.isochromats)
+        raw = sum_of_signals(timeline, ensembles, self._settings)
+        return PassSignal(timeline, received(timeline, raw), frequency)
+
+
+def sum_of_signals(timeline: Timeline, ensembles: list[Ensemble], settings: SimulatorSettings) -> ComplexArray:
+    """Sum over all isochromats, always in the same order, shape ``(readout, sample)``."""
+    response = partial(filter_response, settings=settings.receiver)
+    total = np.zeros((timeline.counters.size, timeline.windows[0].times.size), dtype=complex)
+    with ThreadPoolExecutor(settings.threads) as pool:
+        for signal in pool.map(lambda ensemble: play(timeline, ensemble, response), ensembles):
+            total += signal
+    return total
+
+
+def received(timeline: Timeline, raw: ComplexArray) -> ComplexArray:
+    """Apply phase and frequency of the receiver, and turn to the laboratory's sense.
+
+    For γ > 0 spins precess clockwise seen from +z, so that a positive offset f, or a spin at +r under a positive
+    gradient, delivers exp(-2πi f t): ``s(k) = sum rho(r) exp(-2πi k r)``. The inverse Fourier transform of the samples
+    puts it at +f, or +r.
+    """
+    phases = np.array([step.phase for step in timeline.steps if step.window >= 0])
+    windows = [timeline.windows[index] for index in timeline.readout_windows]
+    turns = np.stack([window.frequency * window.times for window in windows])
+    delivered: ComplexArray = (raw * np.exp(-1j * (phases[:, None] + 2 * np.pi * turns))).conj()
+    return delivered
