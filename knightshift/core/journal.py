@@ -24,9 +24,10 @@ from pydantic import BaseModel, ConfigDict
 
 from knightshift.core.clock import iso_time
 from knightshift.core.durable import read_regular_file, storage_error, write_all
-from knightshift.core.errors import DamagedDataError, KnightshiftError
+from knightshift.core.errors import DamagedDataError, StorageError
 
-_MAX_BYTES = 256_000_000
+MAX_JOURNAL_BYTES = 256_000_000
+"""Largest journal that is read."""
 _LINE = re.compile(rb'(\{"seq":.*),"crc":"([0-9a-f]{8})"\}', re.DOTALL)
 _REMEDY = "passes are still readable one by one: run `knightshift verify` on the run"
 
@@ -131,7 +132,7 @@ def read_journal(path: Path) -> JournalContent:
     DamagedDataError
         If it is missing or damaged anywhere before its last line.
     """
-    return decode_journal(read_regular_file(path, _MAX_BYTES), path)
+    return decode_journal(read_regular_file(path, MAX_JOURNAL_BYTES), path)
 
 
 class JournalWriter:
@@ -184,7 +185,7 @@ class JournalWriter:
             If the disk refuses. What was written of the line is cut off again, and nothing more can be appended.
         """
         if self._broken:
-            raise KnightshiftError(f"{self.path}: an earlier line could not be written: resume the run to go on")
+            raise StorageError(f"{self.path}: an earlier line could not be written: resume the run to go on")
         line, crc = encode_event(JournalEvent(self._next, iso_time(time), event, payload), self._crc)
         try:
             write_all(self._descriptor, line)

@@ -19,9 +19,9 @@ FORMAT_VERSION = 1
 MAX_PASSES = 1_000_000
 """A pass file's name has six digits."""
 
-Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\Z")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in hex. The pattern also keeps a file name made of it inside its folder."""
-RunId = Annotated[str, Field(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")]
+RunId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
 """Name of a run and of its folder."""
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from knightshift.core.durable import read_regular_file
 from knightshift.core.errors import ConfigError, DamagedDataError, InputError
-from knightshift.core.journal import JournalEvent, read_journal
+from knightshift.core.journal import MAX_JOURNAL_BYTES, JournalEvent, decode_journal, read_journal
 from knightshift.core.manifest import Manifest, ProgramEntry, parse_manifest
 from knightshift.core.pass_file import PassFile, pass_file_name, read_pass_file
 from knightshift.core.passes import PassRecord
@@ -171,12 +171,13 @@ def open_run(path: str | Path) -> Run:
 
 
 def _runs_inside(folder: Path) -> str:
-    names = sorted(entry.parent.name for entry in folder.glob(f"*/{MANIFEST}"))
+    names = sorted(entry.parent.name for entry in folder.glob(f"[!.]*/{MANIFEST}"))
     return f", such as {folder / names[-1]}" if names else ""
 
 
 def _check_manifest(content: bytes, folder: Path) -> None:
-    events = read_journal(folder / JOURNAL).events
+    journal = read_regular_file(folder / JOURNAL, MAX_JOURNAL_BYTES)
+    events = decode_journal(b"".join(journal.splitlines(keepends=True)[:1]), folder / JOURNAL).events
     if not events or events[0].event != "created":
         raise DamagedDataError(folder / JOURNAL, "line 1", "does not tell how the run was created")
     digest = hashlib.sha256(content).hexdigest()

@@ -1,0 +1,72 @@
+"""Commit one pass while the next one plays, and never more than that."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from knightshift.acquisition.run_writer import RunWriter
+from knightshift.core.passes import PassRecord
+
+
+class Committer:
+    """A single writer thread with at most one pass in flight.
+
+    The scanner does not wait for the disk: pass ``p + 1`` may play while pass ``p`` is being committed. But `submit`
+    of ``p + 1`` waits until ``p`` is durable, so pass ``p + 2`` never starts before that, and a disk that fails stops
+    the scan before its next pulse.
+
+    Parameters
+    ----------
+    writer
+        Writes into the run.
+    """
+
+    def __init__(self, writer: RunWriter) -> None:
+        self._writer = writer
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+        self._flight: tuple[PassRecord, Future[None]] | None = None
+
+    def submit(self, record: PassRecord, time: float) -> PassRecord | None:
+        """Hand over a pass; returns the one before, durable by now, if it was still in flight.
+
+        Raises
+        ------
+        StorageError
+            If the pass before could not be committed. `record` is not committed either.
+        """
+        before = self.wait()
+        self._flight = record, self._thread.submit(self._writer.commit, record, time)
+        return before
+
+    def raise_if_failed(self) -> None:
+        """Raise `StorageError` if it is known already that the pass in flight could not be committed; do not wait."""
+        if self._flight is not None and self._flight[1].done():
+            self._flight[1].result()
+
+    def wait(self) -> PassRecord | None:
+        """Wait for the pass in flight; returns it, durable, or None if there was none.
+
+        Raises
+        ------
+        StorageError
+            If it could not be committed.
+        """
+        if self._flight is None:
+            return None
+        record, future = self._flight
+        self._flight = None
+        future.result()
+        return record
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.wait()  # also when something else went wrong: a good pass in flight is kept
+        finally:
+            self._thread.shutdown()

@@ -1,0 +1,103 @@
+"""What a caller of acquisition may choose, and what it is told."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeAlias
+
+from knightshift.acquisition.stop_request import StopRequest
+
+
+@dataclass(frozen=True)
+class AcquisitionOptions:
+    """How patient a run is, and who may stop it."""
+
+    run_name: str | None = None
+    """Name of the run folder; None: date, time and protocol. A number is added where the name is taken."""
+    max_repeats: int = 3
+    """How often one pass is played again after a transient fault."""
+    readout_timeout: float = 10.0
+    """How late one readout may be [s]."""
+    disk_margin: int = 64_000_000
+    """Bytes that must be free on the disk beyond what the run needs."""
+    stop: StopRequest = field(default_factory=StopRequest)
+    """Asked between passes; set by Ctrl-C and SIGTERM, or by the caller."""
+
+
+class ProgressKind(StrEnum):
+    """What a `ProgressEvent` tells."""
+
+    BEGAN = "began"
+    """The run folder is there and the first pass is about to start."""
+    COMMITTED = "committed"
+    """A pass is durable."""
+    REPEATED = "repeated"
+    """A transient fault spoilt a pass; it is played again."""
+    STOPPING = "stopping"
+    """A stop was asked for, and is obeyed now."""
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """One step of a run, for people to watch."""
+
+    kind: ProgressKind
+    """What happened."""
+    run_path: Path
+    """The run folder."""
+    n_committed: int
+    """Passes that are durable, earlier epochs included."""
+    n_passes: int
+    """Passes planned."""
+    time: float
+    """Now, by the clock of the run: seconds since the Unix epoch (UTC)."""
+    finish_time: float
+    """When the last pass will end if nothing comes between: seconds since the Unix epoch (UTC)."""
+    pass_index: int | None = None
+    """The pass it is about."""
+    flags: tuple[str, ...] = ()
+    """Why the pass will get no weight; empty for a good one."""
+    message: str = ""
+    """The fault, in words."""
+
+
+OnProgress: TypeAlias = Callable[[ProgressEvent], None]
+
+
+class RunStatus(StrEnum):
+    """How a run came to its end."""
+
+    COMPLETED = "completed"
+    """Every pass of the plan is committed."""
+    STOPPED = "stopped"
+    """Stopped on request; what was acquired is a complete image with fewer averages."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run that ended in good order."""
+
+    path: Path
+    """The run folder."""
+    status: RunStatus
+    """How it ended."""
+    n_committed: int
+    """Passes that are durable."""
+    n_passes: int
+    """Passes planned."""
+    n_flagged: int
+    """Committed passes that carry a flag and will get no weight."""
+
+    @property
+    def resume_command(self) -> str:
+        """The command that continues the run."""
+        return resume_command(self.path)
+
+
+def resume_command(path: Path) -> str:
+    """Give the exact command that continues the run in `path`, quoted for a shell."""
+    return f"knightshift resume {shlex.quote(str(path))}"

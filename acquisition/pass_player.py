@@ -1,0 +1,139 @@
+"""Play one pass on a scanner, and again if a transient fault spoils it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from knightshift.acquisition.options import AcquisitionOptions
+from knightshift.core.arrays import ComplexArray, IntArray
+from knightshift.core.clock import Clock
+from knightshift.core.errors import LinkFault, ReadoutTimeoutError, ScannerFault, ShapeError
+from knightshift.core.passes import PassRecord, Readout, stack_readouts
+from knightshift.core.program import PassProgram
+from knightshift.hardware.contract import Scanner, ScannerState
+
+_LOG = logging.getLogger(__name__)
+
+OnFault: TypeAlias = Callable[[int, int, ScannerFault], None]
+"""Told of a transient fault before the pass is repeated: pass index, attempt from 1, the fault."""
+
+
+class PassAbortedError(Exception):
+    """The pass was aborted because someone asked twice to stop. Never leaves this room."""
+
+
+@dataclass
+class PassPlayer:
+    """Plays passes; remembers which program is armed."""
+
+    scanner: Scanner
+    """Connected and idle."""
+    clock: Clock
+    """Where time stamps come from."""
+    options: AcquisitionOptions
+    """Patience, and the wish to stop."""
+    on_fault: OnFault
+    """Told before a pass is repeated."""
+    _armed: str | None = field(default=None, init=False)
+
+    def play(self, program: PassProgram, index: int, epoch: int) -> PassRecord:
+        """Play pass `index` until it is complete, at most ``max_repeats`` times more than once.
+
+        Raises
+        ------
+        ScannerFault
+            If a fault is latched, or transient ones do not end.
+        PassAbortedError
+            If the stop request says so.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._play_once(program, index, epoch)
+            except ScannerFault as fault:
+                self._armed = None
+                if not fault.transient or attempt > self.options.max_repeats or self._is_latched():
+                    raise
+                _LOG.warning("pass %d, attempt %d: %s", index, attempt, fault)
+                self.on_fault(index, attempt, fault)
+                self._recover()
+            if self.options.stop.within_pass:
+                raise PassAbortedError
+
+    def _is_latched(self) -> bool:
+        return self.scanner.status().state is ScannerState.FAULT
+
+    def _recover(self) -> None:
+        """Bring the scanner back to idle; a link that cannot be opened yet is left to the next attempt."""
+        self.scanner.abort()
+        if self.scanner.status().state in {ScannerState.UNKNOWN, ScannerState.DISCONNECTED}:
+            try:
+                self.scanner.connect()
+            except LinkFault as fault:
+                if not fault.transient:
+                    raise
+                self.clock.sleep(self.options.readout_timeout)
+
+    def _play_once(self, program: PassProgram, index: int, epoch: int) -> PassRecord:
+        if self._armed != program.digest:
+            self.scanner.prepare(program)
+            self._armed = program.digest
+        status = self.scanner.status()
+        started = self.clock.now()
+        self.scanner.start(index, epoch)
+        readouts = self._collect(program)
+        finished = self.clock.now()
+        samples, counters = _checked_stack(readouts, program, index, epoch)
+        return PassRecord(
+            index=index,
+            epoch=epoch,
+            started=started,
+            finished=finished,
+            frequency=program.working_frequency if status.frequency is None else status.frequency,
+            receiver_gain=status.receiver_gain,
+            samples=samples,
+            counters=counters,
+            flags=("overrange",) if any(readout.overrange for readout in readouts) else (),
+        )
+
+    def _collect(self, program: PassProgram) -> list[Readout]:
+        readouts = []
+        for readout in self.scanner.readouts(self.options.readout_timeout):
+            if self.options.stop.within_pass:
+                self.scanner.abort()
+                raise PassAbortedError
+            readouts.append(readout)
+            if len(readouts) > program.n_readouts:
+                break
+        return readouts
+
+
+def _checked_stack(
+    readouts: list[Readout], program: PassProgram, index: int, epoch: int
+) -> tuple[ComplexArray, IntArray]:
+    """Stack the readouts of a pass, which must be complete and of this pass; otherwise it is worth repeating."""
+    if len(readouts) != program.n_readouts:
+        raise ReadoutTimeoutError(f"pass {index}: {len(readouts)} readouts came, {program.n_readouts} were expected")
+    try:
+        samples, structured = stack_readouts(readouts)
+    except ShapeError as error:
+        raise _garbled(index, str(error)) from error
+    counters: Any = structured  # numpy's stubs know no field names
+    if samples.ndim != 3 or samples.shape[2] != program.samples:
+        raise _garbled(index, f"readouts of shape {samples.shape[1:]}, {program.samples} samples were expected")
+    if not np.isfinite(samples).all():
+        raise _garbled(index, "samples that are not numbers")
+    tags = set(zip(counters["average"].tolist(), counters["segment"].tolist(), strict=True))
+    if tags != {(index, epoch)}:
+        raise _garbled(index, f"counters (average, segment) {sorted(tags)[:3]}, ({index}, {epoch}) was expected")
+    return samples, counters
+
+
+def _garbled(index: int, problem: str) -> ScannerFault:
+    return ScannerFault(f"pass {index}: the scanner delivered {problem}", transient=True)
