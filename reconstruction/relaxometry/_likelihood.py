@@ -1,6 +1,6 @@
 """Fit of an exponential to magnitudes where the loss is not a plain square: Rician likelihood, noise in quadrature.
 
-The parameters are ``ln A`` and ``ln R``. All voxels take damped Newton steps together; a step that does not lower the
+The parameters are the logarithms of the signal at the first echo and of ``R``. All voxels take damped Newton steps together; a step that does not lower the
 loss is refused and the damping raised, so the loss never grows. Where the Hessian is not positive the information
 matrix, which always is, takes its place.
 """
@@ -127,12 +127,13 @@ def _start(scaled: RealArray, problem: Problem) -> tuple[RealArray, RealArray]:
     solution = _least_squares.solve(freed, problem)
     lowest, highest = problem.log_rates
     inside = np.clip(solution.log_rate, lowest + 1.0, highest - 1.0)
-    return np.log(np.maximum(solution.amplitude / problem.noise_std.mean(), 0.1)), inside
+    first = solution.amplitude * np.exp(-np.exp(inside) * problem.echo_times[0]) / problem.noise_std.mean()
+    return np.log(np.maximum(first, 0.1)), inside
 
 
 def _decay(problem: Problem, log_amplitude: RealArray, rate: RealArray) -> RealArray:
-    """Noise-free signal in units of the noise of each echo; amplitude in units of the mean noise."""
-    exponent = np.multiply.outer(-problem.echo_times, rate) + log_amplitude
+    """Noise-free signal in units of the noise of each echo; amplitude at the first echo in units of the mean noise."""
+    exponent = np.multiply.outer(problem.echo_times[0] - problem.echo_times, rate) + log_amplitude
     return np.asarray(np.exp(exponent, out=exponent) * (problem.noise_std.mean() / problem.noise_std)[:, None])
 
 
@@ -155,7 +156,8 @@ def _evaluate(scaled: RealArray, problem: Problem, law: Law, log_amplitude: Real
 
 
 def _powers(problem: Problem) -> RealArray:
-    return np.stack([np.ones_like(problem.echo_times), problem.echo_times, problem.echo_times**2])
+    delay = problem.echo_times - problem.echo_times[0]
+    return np.stack([np.ones_like(delay), delay, delay**2])
 
 
 def _step(state: _State, damping: RealArray, bounds: tuple[float, float]) -> tuple[RealArray, RealArray]:
@@ -190,6 +192,7 @@ def _finish(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -
         solution.log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)
     solution.chi2 = 2 * (law.loss(scaled, signal)[0] - law.least_loss(scaled)).sum(axis=0)
     faint = solution.amplitude <= _FAINTEST
-    solution.amplitude = np.where(faint, 0.0, np.exp(solution.amplitude) * problem.noise_std.mean())
+    at_zero = np.exp(np.minimum(solution.amplitude + rate * problem.echo_times[0], 700.0))
+    solution.amplitude = np.where(faint, 0.0, at_zero * problem.noise_std.mean())
     solution.offset = np.zeros_like(solution.amplitude)
     return solution

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
-from knightshift.core.arrays import ComplexArray, RealArray
+from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import InputError
 
 RAYLEIGH_MEAN = float(np.sqrt(np.pi / 2))
@@ -14,13 +15,17 @@ _CLIPS = (2.0, 1.2)
 """Magnitudes below so many sigma count as background. Two clips: they agree only where noise is really Rayleigh."""
 _AGREEMENT = 0.15
 _FEWEST_VOXELS = 64
+_QUIET_SHARE = 0.25
+_NEIGHBOURHOOD = 5
 
 
 def estimate_noise(images: RealArray | ComplexArray) -> RealArray:
     """Measure the noise of each image from its background.
 
-    The squared magnitude below a clip level has a known mean for noise alone (truncated exponential distribution), so
-    the level and the noise are found together by iteration and the object, which lies above the clip, does not enter.
+    Background is the quarter of the image where the *other* echoes have the least energy in their neighbourhood: ringing
+    and ghosts are the same in all echoes and are avoided, noise is not and is not selected. There the squared magnitude
+    below a clip level has a known mean for noise alone (truncated exponential distribution), so that the level and the
+    noise are found together by iteration.
 
     Parameters
     ----------
@@ -38,18 +43,33 @@ def estimate_noise(images: RealArray | ComplexArray) -> RealArray:
         If an image has no background: fewer than 64 voxels, or magnitudes that are not distributed as noise.
     """
     squared = np.abs(np.asarray(images)).astype(float) ** 2
-    return np.array([_noise_of_one(image.ravel(), echo) for echo, image in enumerate(squared)])
+    return np.array([_noise_of_one(image[_quiet(squared, echo)], echo) for echo, image in enumerate(squared)])
+
+
+def _quiet(squared: RealArray, echo: int) -> BoolArray:
+    """Where the other echoes have least energy; everywhere, if there is no other echo."""
+    measured = np.isfinite(squared).all(axis=0) & (squared > 0).all(axis=0)
+    others = [_relative(image, measured) for index, image in enumerate(squared) if index != echo]
+    if not others or not measured.any():
+        return measured
+    around = np.sum([uniform_filter(image, _NEIGHBOURHOOD) for image in others], axis=0)
+    return np.asarray(measured & (around <= np.quantile(around[measured], _QUIET_SHARE)))
+
+
+def _relative(squared: RealArray, measured: BoolArray) -> RealArray:
+    """Energy in units of a typical one, so that echoes of different noise count alike."""
+    typical = float(np.median(squared[measured])) if measured.any() else 1.0
+    return np.where(measured, squared, 0.0) / (typical or 1.0)
 
 
 def _noise_of_one(squared: RealArray, echo: int) -> float:
-    squared = squared[np.isfinite(squared) & (squared > 0)]
     if squared.size >= _FEWEST_VOXELS:
         estimates = [_clipped_variance(squared, clip) for clip in _CLIPS]
         wide, narrow = estimates
         if narrow is not None and wide is not None and abs(np.sqrt(wide / narrow) - 1) < _AGREEMENT:
             return float(np.sqrt(wide))
     raise InputError(
-        f"image {echo} has no background of pure noise among its {squared.size} non-zero voxels: "
+        f"image {echo} has no background of pure noise among its {squared.size} quietest voxels: "
         "give noise_std, or images that are larger than the object"
     )
 
