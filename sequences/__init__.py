@@ -4,19 +4,13 @@
 will cost, ``sequence_of`` opens a program in pypulseq.
 """
 
+from knightshift.sequences.gradient_echo import GradientEcho
+from knightshift.sequences.multi_echo_spin_echo import MultiEchoSpinEcho
 from knightshift.sequences.plan_summary import PlanSummary, describe
-from knightshift.sequences.protocols import (
-    GradientEcho,
-    ImagingProtocol,
-    MultiEchoSpinEcho,
-    Protocol,
-    PulseAcquire,
-    SpinEchoSeries,
-    build,
-    export_seq,
-    load_protocol,
-)
+from knightshift.sequences.protocols import ImagingProtocol, Protocol, build, export_seq, load_protocol
+from knightshift.sequences.pulse_acquire import PulseAcquire
 from knightshift.sequences.pulseq_system import sequence_of, system_of
+from knightshift.sequences.spin_echo_series import SpinEchoSeries
 
 __all__ = [
     "GradientEcho",

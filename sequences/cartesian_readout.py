@@ -100,9 +100,10 @@ def _check_readout_gradient(protocol: ImagingFields, amplitude: float, dwell: fl
     field_of_view = protocol.field_of_view[axis]
     raster = 2 * _window_raster(gradients)
     raise LimitError(
-        f"field_of_view {field_of_view * 1e3:g} mm along {axis} with a dwell_time of {dwell * 1e6:g} us needs a readout "
-        f"gradient of {gradients.tesla_per_metre(amplitude):.4g} T/m, the limit is {gradients.limits.max_gradient:g} T/m: "
-        f"lengthen dwell_time to {ceil_to(dwell * amplitude / limit, raster) * 1e6:g} us, raise field_of_view to "
+        f"field_of_view {field_of_view * 1e3:g} mm along {axis} with a dwell_time of {dwell * 1e6:g} us needs a "
+        f"readout gradient of {gradients.tesla_per_metre(amplitude):.4g} T/m, the limit is "
+        f"{gradients.limits.max_gradient:g} T/m: lengthen dwell_time to "
+        f"{ceil_to(dwell * amplitude / limit, raster) * 1e6:g} us, raise field_of_view to "
         f"{field_of_view * amplitude / limit * 1e3:.4g} mm, or lower readout_oversampling"
     )
 

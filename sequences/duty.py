@@ -93,6 +93,6 @@ def check_duty(load: SequenceLoad, nucleus: Nucleus, limits: ScannerLimits, name
             )
     if load.rf_duty > limits.max_rf_duty:
         raise LimitError(
-            f"{name}: RF is on for {load.rf_duty:.2%} of the time, {limits.name} allows {limits.max_rf_duty:.2%}: raise "
-            f"repetition_time, or use fewer or shorter pulses"
+            f"{name}: RF is on for {load.rf_duty:.2%} of the time, {limits.name} allows {limits.max_rf_duty:.2%}: "
+            f"raise repetition_time, or use fewer or shorter pulses"
         )

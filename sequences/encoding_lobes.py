@@ -34,4 +34,6 @@ def spoiler_area(protocol: ImagingFields) -> float:
 
 def imaging_extent(protocol: ImagingFields) -> dict[str, float]:
     """Field of view of the imaged axes, depth of the third [m]."""
-    return {**protocol.field_of_view, protocol.slice_axis: protocol.depth}
+    extent: dict[str, float] = {protocol.slice_axis: protocol.depth}
+    extent.update({str(axis): length for axis, length in protocol.field_of_view.items()})
+    return extent

@@ -29,7 +29,7 @@ from knightshift.sequences.gradient_lobes import GradientSystem
 from knightshift.sequences.pass_assembly import PassLayout, assemble, phases_of
 from knightshift.sequences.protocol_fields import ImagingFields
 from knightshift.sequences.pulses import Pulse, excitation_pulse
-from knightshift.sequences.raster import milliseconds, require_raster
+from knightshift.sequences.raster import ceil_to, milliseconds, require_raster
 
 
 class GradientEcho(ImagingFields):
@@ -68,7 +68,8 @@ class _Timing:
 
 
 def _timing(protocol: GradientEcho, gradients: GradientSystem) -> _Timing:
-    excitation, readout = excitation_pulse(protocol, gradients), cartesian_readout(protocol, gradients)
+    excitation = excitation_pulse(protocol, gradients, -protocol.echo_time)
+    readout = cartesian_readout(protocol, gradients)
     lines = largest_line_area(protocol)
     areas = (lines, readout.half_area, excitation.area_after_center)
     shortest = max(gradients.shortest_lobe(area) for area in areas)
@@ -80,11 +81,11 @@ def _timing(protocol: GradientEcho, gradients: GradientSystem) -> _Timing:
 
 def minimum_echo_time(protocol: GradientEcho, gradients: GradientSystem) -> float:
     """Shortest echo time that pulse, encoding and readout of `protocol` allow [s]."""
-    return _timing(protocol.model_copy(update={"echo_time": 1e-9}), gradients).shortest
+    return _timing(protocol.model_copy(update={"echo_time": gradients.raster}), gradients).shortest
 
 
 def build_step(protocol: GradientEcho, step: int, gradients: GradientSystem) -> PassProgram:
-    """The program of the gradient echo; `step` is always 0.
+    """Build the program of the gradient echo; `step` is always 0.
 
     Raises
     ------
@@ -92,12 +93,13 @@ def build_step(protocol: GradientEcho, step: int, gradients: GradientSystem) -> 
         If the echo time is too short for pulse, encoding and readout, or off the raster.
     """
     timing = _timing(protocol, gradients)
-    echo_time = require_raster("echo_time", protocol.echo_time, gradients.raster)
+    echo_time = require_raster("echo_time", protocol.echo_time, gradients.limits.rf_raster_time)
     delay = round(echo_time - timing.shortest, 12)
     if delay < 0:
+        least = ceil_to(max(echo_time, minimum_echo_time(protocol, gradients)), gradients.raster)
         raise ProtocolError(
             f"echo_time {milliseconds(echo_time)} is too short: this encoding and readout need "
-            f"{milliseconds(minimum_echo_time(protocol, gradients))}: raise echo_time, or shorten the window "
+            f"{milliseconds(least)}: raise echo_time, or shorten the window "
             f"(dwell_time, matrix along {protocol.readout_axis}), or lower the resolution along {protocol.phase_axis}"
         )
     layout = PassLayout(

@@ -105,7 +105,7 @@ class GradientSystem:
 
 
 def scaled(lobe: Event | None, factor: float) -> Event | None:
-    """The same trapezoid with its amplitude multiplied; None for none."""
+    """Copy the trapezoid with its amplitude multiplied; None for none."""
     if lobe is None or factor == 0:
         return None
     return pp.scale_grad(lobe, factor)

@@ -33,7 +33,7 @@ from knightshift.sequences.gradient_lobes import GradientSystem
 from knightshift.sequences.pass_assembly import PassLayout, assemble, phases_of
 from knightshift.sequences.protocol_fields import RefocusingFields
 from knightshift.sequences.pulses import Pulse, excitation_pulse, refocusing_pulse
-from knightshift.sequences.raster import milliseconds, require_raster
+from knightshift.sequences.raster import ceil_to, milliseconds, require_raster
 
 
 class MultiEchoSpinEcho(RefocusingFields):
@@ -87,7 +87,8 @@ def _slice_areas(protocol: MultiEchoSpinEcho, excitation: Pulse) -> tuple[float,
 
 
 def _timing(protocol: MultiEchoSpinEcho, gradients: GradientSystem) -> _Timing:
-    excitation, refocusing = excitation_pulse(protocol, gradients), refocusing_pulse(protocol, gradients)
+    excitation = excitation_pulse(protocol, gradients)
+    refocusing = refocusing_pulse(protocol, gradients, protocol.echo_spacing / 2)
     readout = cartesian_readout(protocol, gradients)
     lines = largest_line_area(protocol)
     areas = (lines, readout.half_area, *_slice_areas(protocol, excitation))
@@ -109,12 +110,12 @@ def _timing(protocol: MultiEchoSpinEcho, gradients: GradientSystem) -> _Timing:
 
 def minimum_echo_spacing(protocol: MultiEchoSpinEcho, gradients: GradientSystem) -> float:
     """Shortest echo spacing that pulses, encoding and readout of `protocol` allow [s]."""
-    timing = _timing(protocol.model_copy(update={"echo_spacing": 1e-9}), gradients)
+    timing = _timing(protocol.model_copy(update={"echo_spacing": 2 * gradients.raster}), gradients)
     return round(2 * max(timing.halves), 12)
 
 
 def build_step(protocol: MultiEchoSpinEcho, step: int, gradients: GradientSystem) -> PassProgram:
-    """The program of the train; `step` is always 0.
+    """Build the program of the train; `step` is always 0.
 
     Raises
     ------
@@ -122,12 +123,13 @@ def build_step(protocol: MultiEchoSpinEcho, step: int, gradients: GradientSystem
         If the echo spacing is too short for pulses, encoding and readout, or off the raster.
     """
     timing = _timing(protocol, gradients)
-    spacing = require_raster("echo_spacing", protocol.echo_spacing, 2 * gradients.raster)
+    spacing = require_raster("echo_spacing", protocol.echo_spacing, gradients.raster)
     first, before, after = (round(spacing / 2 - half, 12) for half in timing.halves)
     if min(first, before, after) < 0:
+        least = ceil_to(max(spacing, minimum_echo_spacing(protocol, gradients)), 2 * gradients.raster)
         raise ProtocolError(
             f"echo_spacing {milliseconds(spacing)} is too short: pulses, encoding and readout need "
-            f"{milliseconds(minimum_echo_spacing(protocol, gradients))}: raise echo_spacing, or shorten the window "
+            f"{milliseconds(least)}: raise echo_spacing, or shorten the window "
             f"(dwell_time, matrix along {protocol.readout_axis}), or lower the resolution along {protocol.phase_axis}"
         )
     layout = PassLayout(

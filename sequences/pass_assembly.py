@@ -55,7 +55,7 @@ def assemble(protocol: ProtocolFields, layout: PassLayout, gradients: GradientSy
     """
     repetition_time = require_raster("repetition_time", protocol.repetition_time, gradients.raster)
     writer = _Writer(gradients, repetition_time)
-    middle = layout.lines[len(layout.lines) // 2] if layout.lines else 0
+    middle = sorted(layout.lines)[len(layout.lines) // 2]  # k = 0
     for dummy in range(protocol.dummy_scans):
         writer.repeat(layout.repetition(middle, dummy % layout.n_phases), None)
     for line in layout.lines:

@@ -1,4 +1,4 @@
-"""What a measurement will cost, before it starts: passes, time, gradients, RF, disk, and what the recovery leaves out."""
+"""What a measurement will cost, before it starts: passes, time, gradients, RF, disk, T1 recovery."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ class ProtocolFields(BaseModel):
     excitation_flip_angle: FlipAngle = math.pi / 2
     """Flip angle of the excitation pulse."""
     excitation_pulse_length: PositiveSeconds = 50e-6
-    """Length of the excitation pulse: a hard pulse, or a sinc if a slice is selected. Longer pulses leave more of what is
-    off resonance alone."""
+    """Length of the excitation pulse: hard, or a sinc if a slice is selected. The longer, the less it excites off
+    resonance."""
 
     @property
     def isotope(self) -> Nucleus:
@@ -75,7 +75,8 @@ class ImagingFields(ProtocolFields):
     field_of_view: dict[Axis, PositiveMetres] = Field(min_length=2, max_length=2)
     """Field of view along the two imaged axes; the third axis is projected over, or sliced."""
     matrix: dict[Axis, Annotated[int, Field(ge=1, le=4096)]] = Field(min_length=2, max_length=2)
-    """Pixels along the two imaged axes, even numbers; they may differ. 1 along the phase-encoded axis: no phase encoding."""
+    """Pixels along the two imaged axes, even numbers that may differ. 1 along the phase-encoded axis: no phase
+    encoding."""
     readout_axis: Axis
     """Imaged axis along which the readout gradient points; the other one is phase-encoded."""
     projection_depth: PositiveMetres = 5e-3
@@ -85,10 +86,11 @@ class ImagingFields(ProtocolFields):
     slice_position: Metres = 0.0
     """Centre of the slice from the isocentre along the third axis."""
     dwell_time: PositiveSeconds | None = None
-    """Time between two samples, oversampling included; on the raster a multiple of 2 us. Give either this or `bandwidth`."""
+    """Time between two samples, oversampling included: a multiple of 2 us on a 1 us raster. Give either this or
+    `bandwidth`."""
     bandwidth: PositiveHertz | None = None
-    """Receiver bandwidth across the field of view, rounded so that the dwell time falls on its raster. Give either this or
-    `dwell_time`."""
+    """Receiver bandwidth across the field of view, rounded so that the dwell time falls on its raster. Give either this
+    or `dwell_time`."""
     readout_oversampling: Annotated[int, Field(ge=1, le=16)] = 2
     """Samples per pixel along the readout; the surplus field of view is cut off after the transform."""
     phase_encode_order: PhaseEncodeOrder = "linear"
@@ -146,8 +148,8 @@ class ImagingFields(ProtocolFields):
         if self.n_samples % 4:
             raise ValueError(
                 f"{self.n_samples} samples per readout (matrix {self.matrix[self.readout_axis]} along "
-                f"{self.readout_axis} x readout_oversampling {self.readout_oversampling}) are not a multiple of 4, which "
-                f"receivers need: change matrix or readout_oversampling"
+                f"{self.readout_axis} x readout_oversampling {self.readout_oversampling}) are not a multiple of 4, "
+                f"which receivers need: change matrix or readout_oversampling"
             )
         return self
 
@@ -167,5 +169,5 @@ class RefocusingFields(ImagingFields):
     refocusing_pulse_length: PositiveSeconds = 100e-6
     """Length of the (hard) refocusing pulses."""
     crusher_cycles: int = Field(default=2, ge=0, le=1000)
-    """Whole cycles of phase over the projection depth (or slice) on each side of a refocusing pulse; they point along the
-    third axis, so that the imaged axes stay clean."""
+    """Whole cycles of phase over the projection depth (or slice) on each side of a refocusing pulse, along the third
+    axis, so that the imaged axes stay clean."""

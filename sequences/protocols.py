@@ -73,7 +73,7 @@ def _build_step(protocol: ImagingProtocol | PulseAcquire, step: int, gradients: 
 
 
 def n_passes_of(protocol: ProtocolFields, cycle: float) -> int:
-    """Passes in all: whole cycles of the steps, each of which lasts `cycle` [s].
+    """Count the passes: whole cycles of the steps, each of which lasts `cycle` [s].
 
     Raises
     ------

@@ -60,7 +60,7 @@ class _Timing:
     @property
     def first_sample(self) -> float:
         """From the centre of the pulse to the first sample [s]."""
-        return round(self.pulse.after_center + self.window.delay + self.window.dwell / 2, 12)
+        return float(round(self.pulse.after_center + self.window.delay + self.window.dwell / 2, 12))
 
 
 def _timing(protocol: PulseAcquire, gradients: GradientSystem) -> _Timing:
@@ -75,7 +75,7 @@ def _timing(protocol: PulseAcquire, gradients: GradientSystem) -> _Timing:
 
 
 def build_step(protocol: PulseAcquire, step: int, gradients: GradientSystem) -> PassProgram:
-    """The program of the decay; `step` is always 0.
+    """Build the program of the decay; `step` is always 0.
 
     Raises
     ------

@@ -22,8 +22,8 @@ Event: TypeAlias = Any
 def system_of(nucleus: Nucleus, limits: ScannerLimits) -> pp.Opts:
     """Limits and rasters as pypulseq wants them, for this nucleus.
 
-    pypulseq counts gradients in Hz/m. Left to itself it converts with the proton's gamma, and a limit check for 23Na then
-    passes anything: so they are converted here, and checked to come back as they went in.
+    pypulseq counts gradients in Hz/m. Left to itself it converts with the proton's gamma, and a limit check for 23Na
+    then passes anything: so they are converted here, and checked to come back as they went in.
 
     Raises
     ------
@@ -56,14 +56,14 @@ def system_of(nucleus: Nucleus, limits: ScannerLimits) -> pp.Opts:
 
 
 def turned_window(window: Event, phase: float) -> Event:
-    """A copy of an acquisition window whose receiver phase is `phase` [rad]: samples are turned back by it."""
+    """Copy an acquisition window; its receiver phase is `phase` [rad]: samples are turned back by it."""
     turned = copy(window)
     turned.phase_offset = phase
     return turned
 
 
 def pulseq_text(sequence: pp.Sequence) -> str:
-    """The sequence as Pulseq 1.5 writes it, signature included; the same sequence gives the same text."""
+    """Write the sequence as Pulseq 1.5, signature included; the same sequence gives the same text."""
     with tempfile.TemporaryDirectory(prefix="knightshift-") as folder:
         path = Path(folder) / "pass.seq"
         sequence.write(str(path), create_signature=True)
@@ -84,12 +84,16 @@ def sequence_of(program: PassProgram, limits: ScannerLimits | None = None) -> pp
     Raises
     ------
     ProtocolError
-        If the gamma in the file is not that of the program.
+        If the gamma in the file is not that of the program, or the field not that of the scanner.
     """
     gamma = program.gyromagnetic_ratio
     if limits is None:
         system = pp.Opts(gamma=gamma, B0=program.b0, max_grad=1e12, grad_unit="Hz/m", max_slew=1e18, slew_unit="Hz/m/s")
     else:
+        if not math.isclose(limits.b0, program.b0, rel_tol=1e-3):
+            raise ProtocolError(
+                f"{program.name} was built for {program.b0:g} T, {limits.name} has {limits.b0:g} T: build it again"
+            )
         system = system_of(Nucleus(program.nucleus, gamma, spin=0.0), limits)
     sequence = pp.Sequence(system)
     with tempfile.TemporaryDirectory(prefix="knightshift-") as folder:

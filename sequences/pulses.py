@@ -1,6 +1,7 @@
-"""RF pulses: hard ones, and a sinc that selects a slice. Their centres sit on the block raster.
+"""RF pulses: hard ones, and a sinc that selects a slice.
 
-With every pulse centre and every gradient on one raster, an echo time is exact without any rounding.
+Gradients move in steps of their raster (10 us), pulses in finer ones (1 us). So the echo stays where the gradients put
+it, and the pulses are moved against the raster such that the echo time comes out exact.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from knightshift.sequences.blocks import Block
 from knightshift.sequences.gradient_lobes import GradientSystem
 from knightshift.sequences.protocol_fields import ImagingFields, ProtocolFields, RefocusingFields
 from knightshift.sequences.pulseq_system import Event
-from knightshift.sequences.raster import ceil_to, floor_to, require_raster
+from knightshift.sequences.raster import ceil_to, floor_to, next_at_phase, require_raster
 
 TIME_BANDWIDTH = 4.0
 """Time-bandwidth product of the slice-selective sinc pulse."""
@@ -56,14 +57,23 @@ class Pulse:
         return Block(self.duration, (self.rf, self.gradient))
 
     def turned(self, phase: float) -> Pulse:
-        """The same pulse with its phase advanced by `phase` [rad]."""
+        """Copy the pulse with its phase advanced by `phase` [rad]."""
         rf = copy(self.rf)
         rf.phase_offset = rf.phase_offset + phase
         return replace(self, rf=rf)
 
 
-def excitation_pulse(protocol: ProtocolFields, gradients: GradientSystem) -> Pulse:
-    """Excitation at phase 0: hard, or selective if the protocol names a slice.
+def excitation_pulse(protocol: ProtocolFields, gradients: GradientSystem, center_phase: float = 0.0) -> Pulse:
+    """Make the excitation at phase 0: hard, or selective if the protocol names a slice.
+
+    Parameters
+    ----------
+    protocol
+        Says flip angle, length and slice.
+    gradients
+        What the scanner can do.
+    center_phase
+        Where the centre of the pulse shall be, modulo the block raster [s].
 
     Raises
     ------
@@ -73,13 +83,22 @@ def excitation_pulse(protocol: ProtocolFields, gradients: GradientSystem) -> Pul
         If the length is off the raster.
     """
     if isinstance(protocol, ImagingFields) and protocol.slice_thickness is not None:
-        return _selective_pulse(protocol, protocol.slice_thickness, gradients)
+        return _selective_pulse(protocol, protocol.slice_thickness, gradients, center_phase)
     flip, length = protocol.excitation_flip_angle, protocol.excitation_pulse_length
-    return _hard_pulse("excitation", flip, length, gradients)
+    return _hard_pulse("excitation", (flip, length), gradients, center_phase)
 
 
-def refocusing_pulse(protocol: RefocusingFields, gradients: GradientSystem) -> Pulse:
-    """Hard refocusing pulse, its phase 90 deg ahead of the excitation (the CPMG condition).
+def refocusing_pulse(protocol: RefocusingFields, gradients: GradientSystem, center_phase: float = 0.0) -> Pulse:
+    """Make the hard refocusing pulse, its phase 90 deg ahead of the excitation (the CPMG condition).
+
+    Parameters
+    ----------
+    protocol
+        Says flip angle and length.
+    gradients
+        What the scanner can do.
+    center_phase
+        Where the centre of the pulse shall be, modulo the block raster [s].
 
     Raises
     ------
@@ -89,14 +108,17 @@ def refocusing_pulse(protocol: RefocusingFields, gradients: GradientSystem) -> P
         If its length is off the raster.
     """
     flip, length = protocol.refocusing_flip_angle, protocol.refocusing_pulse_length
-    return _hard_pulse("refocusing", flip, length, gradients).turned(math.pi / 2)
+    return _hard_pulse("refocusing", (flip, length), gradients, center_phase).turned(math.pi / 2)
 
 
-def _hard_pulse(use: str, flip_angle: float, length: float, gradients: GradientSystem) -> Pulse:
+def _hard_pulse(
+    use: str, flip_and_length: tuple[float, float], gradients: GradientSystem, center_phase: float
+) -> Pulse:
     limits = gradients.limits
+    flip_angle, length = flip_and_length
     length = require_raster(f"{use}_pulse_length", length, 2 * limits.rf_raster_time)
     _check_amplitude(f"{use}_pulse_length", flip_angle / (2 * math.pi * length), length, gradients)
-    center = ceil_to(limits.rf_dead_time + length / 2, gradients.raster)
+    center = next_at_phase(limits.rf_dead_time + length / 2, center_phase, gradients.raster)
     rf = pp.make_block_pulse(
         flip_angle, duration=length, delay=round(center - length / 2, 12), use=use, system=gradients.pulseq
     )
@@ -104,13 +126,15 @@ def _hard_pulse(use: str, flip_angle: float, length: float, gradients: GradientS
     return Pulse(rf, center, duration)
 
 
-def _selective_pulse(protocol: ImagingFields, thickness: float, gradients: GradientSystem) -> Pulse:
+def _selective_pulse(
+    protocol: ImagingFields, thickness: float, gradients: GradientSystem, center_phase: float
+) -> Pulse:
     limits = gradients.limits
     length = require_raster("excitation_pulse_length", protocol.excitation_pulse_length, 2 * limits.rf_raster_time)
     amplitude = TIME_BANDWIDTH / length / thickness
     _check_slice_gradient(amplitude, length, gradients)
     ramp = gradients.ramp_time(amplitude)
-    center = ceil_to(max(limits.rf_dead_time, ramp) + length / 2, gradients.raster)
+    center = next_at_phase(max(limits.rf_dead_time, ramp) + length / 2, center_phase, gradients.raster)
     start, end = center - length / 2, center + length / 2
     gradient_delay = floor_to(start - ramp, gradients.raster)
     flat = round(ceil_to(end, gradients.raster) - gradient_delay - ramp, 12)

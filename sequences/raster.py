@@ -24,6 +24,12 @@ def on_raster(n: int, raster: float) -> float:
     return round(n * raster, 12)
 
 
+def next_at_phase(time: float, phase: float, raster: float) -> float:
+    """First time at or after `time` that is `phase` beyond a multiple of `raster`, all in s."""
+    phase = round(phase - floor_to(phase, raster), 12)
+    return round(ceil_to(time - phase, raster) + phase, 12)
+
+
 def require_raster(name: str, time: float, raster: float) -> float:
     """Return `time` [s] snapped to the raster it lies on.
 

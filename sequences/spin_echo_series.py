@@ -34,7 +34,7 @@ from knightshift.sequences.gradient_lobes import GradientSystem
 from knightshift.sequences.pass_assembly import PassLayout, assemble, phases_of
 from knightshift.sequences.protocol_fields import RefocusingFields
 from knightshift.sequences.pulses import Pulse, excitation_pulse, refocusing_pulse
-from knightshift.sequences.raster import milliseconds, require_raster
+from knightshift.sequences.raster import ceil_to, floor_to, milliseconds, require_raster
 
 
 class SpinEchoSeries(RefocusingFields):
@@ -89,13 +89,16 @@ def _areas(protocol: SpinEchoSeries, excitation: Pulse) -> tuple[float, float]:
     return crusher - excitation.area_after_center, crusher
 
 
-def _timing(protocol: SpinEchoSeries, gradients: GradientSystem) -> _Timing:
-    excitation, refocusing = excitation_pulse(protocol, gradients), refocusing_pulse(protocol, gradients)
+def _timing(protocol: SpinEchoSeries, echo_time: float, gradients: GradientSystem) -> _Timing:
+    excitation = excitation_pulse(protocol, gradients, -echo_time)
+    refocusing = refocusing_pulse(protocol, gradients, -echo_time / 2)
     readout = cartesian_readout(protocol, gradients)
     slice_before, crusher = _areas(protocol, excitation)
     lines = largest_line_area(protocol)
     shortest = max(gradients.shortest_lobe(area) for area in (lines, readout.half_area, slice_before))
-    room = protocol.echo_times[0] / 2 - excitation.after_center - refocusing.center
+    # The same lobes for every echo time: what the shortest one leaves, whatever the raster does to its pulses.
+    pulses = excitation_pulse(protocol, gradients).after_center + refocusing_pulse(protocol, gradients).center
+    room = floor_to(protocol.echo_times[0], 2 * gradients.raster) / 2 - pulses - _raster_slack(protocol, gradients)
     encode = largest_lobe_that_fits(shortest, room, gradients.raster)
     return _Timing(
         excitation=excitation,
@@ -107,10 +110,17 @@ def _timing(protocol: SpinEchoSeries, gradients: GradientSystem) -> _Timing:
     )
 
 
+def _raster_slack(protocol: SpinEchoSeries, gradients: GradientSystem) -> float:
+    """Room that pulses off the block raster may need [s]."""
+    step = 2 * gradients.raster
+    on_it = all(ceil_to(time, step) == floor_to(time, step) for time in protocol.echo_times)
+    return 0.0 if on_it else step
+
+
 def minimum_echo_time(protocol: SpinEchoSeries, gradients: GradientSystem) -> float:
     """Shortest echo time that pulses, encoding and readout of `protocol` allow [s]."""
-    shortest = protocol.model_copy(update={"echo_times": (1e-9,)})
-    timing = _timing(shortest, gradients)
+    shortest = protocol.model_copy(update={"echo_times": (2 * gradients.raster,)})
+    timing = _timing(shortest, 0.0, gradients)
     return round(2 * max(timing.before, timing.after), 12)
 
 
@@ -122,11 +132,11 @@ def build_step(protocol: SpinEchoSeries, step: int, gradients: GradientSystem) -
     ProtocolError
         If the echo time is too short for pulses, encoding and readout, or off the raster.
     """
-    timing = _timing(protocol, gradients)
-    echo_time = require_raster("echo_time", protocol.echo_times[step], 2 * gradients.raster)
+    echo_time = require_raster("echo_time", protocol.echo_times[step], 2 * gradients.limits.rf_raster_time)
+    timing = _timing(protocol, echo_time, gradients)
     delays = (round(echo_time / 2 - timing.before, 12), round(echo_time / 2 - timing.after, 12))
     if min(delays) < 0:
-        least = minimum_echo_time(protocol, gradients)
+        least = ceil_to(max(echo_time, minimum_echo_time(protocol, gradients)), 2 * gradients.raster)
         raise ProtocolError(
             f"echo_time {milliseconds(echo_time)} is too short: this encoding and readout need {milliseconds(least)}: "
             f"raise echo_time, or shorten the window (dwell_time, matrix along {protocol.readout_axis}), or lower the "
