@@ -1,1 +1,20 @@
-"""The report that a reader can check."""
+"""The report that a reader can check: figures for a paper, one HTML page, and ``summary.json`` for machines."""
+
+from knightshift.reconstruction.report.inputs import RejectedPass, ReportInputs, RunFacts
+from knightshift.reconstruction.report.report import REPORT_FILE, SUMMARY_FILE, write_report
+from knightshift.reconstruction.report.spectrum_figure import FrequencyDrift
+from knightshift.reconstruction.report.summary import RegionSummary, Summary, summarise, write_summary
+
+__all__ = [
+    "REPORT_FILE",
+    "SUMMARY_FILE",
+    "FrequencyDrift",
+    "RegionSummary",
+    "RejectedPass",
+    "ReportInputs",
+    "RunFacts",
+    "Summary",
+    "summarise",
+    "write_report",
+    "write_summary",
+]

@@ -1,0 +1,70 @@
+"""Which slice and which voxels stand for the whole in the figures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from knightshift.core.arrays import BoolArray
+from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.relaxometry import T2Fit
+from knightshift.reconstruction.relaxometry.populations import BULK_LABEL, Populations
+from knightshift.reconstruction.relaxometry.regions import RegionStatistics
+from knightshift.reconstruction.report.decay_figure import ChosenVoxel
+from knightshift.reconstruction.report.human_units import plain
+from knightshift.reconstruction.report.image_axes import ImagePlane, plane_of_slice
+
+
+def isolated_mask(populations: Populations) -> BoolArray:
+    """Voxels of all isolated regions, shape ``(slice, phase_encode, readout)``."""
+    return np.asarray(populations.labels > BULK_LABEL)
+
+
+def slice_to_show(fit: T2Fit, populations: Populations | None) -> int:
+    """Choose the slice with most isolated voxels; without any, the one with most voxels that have a T2."""
+    marked = fit.ok if populations is None or not populations.isolated else isolated_mask(populations)
+    return int(np.argmax(np.count_nonzero(marked, axis=(1, 2))))
+
+
+def typical_voxels(series: ImageSeries, fit: T2Fit, populations: Populations) -> list[ChosenVoxel]:
+    """Choose one typical voxel of the two largest electrodes and of each of the first two isolated regions.
+
+    Typical is the voxel whose T2 is nearest to the region's median, among the half with the smaller relative error.
+    """
+    chosen = []
+    for part in populations.electrodes[:2] or (populations.bulk,):
+        inside = (populations.labels == BULK_LABEL) & _box(part, fit.t2.shape)
+        name = "electrode" if populations.electrodes else "bulk"
+        chosen.append(_typical(series, fit, inside, part.t2_median, (name, False)))
+    for number, part in enumerate(populations.isolated[:2]):
+        name = f"dendrite {number + 1}" if number else "dendrite"
+        chosen.append(_typical(series, fit, populations.mask(number), part.t2_median, (name, True)))
+    return chosen
+
+
+def _box(part: RegionStatistics, shape: tuple[int, ...]) -> BoolArray:
+    inside = np.zeros(shape, dtype=bool)
+    inside[tuple(slice(start, stop) for start, stop in part.bounding_box)] = True
+    return inside
+
+
+def _typical(
+    series: ImageSeries, fit: T2Fit, inside: BoolArray, median: float, called: tuple[str, bool]
+) -> ChosenVoxel:
+    name, isolated = called
+    inside = inside & fit.ok
+    error = np.where(inside, fit.t2_std / np.where(inside, fit.t2, 1.0), np.inf)
+    certain = inside & (error <= np.median(error[inside]))
+    distance = np.where(certain, np.abs(fit.t2 - median), np.inf)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmin(distance)), distance.shape))
+    slice_index, row, column = index
+    where = _position(plane_of_slice(series, slice_index), fit.t2.shape, row, column)
+    return ChosenVoxel(f"{name} ({where})", (slice_index, row, column), isolated)
+
+
+def _position(plane: ImagePlane, shape: tuple[int, ...], row: int, column: int) -> str:
+    length, unit = plane.unit
+    words = []
+    for axis, index, count in ((plane.horizontal, column, shape[2]), (plane.vertical, row, shape[1])):
+        centre = axis.start + (index + 0.5) * (axis.stop - axis.start) / count
+        words.append(f"{axis.name} {plain(round(centre / length), 4)}")
+    return f"{', '.join(words)} {unit}"

@@ -1,0 +1,103 @@
+"""What a report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from knightshift.core.errors import InputError, ShapeError
+from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.kspace import Spectrum
+from knightshift.reconstruction.relaxometry import T2Fit
+from knightshift.reconstruction.relaxometry.populations import Populations
+from knightshift.reconstruction.report.spectrum_figure import FrequencyDrift
+
+
+@dataclass(frozen=True)
+class RejectedPass:
+    """A pass that did not enter the images."""
+
+    index: int
+    """Number of the pass from 0."""
+    reason: str
+    """Why."""
+    cost: float
+    """Scanner time it took [s]."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a report says about a run."""
+
+    run_id: str
+    """Name of the run."""
+    protocol: Mapping[str, Any]
+    """The protocol as plain data, SI units."""
+    passes_planned: int
+    """Passes of the whole run."""
+    passes_used: int
+    """Passes in the images."""
+    started: float | None
+    """Start of the first pass, seconds since the Unix epoch (UTC); None before there is one."""
+    finished: float | None
+    """End of the last pass."""
+    acquiring: float
+    """Time within passes, rejected ones included [s]."""
+    resumes: int
+    """How often the run was interrupted and went on."""
+    rejected: tuple[RejectedPass, ...] = ()
+    """Passes that were measured and not used."""
+    scanner: str = ""
+    """Backend, device and version."""
+    sample: str = ""
+    """Name of the simulated sample; empty for a real one."""
+    virtual_clock: bool = False
+    """Whether the time stamps are those of a virtual clock."""
+    seed: int | None = None
+    """Seed of the simulated scanner."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Software that wrote the run."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the manifest and of each program, by name."""
+
+    @property
+    def protocol_name(self) -> str:
+        """What the protocol calls itself."""
+        return str(self.protocol.get("name", "unnamed"))
+
+    @property
+    def duration(self) -> float | None:
+        """From the start of the first pass to the end of the last, interruptions included [s]."""
+        return None if self.started is None or self.finished is None else self.finished - self.started
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """All that a report shows; only the images are needed."""
+
+    series: ImageSeries
+    """The images."""
+    title: str
+    """Heading of the report."""
+    fit: T2Fit | None = None
+    """T2 of every voxel of `series`; None for a single echo."""
+    populations: Populations | None = None
+    """Bulk and isolated regions of `fit`."""
+    run: RunFacts | None = None
+    """How the run went; None for raw data of other consoles."""
+    spectrum: Spectrum | None = None
+    """A spectrum of the same sample."""
+    drift: FrequencyDrift | None = None
+    """Resonance frequency over the run."""
+    t2_range: tuple[float, float] | None = None
+    """Ends of the T2 colour bar and axis [s], so that two reports compare; None: chosen from the data."""
+
+    def __post_init__(self) -> None:
+        shape = self.series.images.shape[1:]
+        if self.fit is not None and self.fit.t2.shape != shape:
+            raise ShapeError(f"the T2 map has shape {self.fit.t2.shape}, the images {shape}: fit these images")
+        if self.populations is not None and self.fit is None:
+            raise InputError("populations without the T2 fit they were found in: give fit too")
+        if self.t2_range is not None and not 0 <= self.t2_range[0] < self.t2_range[1]:
+            raise InputError(f"t2_range {self.t2_range} s is empty or negative: give e.g. (0.0, 0.02)")

@@ -1,0 +1,203 @@
+"""The sections of the HTML report, each made from the inputs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from knightshift.core.arrays import RealArray
+from knightshift.reconstruction.relaxometry import T2Fit, T2Status
+from knightshift.reconstruction.report.human_units import duration, local_and_utc, plain, quantity
+from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
+from knightshift.reconstruction.report.markup import Markup, element, joined, table
+from knightshift.reconstruction.report.protocol_table import protocol_rows
+from knightshift.reconstruction.report.summary import RegionSummary, Summary
+
+_MS = 1e3
+_LISTED_REJECTIONS = 20
+
+
+def section(title: str, *content: str) -> Markup:
+    """Make a section with a heading."""
+    return element("section", element("h2", title), *content)
+
+
+def headline(summary: Summary) -> Markup:
+    """Say what was found: the dendrite and its T2, or that there is none, or why there is no T2."""
+    if summary.dendrite is None or not summary.regions:
+        return element("div", element("strong", *_no_t2(summary)), class_="result")
+    bulk = summary.regions[0]
+    others = element("p", f"Electrodes: {_t2_words(bulk)}{_width_words(bulk)}.")
+    dendrites = [region for region in summary.regions if region.role == "dendrite"]
+    if not dendrites:
+        edge = summary.dendrite.bulk_edge_t2_s * _MS
+        text = f"No region of voxels has a T₂ significantly above that of the electrodes (edge {edge:.1f} ms)."
+        return element("div", element("strong", "No dendrite found"), element("p", text), others, class_="result")
+    pairs = zip(dendrites, summary.dendrite.significance, strict=True)
+    found = [
+        element(
+            "p", f"{region.name.capitalize()}: {_t2_words(region)}{_place_words(region)}; {sigma:.0f} σ above the bulk."
+        )
+        for region, sigma in pairs
+    ]
+    title = "Dendrite found" if len(dendrites) == 1 else f"{len(dendrites)} regions of long T₂ found"
+    return element("div", element("strong", title), *found, others, class_="result found")
+
+
+def _no_t2(summary: Summary) -> tuple[str, ...]:
+    if len(summary.echo_times_s) == 1:
+        return ("Images at one echo time: T₂ needs several",)
+    if summary.fit is None:
+        return (f"Images at {len(summary.echo_times_s)} echo times, T₂ not fitted",)
+    return (f"T₂ fitted, {summary.fit.voxels_by_status['ok']} voxels with a value; regions not looked for",)
+
+
+def _t2_words(region: RegionSummary) -> str:
+    error = "" if region.median_t2_std_s is None else f" ± {region.median_t2_std_s * _MS:.1f}"
+    return f"T₂ = {region.median_t2_s * _MS:.1f}{error} ms (median of {region.n_voxels} voxels)"
+
+
+def _width_words(region: RegionSummary) -> str:
+    if region.fwhm_t2_s is None:
+        return ""
+    error = "" if region.fwhm_t2_std_s is None else f" ± {region.fwhm_t2_std_s * _MS:.1f}"
+    return f", FWHM {region.fwhm_t2_s * _MS:.1f}{error} ms"
+
+
+def _place_words(region: RegionSummary) -> str:
+    if region.centroid_um is None or region.extent_um is None:
+        return ""
+    centre = ", ".join(f"{axis} = {_micrometres(region.centroid_um[axis])}" for axis in ("y", "z"))
+    return f", centred at {centre} µm, {_extent(region)} in extent"
+
+
+def _extent(region: RegionSummary) -> str:
+    if region.extent_um is None:
+        return "n/a"
+    in_plane = list(region.extent_um.items())[1:]  # the first is the slice, or the depth of a projection
+    return " × ".join(f"{_micrometres(size)} µm ({axis})" for axis, size in in_plane)
+
+
+def _micrometres(value: float) -> str:
+    return plain(float(round(value)), 6)
+
+
+def regions_table(summary: Summary) -> Markup:
+    """Tabulate the regions, and the signal over noise of each at every echo time."""
+    head = ("region", "voxels", "T₂ median (ms)", "quartiles (ms)", "FWHM (ms)", "centre x, y, z (µm)", "extent")
+    rows = [_region_row(region) for region in summary.regions]
+    times = tuple(f"{quantity(echo_time, 's', 4)}" for echo_time in summary.echo_times_s)
+    ratios = [(region.name, *(_ratio(snr) for snr in region.snr_per_echo)) for region in summary.regions]
+    return joined(
+        [
+            table(head, rows),
+            element("p", "Median signal over noise at each echo time:"),
+            table(("region", *times), ratios),
+        ]
+    )
+
+
+def _region_row(region: RegionSummary) -> tuple[str, ...]:
+    low, high = region.iqr_t2_s
+    centre = region.centroid_um
+    place = "n/a" if centre is None else ", ".join(_micrometres(centre[axis]) for axis in ("x", "y", "z"))
+    return (
+        region.name,
+        str(region.n_voxels),
+        _with_error(region.median_t2_s, region.median_t2_std_s),
+        f"{low * _MS:.1f} – {high * _MS:.1f}",
+        _with_error(region.fwhm_t2_s, region.fwhm_t2_std_s),
+        place,
+        _extent(region),
+    )
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    if value is None:
+        return "n/a"
+    return f"{value * _MS:.2f}" + ("" if error is None else f" ± {error * _MS:.2f}")
+
+
+def _ratio(snr: float | None) -> str:
+    return "n/a" if snr is None else f"{snr:.1f}"
+
+
+def fit_table(fit: T2Fit, echo_times: RealArray) -> Markup:
+    """Tabulate how many voxels have a T2, why others have none, and the noise."""
+    rows = [(status.words, str(fit.count(status))) for status in T2Status if fit.count(status)]
+    noise = [
+        f"{float(sigma):.3g} at {quantity(float(echo_time), 's', 4)}"
+        for echo_time, sigma in zip(echo_times, fit.noise_std, strict=True)
+    ]
+    rows.append((f"noise σ, units of the images ({fit.noise_source})", ", ".join(noise)))
+    good = fit.ok & np.isfinite(fit.chi2)
+    if good.any():
+        parameters = 3 if fit.options.offset == "free" else 2
+        freedom = len(echo_times) - parameters
+        rows.append((f"χ² per voxel, median ({freedom} degrees of freedom)", f"{float(np.median(fit.chi2[good])):.2f}"))
+    return table((), rows)
+
+
+def protocol_section(run: RunFacts) -> Markup:
+    """Tabulate the protocol with units."""
+    return section("Protocol", table((), protocol_rows(run.protocol)))
+
+
+def run_section(run: RunFacts) -> Markup:
+    """Tabulate how the run went, and which passes were lost to what."""
+    rows = [
+        ("run", run.run_id),
+        ("scanner", run.scanner or "n/a"),
+        *([("simulated sample", run.sample)] if run.sample else []),
+        *([("seed", str(run.seed))] if run.seed is not None else []),
+        ("passes", f"{run.passes_used} used of {run.passes_planned} planned, {len(run.rejected)} rejected"),
+        ("start", _time(run.started, run.virtual_clock)),
+        ("finish", _time(run.finished, run.virtual_clock)),
+        ("duration", "n/a" if run.duration is None else _share(run)),
+        ("interruptions", _resumes(run.resumes)),
+    ]
+    return section("Run", table((), rows), *_rejections(run))
+
+
+def _time(seconds: float | None, virtual_clock: bool) -> str:
+    if seconds is None:
+        return "n/a"
+    return local_and_utc(seconds) + (", virtual clock" if virtual_clock else "")
+
+
+def _share(run: RunFacts) -> str:
+    whole = run.duration or 0.0
+    if whole <= 0:
+        return duration(whole)
+    return f"{duration(whole)}, of which {100 * run.acquiring / whole:.1f} % within passes"
+
+
+def _resumes(count: int) -> str:
+    return {0: "none", 1: "1, resumed"}.get(count, f"{count}, each resumed")
+
+
+def _rejections(run: RunFacts) -> Sequence[Markup]:
+    if not run.rejected:
+        return ()
+    cost = sum(rejected.cost for rejected in run.rejected)
+    rows = [
+        (str(rejected.index), rejected.reason, duration(rejected.cost))
+        for rejected in run.rejected[:_LISTED_REJECTIONS]
+    ]
+    text = f"{len(run.rejected)} rejected passes cost {duration(cost)} of scanner time"
+    more = len(run.rejected) - _LISTED_REJECTIONS
+    text += f"; the first {_LISTED_REJECTIONS} of them:" if more > 0 else ":"
+    return (element("p", text), table(("pass", "reason", "scanner time"), rows))
+
+
+def sources_section(inputs: ReportInputs, summary: Summary) -> Markup:
+    """Tabulate versions and checksums: what ties this page to its data."""
+    rows: list[tuple[str, str]] = [("report by knightshift", summary.knightshift_version)]
+    if inputs.run is not None:
+        rows += [(f"acquired with {name}", version) for name, version in inputs.run.versions.items()]
+    rows += [(name.replace("_", " "), value) for name, value in inputs.series.provenance.items()]
+    checksums = {"complex images": summary.images_sha256, **({} if inputs.run is None else inputs.run.digests)}
+    rows += [(f"SHA-256 of {name}", element("code", digest)) for name, digest in checksums.items()]
+    missing = [element("p", f"Left open by the raw data: {'; '.join(inputs.series.missing)}.", class_="note")]
+    return section("Versions and checksums", table((), rows), *(missing if inputs.series.missing else []))

@@ -1,0 +1,257 @@
+"""``summary.json``: the numbers of a report for machines, in SI units where the key does not say otherwise."""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from knightshift.core.clock import iso_time
+from knightshift.core.durable import write_durably
+from knightshift.reconstruction.relaxometry import T2Fit, T2Status
+from knightshift.reconstruction.relaxometry.populations import Populations
+from knightshift.reconstruction.relaxometry.regions import RegionStatistics
+from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
+
+SCHEMA_FILE = "summary.schema.json"
+"""JSON schema of `Summary`, shipped beside this module."""
+
+_MICROMETRE = 1e-6
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class RegionSummary(_Record):
+    """A group of voxels in numbers."""
+
+    name: str
+    """``electrodes`` (all of the bulk), ``electrode 1`` and so on, ``dendrite``, ``dendrite 2`` and so on."""
+    role: Literal["bulk", "electrode", "dendrite"]
+    """What sort of region it is."""
+    n_voxels: int = Field(ge=1)
+    """Voxels (pixels of a projection) with a T2."""
+    median_t2_s: float
+    """Median T2 [s]."""
+    median_t2_std_s: float | None
+    """Standard deviation of the median by bootstrap over voxels [s]."""
+    iqr_t2_s: tuple[float, float]
+    """Lower and upper quartile of T2 [s]."""
+    fwhm_t2_s: float | None
+    """Full width at half maximum of the T2 histogram [s]; null below five voxels."""
+    fwhm_t2_std_s: float | None
+    """Its standard deviation [s]."""
+    snr_per_echo: tuple[float | None, ...]
+    """Median of signal over noise at each echo time."""
+    centroid_um: dict[Literal["x", "y", "z"], float] | None
+    """Centre, weighted by amplitude, in the laboratory (B0 along z) [µm]."""
+    extent_um: dict[Literal["x", "y", "z"], float] | None
+    """Size of the bounding box along the laboratory axis that each image axis follows [µm]."""
+
+
+class DendriteSummary(_Record):
+    """Whether an isolated population of long T2 was found."""
+
+    found: bool
+    """Whether there is at least one region."""
+    n_regions: int = Field(ge=0)
+    """Connected regions."""
+    n_voxels: int = Field(ge=0)
+    """Voxels in all of them."""
+    significance: tuple[float, ...]
+    """Of each region: by how many standard deviations its T2 lies above the bulk."""
+    bulk_edge_t2_s: float
+    """Upper edge of the T2 distribution of the bulk [s]: what lies significantly above is isolated."""
+
+
+class FitSummary(_Record):
+    """How T2 was estimated."""
+
+    estimator: str
+    """``complex``, ``rician`` or ``gaussian``."""
+    offset: str
+    """Constant offset of the decay: ``none``, ``noise``, ``noise-quadrature`` or ``free``."""
+    noise_std: tuple[float, ...]
+    """Noise of the real part at each echo time, units of the images."""
+    noise_source: str
+    """``given``, ``background`` or ``residuals``."""
+    voxels_by_status: dict[str, int]
+    """Voxels with each status code of the fit, by its name in lower case; ``ok`` ones have a T2."""
+
+
+class RunSummary(_Record):
+    """How the run went."""
+
+    run_id: str
+    """Name of the run."""
+    protocol: str
+    """Name of the protocol."""
+    started: str | None
+    """Start of the first pass, UTC in ISO 8601."""
+    finished: str | None
+    """End of the last pass, UTC in ISO 8601."""
+    duration_s: float | None
+    """From one to the other, interruptions included [s]."""
+    passes_planned: int
+    """Passes of the whole run."""
+    passes_used: int
+    """Passes in the images."""
+    passes_rejected: int
+    """Passes measured and not used."""
+    resumes: int
+    """How often the run was interrupted and went on."""
+
+
+class Summary(_Record):
+    """The numbers of one report."""
+
+    schema_version: Literal[1] = 1
+    """Version of this layout; a change that breaks readers raises it."""
+    title: str
+    """Heading of the report."""
+    knightshift_version: str
+    """Software that wrote it."""
+    images_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    """Over the complex images, as little-endian complex64 in the order ``(echo, slice, phase_encode, readout)``."""
+    nucleus: str | None
+    """Isotope, where the raw data say so."""
+    echo_times_s: tuple[float, ...]
+    """Echo times [s]."""
+    run: RunSummary | None
+    """How the run went; null for raw data of other consoles."""
+    fit: FitSummary | None
+    """How T2 was estimated; null where it was not."""
+    dendrite: DendriteSummary | None
+    """Whether a dendrite was found; null where it was not looked for."""
+    regions: tuple[RegionSummary, ...]
+    """Bulk first, then its electrodes, then dendrites; empty where there is no T2."""
+
+
+def summarise(inputs: ReportInputs, images_sha256: str, knightshift_version: str) -> Summary:
+    """Collect the numbers of a report.
+
+    Parameters
+    ----------
+    inputs
+        What the report is made of.
+    images_sha256
+        `image_digest` of the images.
+    knightshift_version
+        Of this software.
+    """
+    populations = inputs.populations
+    return Summary(
+        title=inputs.title,
+        knightshift_version=knightshift_version,
+        images_sha256=images_sha256,
+        nucleus=inputs.series.nucleus,
+        echo_times_s=tuple(float(echo_time) for echo_time in inputs.series.echo_times),
+        run=None if inputs.run is None else _run(inputs.run),
+        fit=None if inputs.fit is None else _fit(inputs.fit),
+        dendrite=None if populations is None else _dendrite(populations),
+        regions=() if populations is None else regions_of(populations, inputs.series.axes),
+    )
+
+
+def regions_of(populations: Populations, axes: tuple[str, str, str]) -> tuple[RegionSummary, ...]:
+    """List the regions of a T2 map: bulk, its electrodes, dendrites.
+
+    Parameters
+    ----------
+    populations
+        Of a map with axes ``(slice, phase_encode, readout)``.
+    axes
+        Laboratory axis that each of them follows.
+    """
+    regions = [_region(populations.bulk, "electrodes", "bulk", axes)]
+    regions += [_region(part, part.name, "electrode", axes) for part in populations.electrodes]
+    for number, part in enumerate(populations.isolated):
+        regions.append(_region(part, f"dendrite {number + 1}" if number else "dendrite", "dendrite", axes))
+    return tuple(regions)
+
+
+def _region(
+    part: RegionStatistics, name: str, role: Literal["bulk", "electrode", "dendrite"], axes: tuple[str, str, str]
+) -> RegionSummary:
+    position = None if part.centroid_position is None else zip("xyz", part.centroid_position, strict=True)
+    extent = None if part.extent is None else zip(axes, part.extent, strict=True)
+    return RegionSummary(
+        name=name,
+        role=role,
+        n_voxels=part.n_voxels,
+        median_t2_s=part.t2_median,
+        median_t2_std_s=_or_none(part.t2_median_std),
+        iqr_t2_s=part.t2_quartiles,
+        fwhm_t2_s=_or_none(part.fwhm),
+        fwhm_t2_std_s=_or_none(part.fwhm_std),
+        snr_per_echo=tuple(_or_none(float(snr)) for snr in part.snr),
+        centroid_um=None if position is None else {axis: metres / _MICROMETRE for axis, metres in position},
+        extent_um=None if extent is None else {axis: metres / _MICROMETRE for axis, metres in extent},
+    )
+
+
+def _or_none(value: float) -> float | None:
+    """NaN and infinities are no JSON: they become null."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _run(facts: RunFacts) -> RunSummary:
+    return RunSummary(
+        run_id=facts.run_id,
+        protocol=facts.protocol_name,
+        started=None if facts.started is None else iso_time(facts.started),
+        finished=None if facts.finished is None else iso_time(facts.finished),
+        duration_s=facts.duration,
+        passes_planned=facts.passes_planned,
+        passes_used=facts.passes_used,
+        passes_rejected=len(facts.rejected),
+        resumes=facts.resumes,
+    )
+
+
+def _fit(fit: T2Fit) -> FitSummary:
+    return FitSummary(
+        estimator=fit.options.estimator,
+        offset=fit.options.offset,
+        noise_std=tuple(float(noise) for noise in fit.noise_std),
+        noise_source=fit.noise_source,
+        voxels_by_status={status.name.lower(): fit.count(status) for status in T2Status},
+    )
+
+
+def _dendrite(populations: Populations) -> DendriteSummary:
+    return DendriteSummary(
+        found=bool(populations.isolated),
+        n_regions=len(populations.isolated),
+        n_voxels=sum(part.n_voxels for part in populations.isolated),
+        significance=tuple(float(value) for value in populations.significance),
+        bulk_edge_t2_s=populations.bulk_edge,
+    )
+
+
+def write_summary(summary: Summary, path: Path) -> None:
+    """Write ``summary.json`` at once. Raises `StorageError` if the disk refuses."""
+    write_durably(path, (summary.model_dump_json(indent=2) + "\n").encode())
+
+
+def summary_schema() -> dict[str, Any]:
+    """Make the JSON schema of `Summary` from the model; descriptions are the docstrings of its fields."""
+    schema = Summary.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def schema_text() -> str:
+    """Write the schema as the shipped file holds it."""
+    return json.dumps(summary_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def shipped_schema() -> dict[str, Any]:
+    """Read the schema that is shipped with this package."""
+    text = (files("knightshift.reconstruction.report") / SCHEMA_FILE).read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema

@@ -1,0 +1,171 @@
+"""Figures of T2: the map beside its uncertainty, and the histogram of its values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from knightshift.core.arrays import BoolArray, RealArray
+from knightshift.reconstruction.relaxometry.histogram import T2Histogram
+from knightshift.reconstruction.report.image_axes import (
+    ImagePlane,
+    add_color_bar,
+    draw_b0_arrow,
+    draw_image,
+    draw_outline,
+    draw_scale_bar,
+    round_up,
+)
+from knightshift.reconstruction.report.panels import Margins, Panels, label_outer, make_panels
+from knightshift.reconstruction.report.style import (
+    BLACK,
+    BLUE,
+    ONE_COLUMN,
+    ORANGE,
+    T2_MAP,
+    TWO_COLUMNS,
+    UNCERTAINTY_MAP,
+    styled,
+)
+
+_MS = 1e3
+
+
+@dataclass(frozen=True)
+class T2Slice:
+    """What the T2 figures show of one slice."""
+
+    t2: RealArray
+    """T2 [s], shape ``(phase_encode, readout)``; NaN where no value is to be shown."""
+    t2_std: RealArray
+    """Its standard deviation [s], same shape."""
+    outline: BoolArray
+    """Voxels to outline (the dendrite), same shape; all False for none."""
+    plane: ImagePlane
+    """Where the voxels are."""
+
+
+def t2_range_of(t2: RealArray) -> tuple[float, float]:
+    """Choose the range of a T2 colour bar [s]: from zero to a round number above the 99th percentile.
+
+    Parameters
+    ----------
+    t2
+        Any shape; NaN is passed over.
+    """
+    values = t2[np.isfinite(t2)]
+    return (0.0, round_up(float(np.percentile(values, 99)))) if values.size else (0.0, 20e-3)
+
+
+@styled
+def t2_map_figure(shown: T2Slice, t2_range: tuple[float, float]) -> Figure:
+    """Draw the T2 map and, beside it, its standard deviation.
+
+    Parameters
+    ----------
+    shown
+        One slice.
+    t2_range
+        Ends of the colour bar [s]; values beyond are clipped and the bar is drawn with an arrow.
+    """
+    margins = Margins(between_columns=0.85, top=0.1)
+    panels = make_panels(TWO_COLUMNS, 2, 2, shown.plane.aspect, margins)
+    top = _spread_limit(shown.t2_std) * _MS
+    _draw_map(panels, 0, shown, shown.t2 * _MS, (t2_range[0] * _MS, t2_range[1] * _MS))
+    _draw_map(panels, 1, shown, shown.t2_std * _MS, (0.0, top))
+    label_outer(panels)
+    draw_scale_bar(panels.axes[0], shown.plane, BLACK)
+    draw_b0_arrow(panels.axes[0], shown.plane, BLACK)
+    return panels.figure
+
+
+def _spread_limit(t2_std: RealArray) -> float:
+    """Choose the upper end of the uncertainty bar [s]: round, above 95 % of the voxels."""
+    finite = t2_std[np.isfinite(t2_std) & (t2_std > 0)]
+    return round_up(float(np.percentile(finite, 95))) if finite.size else 1e-3
+
+
+def _draw_map(panels: Panels, index: int, shown: T2Slice, values: RealArray, limits: tuple[float, float]) -> None:
+    axes = panels.axes[index]
+    color_map, label = ((T2_MAP, "T₂ (ms)"), (UNCERTAINTY_MAP, "SD of T₂ (ms)"))[index]
+    drawn = draw_image(axes, values, shown.plane, cmap=color_map, vmin=limits[0], vmax=limits[1])
+    finite = values[np.isfinite(values)]
+    below, above = bool(np.any(finite < limits[0])), bool(np.any(finite > limits[1]))
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max", (False, False): "neither"}
+    add_color_bar(drawn, panels.color_bar_axes(axes), label, extend[below, above])
+    if shown.outline.any():
+        draw_outline(axes, shown.outline, shown.plane, ORANGE)
+
+
+@dataclass(frozen=True)
+class T2Population:
+    """One population of a T2 histogram."""
+
+    name: str
+    """``"electrodes"``, ``"dendrite"``."""
+    histogram: T2Histogram
+    """How its T2 is distributed; bars of all populations are equally wide."""
+    isolated: bool
+    """Whether its T2 sets it apart: drawn in the marking colour."""
+
+
+@styled
+def histogram_figure(populations: list[T2Population], t2_range: tuple[float, float]) -> Figure:
+    """Draw the histogram of T2, the isolated population in another colour, the FWHM as an arrow with its value.
+
+    Parameters
+    ----------
+    populations
+        At least one.
+    t2_range
+        Ends of the axis [s]; voxels beyond are counted in the legend.
+    """
+    panels = make_panels(ONE_COLUMN, 1, 1, 0.65, Margins(left=0.5, right=0.15, top=0.08))
+    axes = panels.axes[0]
+    for population in populations:
+        _draw_population(axes, population, t2_range)
+    axes.set_xlim(t2_range[0] * _MS, t2_range[1] * _MS)
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.15)
+    axes.locator_params(steps=[1, 2, 5, 10])
+    axes.set_xlabel("T₂ (ms)")
+    axes.set_ylabel(f"voxels per {_bar_width(populations[0]) * _MS:.3g} ms")
+    axes.legend(loc="upper right", handlelength=1.2)
+    return panels.figure
+
+
+def _bar_width(population: T2Population) -> float:
+    return float(population.histogram.edges[1] - population.histogram.edges[0])
+
+
+def _draw_population(axes: Axes, population: T2Population, t2_range: tuple[float, float]) -> None:
+    color = ORANGE if population.isolated else BLUE
+    shown = population.histogram
+    inside = (shown.edges[:-1] >= t2_range[0] - 1e-9) & (shown.edges[1:] <= t2_range[1] + 1e-9)
+    beyond = int(shown.counts[~inside].sum())
+    label = f"{population.name}: {int(shown.counts.sum())} voxels" + (f", {beyond} beyond the axis" if beyond else "")
+    bars = {"color": color, "alpha": 0.75, "edgecolor": "white", "linewidth": 0.3}
+    width = _bar_width(population)
+    axes.bar(shown.edges[:-1] * _MS, shown.counts, width * _MS, align="edge", label=label, **bars)
+    if np.isfinite(shown.fwhm):
+        axes.plot(shown.times * _MS, shown.density * width, color=color, linewidth=0.9)
+        _draw_width(axes, shown, width)
+
+
+def _draw_width(axes: Axes, shown: T2Histogram, bar_width: float) -> None:
+    """Draw the FWHM where the smooth density is at half its maximum (the kernel's own width is already out)."""
+    half = float(shown.density.max()) / 2
+    above = shown.times[shown.density >= half]
+    middle = float(above[0] + above[-1]) / 2 if _one_peak(shown.density >= half) else shown.peak
+    left, right, height = (middle - shown.fwhm / 2) * _MS, (middle + shown.fwhm / 2) * _MS, half * bar_width
+    arrow = {"arrowstyle": "<|-|>", "color": BLACK, "lw": 0.9, "mutation_scale": 7, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", (left, height), (right, height), arrowprops=arrow)
+    text = f"FWHM {shown.fwhm * _MS:.1f} ± {shown.fwhm_std * _MS:.1f} ms"
+    axes.annotate(text, (right, height), (4, 0), textcoords="offset points", va="center", fontsize=7)
+
+
+def _one_peak(above: BoolArray) -> bool:
+    """Whether the density crosses its half maximum only twice."""
+    return int(np.count_nonzero(np.diff(above.astype(int)))) == 2
