@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.geometry import ImageGeometry
+
+
+@dataclass(frozen=True)
+class SliceStack:
+    """Slices of a series that are parallel and evenly spaced."""
+
+    slices: tuple[int, ...]
+    """Index of each slice along the slice axis of the series."""
+    geometry: ImageGeometry
+    """Where the voxels of this stack are."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +27,7 @@ class ImageSeries:
     echo_times: RealArray
     """Echo times [s], shape ``(echo,)``."""
     geometry: ImageGeometry
-    """Where the voxels are."""
+    """Where the voxels are (where the slices are several stacks: those of the first stack)."""
     noise_std: RealArray
     """Standard deviation of the noise in the real (or imaginary) part of each image, shape ``(echo,)``."""
     axes: tuple[str, str, str] = ("x", "z", "y")
@@ -32,3 +42,14 @@ class ImageSeries:
     """What the raw data did not say and had to be left open."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Source, digests, versions, and how many passes of each echo went in."""
+    stacks: tuple[SliceStack, ...] = ()
+    """Slices that do not lie in one stack (a tripilot), stack by stack; empty where `geometry` holds for all."""
+
+    def split(self) -> tuple[ImageSeries, ...]:
+        """One series for every stack of parallel, evenly spaced slices."""
+        if not self.stacks:
+            return (self,)
+        return tuple(
+            replace(self, images=self.images[:, list(stack.slices)], geometry=stack.geometry, stacks=())
+            for stack in self.stacks
+        )

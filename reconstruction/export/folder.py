@@ -1,0 +1,44 @@
+"""Everything that a reconstruction leaves in its output folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from knightshift.core.durable import storage_error
+from knightshift.reconstruction.export.images_file import FILE_NAME, write_images_file
+from knightshift.reconstruction.images import ImageSeries
+
+
+def save_images(series: ImageSeries, folder: str | Path, *, figures: bool = True) -> tuple[Path, ...]:
+    """Write ``images.h5``, ``images.nii.gz`` with its JSON side-car, and a figure of each echo.
+
+    Parameters
+    ----------
+    series
+        The images.
+    folder
+        Output folder, made if need be; files of the same names are replaced.
+    figures
+        Whether to draw the figures too.
+
+    Returns
+    -------
+    tuple of Path
+        What was written.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or read-only.
+    """
+    from knightshift.reconstruction.export.figures import write_echo_figures
+    from knightshift.reconstruction.export.nifti import write_nifti
+
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(folder, "making the output folder", error) from error
+    write_images_file(series, folder / FILE_NAME)
+    written = (folder / FILE_NAME, *write_nifti(series, folder))
+    return written + write_echo_figures(series, folder) if figures else written

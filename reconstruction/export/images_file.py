@@ -1,0 +1,141 @@
+"""``images.h5``: an `ImageSeries` as one HDF5 file, complete and without pickle.
+
+Data sets ``images`` (complex64), ``echo_times`` and ``noise_std`` (float64), and for each stack of slices the group
+``stacks/<n>`` with ``slices``, ``voxel_size``, ``directions`` and ``origin``; everything that is text is JSON in the
+attribute ``description``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from knightshift.core.durable import read_regular_file, write_durably
+from knightshift.core.errors import ConfigError, DamagedDataError, InputError
+from knightshift.core.geometry import ImageGeometry
+from knightshift.reconstruction.images import ImageSeries, SliceStack
+
+FILE_NAME = "images.h5"
+"""Name of the file in an output folder."""
+_FORMAT = "knightshift images 1"
+_MAX_BYTES = 1 << 34
+_MAX_STACKS = 4096
+_REMEDY = "reconstruct the raw data again"
+_TEXT_FIELDS = ("axes", "nucleus", "working_frequency", "methods", "missing", "provenance")
+
+
+def write_images_file(series: ImageSeries, path: Path) -> None:
+    """Write `series` to one HDF5 file, durably; equal series give equal bytes.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or read-only.
+    """
+    content = io.BytesIO()
+    with h5py.File(content, "w", libver=("v108", "v110")) as file:
+        file.create_dataset("images", data=np.asarray(series.images, dtype=np.complex64))
+        file.create_dataset("echo_times", data=np.asarray(series.echo_times, dtype=np.float64))
+        file.create_dataset("noise_std", data=np.asarray(series.noise_std, dtype=np.float64))
+        stacks = series.stacks or (SliceStack(tuple(range(series.images.shape[1])), series.geometry),)
+        for number, stack in enumerate(stacks):
+            group = file.create_group(f"stacks/{number}")
+            group.create_dataset("slices", data=np.asarray(stack.slices, dtype=np.int64))
+            group.create_dataset("voxel_size", data=np.asarray(stack.geometry.voxel_size, dtype=np.float64))
+            group.create_dataset("directions", data=np.asarray(stack.geometry.directions, dtype=np.float64))
+            group.create_dataset("origin", data=np.asarray(stack.geometry.origin, dtype=np.float64))
+        description = {name: getattr(series, name) for name in _TEXT_FIELDS}
+        file.attrs["format"] = _FORMAT
+        file.create_dataset("description", data=np.frombuffer(json.dumps(description).encode(), dtype=np.uint8))
+    write_durably(path, content.getvalue())
+
+
+def load_images(path: str | Path) -> ImageSeries:
+    """Read an `ImageSeries` back, from ``images.h5`` or the folder that holds it.
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    DamagedDataError
+        If it is not such a file, or its parts do not fit together.
+    """
+    path = Path(path)
+    path = path / FILE_NAME if path.is_dir() else path
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file: run `knightshift reconstruct PATH -o DIR` first")
+    content = read_regular_file(path, _MAX_BYTES)
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            if file.attrs.get("format") != _FORMAT:
+                raise DamagedDataError(path, "format", f"it is not {_FORMAT!r}", _REMEDY)
+            return _read_series(file, path, len(content))
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        if isinstance(error, ConfigError | InputError):
+            raise
+        raise DamagedDataError(path, "file", f"it is not a readable images file ({error})", _REMEDY) from error
+
+
+def _read_series(file: Any, path: Path, n_bytes: int) -> ImageSeries:
+    images = _dataset(file, "images", np.complex64, 4, path, n_bytes)
+    n_echoes, n_slices = images.shape[:2]
+    stacks = _read_stacks(file, path, n_bytes, n_slices)
+    text = json.loads(_dataset(file, "description", np.uint8, 1, path, n_bytes).tobytes())
+    series = ImageSeries(
+        images=images,
+        echo_times=_dataset(file, "echo_times", np.float64, 1, path, n_bytes),
+        geometry=stacks[0].geometry,
+        noise_std=_dataset(file, "noise_std", np.float64, 1, path, n_bytes),
+        axes=_three(text["axes"]),
+        nucleus=None if text["nucleus"] is None else str(text["nucleus"]),
+        working_frequency=None if text["working_frequency"] is None else float(text["working_frequency"]),
+        methods=tuple(map(str, text["methods"])),
+        missing=tuple(map(str, text["missing"])),
+        provenance={str(key): str(value) for key, value in text["provenance"].items()},
+        stacks=stacks if len(stacks) > 1 else (),
+    )
+    for name in ("echo_times", "noise_std"):
+        if getattr(series, name).shape != (n_echoes,):
+            raise DamagedDataError(path, name, f"its shape does not fit {n_echoes} echoes", _REMEDY)
+    return series
+
+
+def _three(values: Any) -> tuple[str, str, str]:
+    slice_axis, phase_axis, read_axis = map(str, values)
+    return slice_axis, phase_axis, read_axis
+
+
+def _read_stacks(file: Any, path: Path, n_bytes: int, n_slices: int) -> tuple[SliceStack, ...]:
+    group = file["stacks"]
+    if not 1 <= len(group) <= _MAX_STACKS:
+        raise DamagedDataError(path, "stacks", f"{len(group)} stacks", _REMEDY)
+    stacks = []
+    for number in range(len(group)):
+        name = f"stacks/{number}"
+        slices = tuple(int(i) for i in _dataset(file, f"{name}/slices", np.int64, 1, path, n_bytes))
+        size = _dataset(file, f"{name}/voxel_size", np.float64, 1, path, n_bytes).tolist()
+        directions = _dataset(file, f"{name}/directions", np.float64, 2, path, n_bytes)
+        origin = _dataset(file, f"{name}/origin", np.float64, 1, path, n_bytes)
+        if len(size) != 3 or directions.shape != (3, 3) or origin.shape != (3,):
+            raise DamagedDataError(path, name, "the geometry is not three-dimensional", _REMEDY)
+        stacks.append(SliceStack(slices, ImageGeometry((size[0], size[1], size[2]), directions, origin)))
+    if sorted(i for stack in stacks for i in stack.slices) != list(range(n_slices)):
+        raise DamagedDataError(path, "stacks", f"they do not hold each of {n_slices} slices once", _REMEDY)
+    return tuple(stacks)
+
+
+def _dataset(file: Any, name: str, dtype: Any, n_axes: int, path: Path, n_bytes: int) -> Any:
+    """Read a data set that lies in the file itself, as large as it says, and nowhere else."""
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.file.id != file.id:
+        raise DamagedDataError(path, name, "it is no data set of this file", _REMEDY)
+    if dataset.external or dataset.is_virtual or dataset.chunks is not None or dataset.dtype != np.dtype(dtype):
+        raise DamagedDataError(path, name, f"it is not stored as plain {np.dtype(dtype)}", _REMEDY)
+    if dataset.ndim != n_axes or not 0 < dataset.nbytes <= n_bytes:
+        raise DamagedDataError(path, name, f"shape {dataset.shape} is not believable in {n_bytes} bytes", _REMEDY)
+    return dataset[...]

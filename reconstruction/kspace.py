@@ -1,0 +1,93 @@
+"""What every reader of imaging raw data returns: k-space in the order of the image, and all that the headers said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from knightshift.core.arrays import BoolArray, ComplexArray, IntArray, RealArray
+from knightshift.core.geometry import ImageGeometry
+
+PartialFourier = Literal["none", "zero_filling", "pocs", "homodyne", "unknown"]
+
+
+@dataclass(frozen=True)
+class KSpaceScan:
+    """Cartesian 2D k-space, slices and lines sorted, not yet placed on the grid of the image."""
+
+    source: Path
+    """File that the samples were read from."""
+    format: str
+    """Console and version: ``"ParaVision 6.0.1"``."""
+    kspace: ComplexArray
+    """complex64, shape ``(repetition, echo, slice, channel, line, sample)``, lines in order of acquisition."""
+    line_steps: IntArray
+    """Phase-encode step of each line, 0 at k = 0, shape ``(line,)``."""
+    center_sample: int
+    """Sample at k = 0."""
+    grid: tuple[int, int]
+    """Points along ``(phase_encode, readout)`` to transform, zero filling included."""
+    matrix: tuple[int, int]
+    """Voxels along ``(phase_encode, readout)`` to keep from the middle of the grid."""
+    shifts: RealArray
+    """Cyclic shift along ``(phase_encode, readout)`` [voxels of `grid`], shape ``(slice, 2)``."""
+    transposed: BoolArray
+    """Whether the vendor shows the readout vertically, shape ``(slice,)``."""
+    echo_times: RealArray
+    """Echo times [s], shape ``(echo,)``."""
+    slice_geometries: tuple[ImageGeometry, ...]
+    """Where the voxels of each slice are, before any transposition, with axes ``(slice, phase_encode, readout)``."""
+    dwell_time: float | None = None
+    """Time between samples [s]."""
+    nucleus: str | None = None
+    """Isotope."""
+    working_frequency: float | None = None
+    """Frequency of the receiver [Hz]."""
+    partial_fourier: PartialFourier = "none"
+    """How the vendor completes a partly acquired k-space."""
+    methods: tuple[str, ...] = ()
+    """What the reader did, one sentence a step."""
+    missing: tuple[str, ...] = ()
+    """What the raw data did not say."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Further parameters worth showing, as text."""
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """A one-dimensional spectrum with its shift scale."""
+
+    values: ComplexArray
+    """Complex spectrum, phase corrected, shape ``(point,)``."""
+    frequencies: RealArray
+    """Offset from `working_frequency` [Hz], ascending, shape ``(point,)``."""
+    working_frequency: float
+    """Frequency of the receiver [Hz]."""
+    reference_frequency: float
+    """Larmor frequency of the nucleus at zero shift in this field, γ B0 [Hz]."""
+    noise_std: float
+    """Standard deviation of the noise in the real part."""
+    nucleus: str | None = None
+    """Isotope."""
+    methods: tuple[str, ...] = ()
+    """What was done, one sentence a step."""
+    missing: tuple[str, ...] = ()
+    """What the raw data did not say and had to be left open."""
+    provenance: dict[str, str] = field(default_factory=dict)
+    """Source, digests, versions, passes used."""
+
+    @property
+    def shift(self) -> RealArray:
+        """Shift from `reference_frequency` as a ratio (1126 ppm is 1126e-6), shape ``(point,)``."""
+        shift: RealArray = (self.working_frequency + self.frequencies - self.reference_frequency) / (
+            self.reference_frequency
+        )
+        return shift
+
+    @property
+    def peak_shift(self) -> float:
+        """Shift at the highest point of the real part (a ratio)."""
+        return float(self.shift[int(np.argmax(self.values.real))])

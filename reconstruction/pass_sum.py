@@ -1,0 +1,238 @@
+"""Sum the passes of a run in the complex domain: streamed, in order of index, equal to the bit whenever repeated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from knightshift.core.arrays import ComplexArray, IntArray, RealArray
+from knightshift.core.errors import DamagedDataError, InputError, UnsupportedDataError
+from knightshift.core.passes import PassRecord
+from knightshift.core.program import Encoding
+from knightshift.core.run_folder import Commit, Run
+from knightshift.reconstruction.drift import Drift, PassComparison, estimate_drift, no_drift
+
+logger = logging.getLogger(__name__)
+
+_NO_CORRECTION = "Passes were summed without frequency correction, as asked."
+
+
+@dataclass(frozen=True)
+class PassSum:
+    """Mean of all good passes."""
+
+    kspace: ComplexArray
+    """complex128, shape ``(echo, slice, channel, line, sample)``."""
+    noise_std: RealArray | None
+    """Noise in the real part of a sample of `kspace`, shape ``(echo,)``; None with fewer than two passes an echo."""
+    n_passes: IntArray
+    """Good passes of each echo, shape ``(echo,)``."""
+    flagged: tuple[int, ...]
+    """Passes that got no weight."""
+    drift: Drift
+    """What was corrected."""
+    frequency: float
+    """Frequency of the receiver in the first good pass [Hz]."""
+
+
+class _Accumulator:
+    """Sum, count and noise of each echo; passes must come in order of index."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.total = np.zeros(shape, np.complex128)
+        self.count = np.zeros(shape[0], np.int64)
+        self._last: dict[int, ComplexArray] = {}
+        self._difference_power = np.zeros(shape[0])
+        self._differences = np.zeros(shape[0], np.int64)
+
+    def add(self, echo: int, kspace: ComplexArray) -> None:
+        self.total[echo] += kspace
+        self.count[echo] += 1
+        if (last := self._last.get(echo)) is not None:
+            self._difference_power[echo] += float(np.mean(np.abs(kspace - last) ** 2))
+            self._differences[echo] += 1
+        self._last[echo] = kspace
+
+    @property
+    def mean(self) -> ComplexArray:
+        mean: ComplexArray = self.total / np.maximum(self.count, 1).reshape(-1, 1, 1, 1, 1)
+        return mean
+
+    @property
+    def pass_noise(self) -> RealArray | None:
+        """Noise of one pass, from differences of neighbouring passes: a slow drift does not get into it."""
+        if np.any(self._differences < 1):
+            return None
+        noise: RealArray = np.sqrt(self._difference_power / self._differences / 4)
+        return noise
+
+
+def sum_passes(run: Run, *, correct_drift: bool = True) -> PassSum:
+    """Sum the passes of a run that are committed now.
+
+    Flagged passes get no weight. Passes are taken by index and summed in double precision, so that an interrupted and
+    resumed run gives the same bits as an uninterrupted one. No more than one pass is in memory at a time.
+
+    Raises
+    ------
+    InputError
+        If an echo has no good pass yet.
+    DamagedDataError
+        If a pass file is damaged or its counters lie.
+    UnsupportedDataError
+        If the run is not 2D.
+    """
+    commits = sorted(run.commits().values(), key=lambda commit: commit.index)
+    encoding = run.manifest.encoding
+    good = [commit for commit in commits if not commit.flags]
+    flagged = tuple(commit.index for commit in commits if commit.flags)
+    if not good:
+        raise InputError(f"{run.path}: it has no good pass yet: let it run on, or resume it")
+    sums = _first_sum(run, good, encoding)
+    noise = sums.pass_noise
+    drift = no_drift(len(good), _NO_CORRECTION)
+    if correct_drift:
+        why = "Passes were summed without frequency correction: too few passes to measure a drift."
+        drift = no_drift(len(good), why) if noise is None else _find_drift(run, good, sums, noise)
+    if drift.significant:
+        sums = _corrected_sum(run, good, drift, sums.total.shape)
+        noise = sums.pass_noise
+    logger.info("%s: %d passes summed, %d flagged. %s", run.path, len(good), len(flagged), drift.sentence)
+    return PassSum(
+        kspace=sums.mean,
+        noise_std=None if noise is None else noise / np.sqrt(sums.count),
+        n_passes=sums.count,
+        flagged=flagged,
+        drift=drift,
+        frequency=good[0].frequency,
+    )
+
+
+def _first_sum(run: Run, good: list[Commit], encoding: Encoding) -> _Accumulator:
+    sums: _Accumulator | None = None
+    for record, pieces in _sorted_passes(run, good):
+        if sums is None:
+            sums = _Accumulator((len(encoding.echo_times), *_shape(encoding, record)))
+        for echo, kspace in pieces.items():
+            sums.add(echo, kspace)
+    assert sums is not None
+    if np.any(sums.count == 0):
+        empty = [f"{encoding.echo_times[echo] * 1e3:g} ms" for echo in np.flatnonzero(sums.count == 0)]
+        raise InputError(
+            f"{run.path}: echo time {', '.join(empty)} has no good pass yet: let the run go on or resume it"
+        )
+    return sums
+
+
+def _corrected_sum(run: Run, good: list[Commit], drift: Drift, shape: tuple[int, ...]) -> _Accumulator:
+    sums = _Accumulator(shape)
+    times = sample_times(run.manifest.encoding)
+    for row, (_, pieces) in enumerate(_sorted_passes(run, good)):
+        factors = drift.correction(row, times)
+        for echo, kspace in pieces.items():
+            sums.add(echo, kspace * factors)
+    return sums
+
+
+def _find_drift(run: Run, good: list[Commit], sums: _Accumulator, noise: RealArray) -> Drift:
+    """Compare every pass with the mean of all others of its echo (its own noise would pull its phase to zero)."""
+    if np.any(sums.count < 2) or np.all(noise == 0):
+        return no_drift(len(good), "Passes were summed without frequency correction: they do not differ.")
+    n_samples = sums.total.shape[-1]
+    products = np.zeros((len(good), n_samples), np.complex128)
+    energies = np.zeros((len(good), n_samples))
+    starts, frequencies = np.zeros(len(good)), np.zeros(len(good))
+    for row, (record, pieces) in enumerate(_sorted_passes(run, good)):
+        starts[row], frequencies[row] = record.started, record.frequency
+        for echo, kspace in pieces.items():
+            reference = (sums.total[echo] - kspace) / (sums.count[echo] - 1)
+            products[row] += np.sum(np.conj(reference) * kspace, axis=(0, 1, 2))
+            energies[row] += np.sum(np.abs(reference) ** 2, axis=(0, 1, 2))
+    noise_energy = float(np.sum(2 * noise**2 / (sums.count - 1) * sums.count * sums.total[0].size))
+    share = 1 - noise_energy / float(energies.sum()) if energies.sum() > 0 else 0.0
+    if share < 0.05:
+        return no_drift(len(good), "Passes were summed without frequency correction: there is no signal to follow.")
+    return estimate_drift(
+        PassComparison(
+            times=starts,
+            receiver_frequencies=frequencies,
+            products=products,
+            energies=energies,
+            sample_times=sample_times(run.manifest.encoding),
+            noise_std=float(np.sqrt(np.mean(noise**2))),
+            signal_share=share,
+        )
+    )
+
+
+def sample_times(encoding: Encoding) -> RealArray:
+    """Time of each sample from the echo (of an FID: from the pulse) [s], shape ``(sample,)``."""
+    times: RealArray = (np.arange(encoding.samples) - encoding.center_sample) * encoding.dwell_time
+    return times
+
+
+def _sorted_passes(run: Run, good: list[Commit]) -> Iterator[tuple[PassRecord, dict[int, ComplexArray]]]:
+    """Stream passes with their readouts sorted into k-space, scaled to the receiver gain of the first."""
+    gain: float | None = None
+    for commit in good:
+        record = run.read_committed(commit)
+        gain = record.receiver_gain if gain is None else gain
+        scale = 10 ** ((gain - record.receiver_gain) / 20)
+        pieces = sort_readouts(record, run.manifest.encoding, str(run.pass_path(commit.index)))
+        yield record, {echo: kspace * scale for echo, kspace in pieces.items()} if scale != 1 else pieces
+
+
+def _shape(encoding: Encoding, record: PassRecord) -> tuple[int, int, int, int]:
+    """Shape ``(slice, channel, line, sample)`` of the k-space of one echo."""
+    n_lines = encoding.matrix[1] if encoding.kind == "image" else 1
+    n_slices = encoding.matrix[0] if encoding.kind == "image" else 1
+    return n_slices, record.samples.shape[1], n_lines, encoding.samples
+
+
+def sort_readouts(record: PassRecord, encoding: Encoding, source: str) -> dict[int, ComplexArray]:
+    """Sort the readouts of one pass into k-space; readouts of the phase cycle are averaged.
+
+    Returns
+    -------
+    dict
+        For each echo in this pass, complex128 of shape ``(slice, channel, line, sample)``.
+
+    Raises
+    ------
+    DamagedDataError
+        If a counter is out of range, or lines are missing.
+    UnsupportedDataError
+        If there are partitions (3D).
+    """
+    n_slices, n_channels, n_lines, n_samples = _shape(encoding, record)
+    counters = record.counters
+    lines = counters["kspace_encode_step_1"] if encoding.kind == "image" else np.zeros(len(counters), int)
+    if np.any(counters["kspace_encode_step_2"] != 0):
+        raise UnsupportedDataError(f"{source}: it has partitions (kspace_encode_step_2): 3D is not reconstructed")
+    for name, values, limit in (
+        ("kspace_encode_step_1", lines, n_lines),
+        ("slice", counters["slice"], n_slices),
+        ("contrast", counters["contrast"], len(encoding.echo_times)),
+    ):
+        if np.any(values < 0) or np.any(values >= limit):
+            raise DamagedDataError(
+                source, name, f"counters {values.min()} to {values.max()} are outside 0 to {limit - 1}"
+            )
+    if record.samples.shape[2] != n_samples:
+        raise DamagedDataError(source, "samples", f"{record.samples.shape[2]} samples a readout instead of {n_samples}")
+    pieces = {}
+    for echo in np.unique(counters["contrast"]):
+        chosen = counters["contrast"] == echo
+        kspace = np.zeros((n_slices, n_lines, n_channels, n_samples), np.complex128)
+        count = np.zeros((n_slices, n_lines), np.int64)
+        where = counters["slice"][chosen], lines[chosen]
+        np.add.at(kspace, where, record.samples[chosen])
+        np.add.at(count, where, 1)
+        if np.any(count == 0):
+            problem = f"{np.count_nonzero(count == 0)} of {count.size} lines of echo {echo + 1} are missing"
+            raise DamagedDataError(source, "kspace_encode_step_1", problem)
+        pieces[int(echo)] = (kspace / count[:, :, np.newaxis, np.newaxis]).swapaxes(1, 2)
+    return pieces

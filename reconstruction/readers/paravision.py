@@ -1,0 +1,256 @@
+"""ParaVision 5.1, 6, 7 and 360: Cartesian 2D scans, single and multi echo, RARE, partial echo, several receivers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from knightshift.core.arrays import BoolArray, IntArray, RealArray
+from knightshift.core.errors import ConfigError, DamagedDataError, UnsupportedDataError
+from knightshift.core.nuclei import nucleus_named
+from knightshift.reconstruction.kspace import KSpaceScan, PartialFourier
+from knightshift.reconstruction.readers._paravision_geometry import slice_geometries
+from knightshift.reconstruction.readers._paravision_layout import (
+    ScanFiles,
+    check_supported,
+    find_scan_files,
+    raw_layout,
+    read_samples,
+)
+
+_MAX_ZERO_FILL = 32
+"""Largest believable ratio of transformed to acquired points along one axis."""
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where the acquired lines sit on the grid of the Fourier transform."""
+
+    center_sample: int
+    size: tuple[int, int]
+    matrix: tuple[int, int]
+    voxel: tuple[float, float]
+
+
+def is_paravision_scan(path: Path) -> bool:
+    """Tell whether `path` is (or lies in) a ParaVision scan folder, by what the files hold."""
+    folder = path if path.is_dir() else path.parent
+    folder = folder.parent.parent if folder.parent.name == "pdata" else folder
+    return (folder / "acqp").is_file() and (folder / "method").is_file()
+
+
+def read_paravision(path: Path) -> KSpaceScan:
+    """Read the raw samples of one ParaVision scan.
+
+    Parameters
+    ----------
+    path
+        The scan folder, its raw file, or one of its ``pdata/N`` folders (whose ``reco`` is then used).
+
+    Raises
+    ------
+    DamagedDataError
+        If a file is missing, empty, truncated or contradicts another.
+    UnsupportedDataError
+        If an inverse FFT does not make an image of it (EPI, spiral, radial, 3D, spectroscopy, parallel imaging).
+    """
+    files = find_scan_files(path)
+    check_supported(files)
+    layout = raw_layout(files)
+    n_echoes = _echo_count(files, layout.n_objects)
+    n_slices = layout.n_objects // n_echoes
+    grid = _grid(files, layout.n_samples, layout.n_lines)
+    steps = _line_steps(files, grid.size[0])
+    shifts = _shifts(files, grid.size, n_slices, n_echoes)
+    geometries, unknown = slice_geometries(files, n_slices, grid.voxel, grid.matrix)
+    samples = read_samples(files, layout, _object_order(files, layout.n_objects))
+    n_rep, _, *tail = samples.shape
+    kspace = samples.reshape(n_rep, n_slices, n_echoes, *tail).swapaxes(1, 2)
+    missing = unknown + (() if files.reco else ("the reconstruction parameters (reco): grid and shifts were computed",))
+    return KSpaceScan(
+        source=files.raw,
+        format=f"ParaVision {files.version.removeprefix('PV').lstrip(' -')}",
+        kspace=kspace,
+        line_steps=steps,
+        center_sample=grid.center_sample,
+        grid=grid.size,
+        matrix=grid.matrix,
+        shifts=shifts,
+        transposed=_transposed(files, n_slices, n_echoes, grid.matrix),
+        echo_times=_echo_times(files, n_echoes),
+        slice_geometries=geometries,
+        dwell_time=_dwell_time(files),
+        nucleus=_nucleus(files),
+        working_frequency=_frequency(files),
+        partial_fourier=_partial_fourier(files),
+        methods=_sentences(files, layout.n_receivers, layout.train_length),
+        missing=missing,
+        parameters={"method": files.method.text("Method"), "version": files.version},
+    )
+
+
+def _echo_count(files: ScanFiles, n_objects: int) -> int:
+    n_echoes = files.acqp.count("ACQ_n_echo_images") if "ACQ_n_echo_images" in files.acqp else 1
+    n_slices = files.acqp.count("NSLICES")
+    if n_slices * n_echoes != n_objects:
+        raise UnsupportedDataError(
+            f"{files.acqp.path}: NI = {n_objects} objects are not {n_slices} slices x {n_echoes} echo images: "
+            "movies and other cycles are not read"
+        )
+    return n_echoes
+
+
+def _object_order(files: ScanFiles, n_objects: int) -> IntArray:
+    """Object of each raw frame, a permutation; object = slice x n_echoes + echo."""
+    order = files.acqp.integers("ACQ_obj_order")
+    if order.size != n_objects or not np.array_equal(np.sort(order), np.arange(n_objects)):
+        raise DamagedDataError(files.acqp.path, "ACQ_obj_order", f"it is no order of {n_objects} objects")
+    return order
+
+
+def _grid(files: ScanFiles, n_samples: int, n_lines: int) -> _Grid:
+    method = files.method
+    matrix = _pair(files, "PVM_Matrix")
+    anti_alias = _pair(files, "PVM_AntiAlias", 1.0)
+    zero_fill = _pair(files, "PVM_EncZf", 1.0)
+    partial = _pair(files, "PVM_EncPft", 1.0)
+    fov = _pair(files, "PVM_Fov")
+    size = tuple(max(1, round(m * a)) for m, a in zip(matrix, anti_alias, strict=True))
+    keep = tuple(round(m) for m in matrix)
+    if files.reco is not None:
+        size, keep = _reco_pair(files, "RECO_ft_size"), _reco_pair(files, "RECO_size")
+    for axis, acquired in ((0, n_samples), (1, n_lines)):
+        if not acquired <= size[axis] <= _MAX_ZERO_FILL * acquired or not 1 <= keep[axis] <= size[axis]:
+            problem = f"a grid of {size} with {keep} voxels does not fit {n_samples} x {n_lines} acquired points"
+            raise DamagedDataError(method.path if files.reco is None else files.reco.path, "RECO_ft_size", problem)
+    full = matrix[0] * anti_alias[0] / zero_fill[0]  # points of a readout without partial echo
+    center = n_samples // 2 if partial[0] <= 1 else round(n_samples - full / 2)
+    if not 0 <= center < n_samples or n_samples - center > size[0] - size[0] // 2 or center > size[0] // 2:
+        raise DamagedDataError(method.path, "PVM_EncPft", f"it puts k = 0 at sample {center} of {n_samples}")
+    voxel = tuple(f * 1e-3 * a / s for f, a, s in zip(fov, anti_alias, size, strict=True))
+    return _Grid(center, (size[1], size[0]), (keep[1], keep[0]), (voxel[1], voxel[0]))
+
+
+def _pair(files: ScanFiles, name: str, default: float | None = None) -> tuple[float, float]:
+    """First two values of a method parameter, in order (read, phase); positive."""
+    if default is not None and name not in files.method:
+        return default, default
+    values = files.method.floats(name)
+    if values.size < 2 or np.any(values[:2] <= 0) or np.any(values[:2] > 1e6):
+        raise DamagedDataError(files.method.path, name, f"{values[:4].tolist()} are not two positive values")
+    return float(values[0]), float(values[1])
+
+
+def _reco_pair(files: ScanFiles, name: str) -> tuple[int, int]:
+    assert files.reco is not None
+    values = files.reco.integers(name)
+    if values.size != 2 or np.any(values < 1) or np.any(values > 65536):
+        raise DamagedDataError(files.reco.path, name, f"{values[:4].tolist()} are not two image sizes")
+    return int(values[0]), int(values[1])
+
+
+def _line_steps(files: ScanFiles, n_grid: int) -> IntArray:
+    steps = files.method.integers("PVM_EncSteps1")
+    rows = steps + n_grid // 2
+    if np.unique(steps).size != steps.size or rows.min() < 0 or rows.max() >= n_grid:
+        problem = f"steps {steps.min()} to {steps.max()} do not fit once each into {n_grid} lines"
+        raise DamagedDataError(files.method.path, "PVM_EncSteps1", problem)
+    return steps
+
+
+def _shifts(files: ScanFiles, size: tuple[int, int], n_slices: int, n_echoes: int) -> RealArray:
+    """Cyclic shift along (phase_encode, readout) [voxels], shape ``(slice, 2)``; 0 for ``RECO_rotate`` = 0.5."""
+    if files.reco is None or "RECO_rotate" not in files.reco:
+        return _computed_shifts(files, size[0], n_slices)
+    rotate = files.reco.floats("RECO_rotate")
+    if rotate.size != 2 * n_slices * n_echoes:
+        problem = f"{rotate.size} values for 2 x {n_slices * n_echoes} objects"
+        raise DamagedDataError(files.reco.path, "RECO_rotate", problem)
+    rotate = rotate.reshape(2, n_slices, n_echoes)[:, :, 0]
+    options = files.reco.values("RECO_qopts") if "RECO_qopts" in files.reco else []
+    for axis, option in enumerate(options[:2]):
+        if "QNEG" in option:  # a change of sign of every other point is the half-field shift
+            rotate[axis] += 0.5
+    shift = (rotate[::-1] - 0.5).T * np.asarray(size)
+    return np.asarray(shift)
+
+
+def _computed_shifts(files: ScanFiles, n_phase: int, n_slices: int) -> RealArray:
+    """Shift by the phase offset; the read offset is already in the frequency of the receiver."""
+    shifts = np.zeros((n_slices, 2))
+    if "PVM_SPackArrPhase1Offset" in files.method and "PVM_SPackArrNSlices" in files.method:
+        per_pack = files.method.integers("PVM_SPackArrNSlices")
+        offsets = files.method.floats("PVM_SPackArrPhase1Offset")
+        if per_pack.size != offsets.size or np.any(per_pack < 1) or per_pack.sum() != n_slices:
+            problem = f"{offsets.size} offsets for {per_pack.size} slice packages of {n_slices} slices"
+            raise DamagedDataError(files.method.path, "PVM_SPackArrPhase1Offset", problem)
+        fov = _pair(files, "PVM_Fov")[1] * _pair(files, "PVM_AntiAlias", 1.0)[1]
+        shifts[:, 0] = np.repeat(offsets, per_pack) / fov * n_phase
+    return shifts
+
+
+def _transposed(files: ScanFiles, n_slices: int, n_echoes: int, matrix: tuple[int, int]) -> BoolArray:
+    if files.reco is None or "RECO_transposition" not in files.reco:
+        return np.zeros(n_slices, bool)
+    codes = files.reco.integers("RECO_transposition")
+    if codes.size != n_slices * n_echoes:
+        raise DamagedDataError(files.reco.path, "RECO_transposition", f"{codes.size} values for {n_slices} slices")
+    if np.any((codes != 0) & (codes != 1)):
+        raise UnsupportedDataError(f"{files.reco.path}: RECO_transposition {codes.max()} is not a swap of the two axes")
+    swapped = codes.reshape(n_slices, n_echoes)[:, 0].astype(bool)
+    if matrix[0] != matrix[1] and swapped.any() and not swapped.all():
+        problem = f"slices of {matrix} voxels, some of them transposed, cannot be one image"
+        raise DamagedDataError(files.reco.path, "RECO_transposition", problem)
+    return swapped
+
+
+def _echo_times(files: ScanFiles, n_echoes: int) -> RealArray:
+    for source, name in ((files.method, "EffectiveTE"), (files.acqp, "ACQ_echo_time"), (files.method, "PVM_EchoTime")):
+        if name in source:
+            values = source.floats(name) * 1e-3
+            if values.size == n_echoes:
+                return values
+    raise DamagedDataError(files.acqp.path, "ACQ_echo_time", f"there are no echo times for {n_echoes} echo images")
+
+
+def _dwell_time(files: ScanFiles) -> float | None:
+    if "PVM_EffSWh" in files.method and (bandwidth := files.method.number("PVM_EffSWh")) > 0:
+        return 1.0 / bandwidth
+    return None
+
+
+def _nucleus(files: ScanFiles) -> str | None:
+    for source, name in ((files.acqp, "NUCLEUS"), (files.method, "PVM_Nucleus1"), (files.acqp, "NUC1")):
+        if name in source:
+            try:
+                return nucleus_named(source.text(name)).name
+            except ConfigError:
+                return source.text(name)
+    return None
+
+
+def _frequency(files: ScanFiles) -> float | None:
+    for source, name in ((files.acqp, "SFO1"), (files.method, "PVM_FrqWork"), (files.acqp, "BF1")):
+        if name in source and (megahertz := source.number(name)) > 0:
+            return megahertz * 1e6
+    return None
+
+
+def _partial_fourier(files: ScanFiles) -> PartialFourier:
+    if max(_pair(files, "PVM_EncPft", 1.0)) <= 1:
+        return "none"
+    if "PVM_EncPftAlgorithm" not in files.method:
+        return "zero_filling"
+    known: dict[str, PartialFourier] = {"Pocs": "pocs", "Homodyne": "homodyne", "Zerofilling": "zero_filling"}
+    return known.get(files.method.text("PVM_EncPftAlgorithm"), "unknown")
+
+
+def _sentences(files: ScanFiles, n_receivers: int, train: int) -> tuple[str, ...]:
+    kind = f"trains of {train} echoes, " if train > 1 else ""
+    text = (
+        f"Raw samples were read from {files.raw.name} of {files.version} (method {files.method.text('Method')}, {kind}"
+        f"{n_receivers} receiver{'s' if n_receivers > 1 else ''}) and sorted by PVM_EncSteps1 and ACQ_obj_order."
+    )
+    return (text,)
