@@ -1,5 +1,6 @@
 """Relaxation times and their uncertainties from series of images."""
 
+from knightshift.reconstruction.relaxometry.cramer_rao import cramer_rao_t2
 from knightshift.reconstruction.relaxometry.fit import fit_series, fit_t2, fit_t2_maps, signal_mask
 from knightshift.reconstruction.relaxometry.histogram import T2Histogram, t2_histogram
 from knightshift.reconstruction.relaxometry.noise import estimate_noise
@@ -7,6 +8,7 @@ from knightshift.reconstruction.relaxometry.options import T2Options
 from knightshift.reconstruction.relaxometry.populations import PopulationOptions, Populations, find_populations
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics, region_statistics
 from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
+from knightshift.reconstruction.relaxometry.rician import rician_information, rician_mean
 
 __all__ = [
     "PopulationOptions",
@@ -16,12 +18,15 @@ __all__ = [
     "T2Histogram",
     "T2Options",
     "T2Status",
+    "cramer_rao_t2",
     "estimate_noise",
     "find_populations",
     "fit_series",
     "fit_t2",
     "fit_t2_maps",
     "region_statistics",
+    "rician_information",
+    "rician_mean",
     "signal_mask",
     "t2_histogram",
 ]

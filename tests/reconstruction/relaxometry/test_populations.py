@@ -1,0 +1,129 @@
+"""Histogram, region statistics, and the dendrite as what its T2 sets apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from knightshift.core.errors import InputError
+from knightshift.reconstruction.relaxometry import (
+    PopulationOptions,
+    T2Fit,
+    find_populations,
+    fit_series,
+    fit_t2,
+    region_statistics,
+    t2_histogram,
+)
+
+SEEDS = range(10)
+
+
+def test_width_of_normal_t2_is_2_355_sigma() -> None:
+    values = np.random.default_rng(1).normal(8e-3, 1e-3, 20_000)
+    histogram = t2_histogram(values)
+    assert histogram.fwhm == pytest.approx(2.3548e-3, rel=0.03)
+    assert histogram.fwhm_std < 0.1e-3
+    assert histogram.median == pytest.approx(8e-3, rel=0.01)
+    assert histogram.counts.sum() == 20_000
+    assert np.trapezoid(histogram.density, histogram.times) == pytest.approx(20_000, rel=1e-3)
+
+
+def test_error_of_the_width_is_its_spread_between_samples() -> None:
+    random = np.random.default_rng(2)
+    histograms = [t2_histogram(random.normal(8e-3, 1e-3, 300)) for _ in range(40)]
+    spread = np.std([histogram.fwhm for histogram in histograms])
+    assert np.median([histogram.fwhm_std for histogram in histograms]) == pytest.approx(spread, rel=0.4)
+
+
+def test_bars_lie_on_multiples_of_their_width_and_hold_every_voxel() -> None:
+    histogram = t2_histogram(np.array([[5.0e-3, 7.2e-3], [np.nan, 6.9e-3]]), bar_width=1e-3)
+    np.testing.assert_allclose(histogram.edges, [5e-3, 6e-3, 7e-3, 8e-3])
+    assert histogram.counts.tolist() == [1, 1, 1]
+    assert np.isnan(histogram.fwhm)
+
+
+def test_histogram_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="no voxel"):
+        t2_histogram(np.array([np.nan]))
+
+
+
+def test_region_is_described_in_voxels_and_metres(shorted) -> None:
+    series = shorted(0)
+    fit = fit_series(series)
+    mask = np.zeros(fit.t2.shape, bool)
+    mask[0, 29:32, 10:20] = True
+    region = region_statistics("part", fit, mask, series.geometry)
+    assert region.n_voxels == 30
+    assert region.bounding_box == ((0, 1), (29, 32), (10, 20))
+    assert region.extent == pytest.approx((2e-3, 3 * 23e-6, 10 * 100e-6))
+    x, y, z = region.centroid_position
+    assert (x, y, z) == pytest.approx((0, region.centroid_index[2] * 100e-6, region.centroid_index[1] * 23e-6))
+    assert region.t2_quartiles[0] < region.t2_median < region.t2_quartiles[1]
+    assert (np.diff(region.snr) < 0).all()
+    with pytest.raises(InputError, match="'empty'"):
+        region_statistics("empty", fit, np.zeros_like(mask))
+
+
+def test_pooled_t2_of_equal_voxels_has_the_error_of_their_mean(noisy_voxels) -> None:
+    voxels = noisy_voxels(16e-3, 10, shape=(40, 40))
+    fit = fit_t2(voxels.signal, voxels.echo_times, noise_std=voxels.noise_std)
+    region = region_statistics("all", fit, np.ones((40, 40), bool))
+    assert region.t2_pooled_std == pytest.approx(np.median(fit.t2_std) / 40, rel=0.2)
+
+
+def test_dendrite_is_found_in_every_shorted_night(shorted) -> None:
+    for seed in SEEDS:
+        series = shorted(seed)
+        populations = find_populations(fit_series(series), series.geometry)
+        assert len(populations.isolated) == 1, f"seed {seed}"
+        (dendrite,) = populations.isolated
+        assert dendrite.centroid_index == pytest.approx((0, 36.5, 39), abs=1)
+        assert 14.5e-3 < dendrite.t2_median < 18e-3
+        assert np.count_nonzero(populations.mask()) == dendrite.n_voxels
+        assert len(populations.electrodes) == 2
+
+
+def test_no_dendrite_is_found_in_pristine_or_merely_disordered_nights(pristine, disordered) -> None:
+    for seed in SEEDS:
+        for night in (pristine(seed), disordered(seed)):
+            populations = find_populations(fit_series(night), night.geometry)
+            assert populations.isolated == (), f"seed {seed}"
+            assert len(populations.electrodes) == 2
+
+
+def test_disorder_widens_the_histogram_of_the_bulk(pristine, disordered) -> None:
+    for seed in range(3):
+        narrow = find_populations(fit_series(pristine(seed))).bulk
+        wide = find_populations(fit_series(disordered(seed))).bulk
+        assert wide.fwhm > narrow.fwhm
+        assert wide.t2_iqr > 1.2 * narrow.t2_iqr
+
+
+def test_single_long_voxel_is_not_a_dendrite_however_sure(pristine) -> None:
+    fit = fit_series(pristine(0))
+    t2 = fit.t2.copy()
+    t2[0, 30, 20] = 40e-3
+    assert find_populations(replace(fit, t2=t2)).isolated == ()
+
+
+def test_uncertain_long_voxels_are_not_a_dendrite(pristine) -> None:
+    fit = fit_series(pristine(0))
+    t2, error = fit.t2.copy(), fit.t2_std.copy()
+    t2[0, 29:32, 20:23], error[0, 29:32, 20:23] = 16e-3, 30e-3
+    assert find_populations(replace(fit, t2=t2, t2_std=error)).isolated == ()
+    error[0, 29:32, 20:23] = 1e-3
+    assert len(find_populations(replace(fit, t2=t2, t2_std=error)).isolated) == 1
+
+
+def test_map_without_any_t2_is_refused() -> None:
+    fit = fit_t2(np.zeros((5, 8, 8)), 4e-3 * np.arange(1, 6), noise_std=1.0)
+    with pytest.raises(InputError, match="no voxel has a T2"):
+        find_populations(fit)
+
+
+def test_unknown_option_is_refused() -> None:
+    with pytest.raises(ValueError, match="minimum_pixels"):
+        PopulationOptions(minimum_pixels=3)
