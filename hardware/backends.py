@@ -39,9 +39,7 @@ def backend_names() -> list[str]:
     return sorted({entry.name for entry in entry_points(group=GROUP)})
 
 
-def open_scanner(
-    site: SiteConfig, *, clock: Clock, phantom: str | None = None, seed: int | None = None
-) -> Scanner:
+def open_scanner(site: SiteConfig, *, clock: Clock, phantom: str | None = None, seed: int | None = None) -> Scanner:
     """Make the scanner of `site`, in state DISCONNECTED: use it in a ``with``.
 
     Parameters
@@ -63,7 +61,8 @@ def open_scanner(
     found = [entry for entry in entry_points(group=GROUP) if entry.name == site.backend]
     if not found:
         raise ConfigError(
-            f"{site.source}: no scanner backend {site.backend!r} is installed: installed are {', '.join(backend_names())}"
+            f"{site.source}: no scanner backend {site.backend!r} is installed: "
+            f"installed are {', '.join(backend_names())}"
         )
     factory: ScannerFactory = found[0].load()
     return factory(site, clock=clock, phantom=phantom, seed=seed)

@@ -1,4 +1,4 @@
-"""What every backend checks before any RF: does this program fit this scanner?"""
+"""Check that a program fits a scanner: what every backend does before any RF."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def _number(text: str, name: str) -> float:
 
 
 def _check_gradients(program: PassProgram, tables: EventTables, limits: ScannerLimits) -> None:
-    used = {(axis, index) for block in tables.blocks for axis, index in zip(AXES, block.gradients, strict=True) if index}
+    used = {
+        (axis, index) for block in tables.blocks for axis, index in zip(AXES, block.gradients, strict=True) if index
+    }
     for axis, index in sorted(used):
         event = tables.gradients[index]
         peak = float(np.abs(event.amplitudes).max()) / program.gyromagnetic_ratio

@@ -213,7 +213,7 @@ class _Reader:
 
     def _pulse(self, row: list[str]) -> RfEvent:
         amplitude, magnitude, phase, timing = float(row[0]), int(row[1]), int(row[2]), int(row[3])
-        shape = amplitude * self._shapes[magnitude].astype(complex)
+        shape: ComplexArray = amplitude * self._shapes[magnitude].astype(complex)
         if phase:
             shape = shape * np.exp(2j * np.pi * self._shapes[phase])
         raster = self._raster("RadiofrequencyRasterTime")
@@ -248,9 +248,7 @@ class _Reader:
         first, last = (float(row[1]), float(row[2])) if modern else _edges_of(shape)
         centres = (np.arange(shape.size) + 0.5) * raster if times is None else times
         end = shape.size * raster if times is None else times[-1] + raster / 2
-        return GradientEvent(
-            delay + np.concatenate([[0.0], centres, [end]]), np.concatenate([[first], shape, [last]])
-        )
+        return GradientEvent(delay + np.concatenate([[0.0], centres, [end]]), np.concatenate([[first], shape, [last]]))
 
     def _window(self, row: list[str]) -> AdcEvent:
         samples, dwell, delay = int(row[0]), float(row[1]) * 1e-9, float(row[2]) * 1e-6
@@ -276,10 +274,8 @@ def _edges_of(shape: RealArray) -> tuple[float, float]:
     return float(1.5 * shape[0] - 0.5 * shape[1]), float(1.5 * shape[-1] - 0.5 * shape[-2])
 
 
-def _piecewise_constant(
-    shape: ComplexArray, times: RealArray | None, raster: float
-) -> tuple[ComplexArray, RealArray]:
-    """Steps of an RF shape; equal neighbours become one step, so that a block pulse is one rotation."""
+def _piecewise_constant(shape: ComplexArray, times: RealArray | None, raster: float) -> tuple[ComplexArray, RealArray]:
+    """Cut an RF shape into steps; equal neighbours become one step, so that a block pulse is one rotation."""
     if times is not None:
         if np.all(shape == shape[0]):
             return shape[:1], np.array([0.0, times[-1]])

@@ -55,7 +55,9 @@ class StateMachine:
         with self._changed:
             if self._state not in TRANSITIONS[command]:
                 allowed = ", ".join(TRANSITIONS[command])
-                raise IllegalTransitionError(f"{command} is not possible while {self._state}, only while {allowed}", self._device)
+                raise IllegalTransitionError(
+                    f"{command} is not possible while {self._state}, only while {allowed}", self._device
+                )
 
     @contextmanager
     def transition(self, command: str) -> Iterator[ScannerState]:

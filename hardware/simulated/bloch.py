@@ -172,7 +172,7 @@ def pulse_rotation(pulse: Pulse, spins: Ensemble) -> Rotation:
 
 
 def window_phasors(window: Window, spins: Ensemble, response: Response) -> ComplexArray:
-    """What one unit of magnetisation at the start of `window` gives in each sample.
+    """Work out what one unit of magnetisation at the start of `window` gives in each sample.
 
     The receiver filter acts as its steady-state response at the frequency that the spin has at that sample.
 

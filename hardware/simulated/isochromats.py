@@ -94,7 +94,7 @@ def _metal_sites(body: Compartment, settings: IsochromatSettings) -> _Sites:
 
 
 def _plate_sites(body: Compartment, plate: Box, settings: IsochromatSettings) -> _Sites:
-    """Both faces of a plate, seen from outside; the narrow edges are left out.
+    """Lay sites below both faces of a plate; the narrow edges are left out.
 
     The field inside a plate of half thickness ``a`` is ``cosh((1+i)u/δ) / cosh((1+i)a/δ)``, u from its middle.
     """
@@ -139,7 +139,7 @@ def _grid(body: Compartment, spacing: float) -> tuple[RealArray, RealArray, floa
 
 
 def _blob_sites(body: Compartment, settings: IsochromatSettings) -> _Sites:
-    """A metal body of any shape: B1 falls off from its nearest edge, a good picture if it is thick and gently curved."""
+    """Lay sites in a metal body of any shape; B1 falls off from the nearest edge (good if thick and gently curved)."""
     if body.metal is None:
         raise ValueError("a body without a skin depth is no metal")
     delta = body.metal.skin_depth
@@ -156,9 +156,7 @@ def _plain_sites(body: Compartment, hidden_by: Sequence[Compartment], settings: 
     for metal in hidden_by:
         free &= ~metal.shape.contains(y, z)
     y, z = y[free], z[free]
-    return _Sites(
-        y, z, np.full(y.size, area * body.thickness * _MM3), np.ones(y.size, dtype=complex), np.zeros(y.size)
-    )
+    return _Sites(y, z, np.full(y.size, area * body.thickness * _MM3), np.ones(y.size, dtype=complex), np.zeros(y.size))
 
 
 def _t2(body: Compartment, sites: _Sites) -> RealArray:
@@ -195,7 +193,7 @@ def _positions_along_x(body: Compartment, timeline: Timeline, settings: Isochrom
 
 
 def spins_along_x(cycles: Sequence[float], least: int) -> int:
-    """Number of equidistant spins along x, such that no crusher makes a false echo.
+    """Choose how many equidistant spins to lay along x, such that no crusher makes a false echo.
 
     A crusher of whole cycles from spin to spin leaves the magnetisation as it was. So a prime of at least `least` is
     taken for which one to four times each crusher stays furthest from a multiple of it, relative to its own size.

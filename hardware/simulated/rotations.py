@@ -32,7 +32,7 @@ class Rotation:
     stay: RealArray
 
     def with_phase(self, phase: float) -> Rotation:
-        """The same pulse with its phase advanced by `phase` [rad]."""
+        """Give the same pulse with its phase advanced by `phase` [rad]."""
         turn = np.exp(1j * phase)
         return Rotation(self.keep, self.flip * turn**2, self.tip * turn, self.lift / turn, self.stay)
 

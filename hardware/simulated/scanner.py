@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Self
 
 import numpy as np
 
-from knightshift import __version__
 from knightshift.core.arrays import BoolArray, ComplexArray, IntArray
 from knightshift.core.clock import Clock, VirtualClock
 from knightshift.core.errors import ConfigError, IllegalTransitionError, ReadoutTimeoutError, ScannerFault
@@ -23,6 +23,7 @@ from knightshift.hardware.simulated.phantom import Phantom
 from knightshift.hardware.simulated.receiver import digitise, noise
 from knightshift.hardware.simulated.settings import SimulatorSettings
 from knightshift.hardware.simulated.signals import PassSignal, SignalLibrary
+from knightshift.hardware.simulated.timeline import with_pass
 from knightshift.hardware.states import StateMachine
 
 _DAY = 86400.0
@@ -99,7 +100,7 @@ class SimulatedScanner:
     def identify(self) -> Identity:
         """Say who is there."""
         self._states.require_link("identify")
-        return Identity("simulated", f"{self._limits.name} (simulated), {self._phantom.name}", __version__)
+        return Identity("simulated", f"{self._limits.name} (simulated), {self._phantom.name}", version("knightshift"))
 
     def capabilities(self) -> Capabilities:
         """Say what it can do."""
@@ -127,12 +128,13 @@ class SimulatedScanner:
         self._states.check("start")
         program, frequency = self._armed, self._frequency()
         if program is None or frequency is None:
-            raise IllegalTransitionError("start: the program was disarmed meanwhile, prepare it again", "simulated scanner")
+            raise IllegalTransitionError(
+                "start: the program was disarmed meanwhile, prepare it again", "simulated scanner"
+            )
         signal = self._library.signal(program, self._tables(program), frequency)
         started = self._clock.now()
         samples, overrange = self._receive(signal, frequency, pass_index, started)
-        counters = signal.timeline.counters.copy()
-        counters["average"], counters["segment"] = pass_index, epoch
+        counters = with_pass(signal.timeline.counters, pass_index, epoch)
         ends = tuple(started + float(end) for end in signal.timeline.ends)
         with self._states.transition("start"):
             self._stop_at = StopAt.PASS
@@ -150,7 +152,7 @@ class SimulatedScanner:
     def _receive(
         self, signal: PassSignal, frequency: float, pass_index: int, started: float
     ) -> tuple[ComplexArray, BoolArray]:
-        """Samples of one pass: drift, gain, noise, converter. Shape ``(readout, channel, sample)``."""
+        """Receive one pass: drift, gain, noise, converter. Shape ``(readout, channel, sample)``."""
         receiver = self._settings.receiver
         ideal = signal.at_offset(self.field_offset(started) - (frequency - signal.frequency))
         window = signal.timeline.windows[0]

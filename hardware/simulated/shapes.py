@@ -53,7 +53,8 @@ class Box(BaseModel):
     def depth(self, y: RealArray, z: RealArray) -> RealArray:
         """Distance of points inside to the nearest edge [m]."""
         across = np.abs(z - self.center_z - np.tan(self.tilt) * (y - self.center_y))
-        return np.minimum(self.size_y / 2 - np.abs(y - self.center_y), self.size_z / 2 - across)
+        depth: RealArray = np.minimum(self.size_y / 2 - np.abs(y - self.center_y), self.size_z / 2 - across)
+        return depth
 
 
 class Ellipse(BaseModel):

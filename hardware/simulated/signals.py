@@ -35,7 +35,7 @@ class PassSignal:
     """Working frequency for which it was computed [Hz]."""
 
     def at_offset(self, offset: float) -> ComplexArray:
-        """The same signal with every spin off by `offset` [Hz], as a drift of the field or a retuning makes it.
+        """Give the same signal with every spin off by `offset` [Hz], as a drift of the field or a retuning makes it.
 
         The phase is exact for a uniform offset that the pulses do not notice (offset much less than the nutation
         frequency): it grows from the excitation on, is negated by every refocusing pulse and is therefore 0 at the

@@ -6,10 +6,14 @@ hundred steps.
 
 from __future__ import annotations
 
+import itertools
+
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knightshift.core.arrays import ComplexArray, IntArray, RealArray
 from knightshift.core.errors import ProtocolError
@@ -98,6 +102,13 @@ class Timeline:
     def readout_windows(self) -> IntArray:
         """Index into `windows` of each readout, shape ``(readout,)``."""
         return np.array([step.window for step in self.steps if step.window >= 0], dtype=np.intp)
+
+
+def with_pass(counters: IntArray, pass_index: int, epoch: int) -> IntArray:
+    """Copy `counters` and fill in the pass (``average``) and the epoch (``segment``)."""
+    filled: NDArray[Any] = counters.copy()
+    filled["average"], filled["segment"] = pass_index, epoch
+    return filled
 
 
 def build_timeline(tables: EventTables) -> Timeline:
@@ -229,7 +240,7 @@ class _Builder:
     def finish(self) -> Timeline:
         if not self.counters:
             raise ProtocolError("the sequence has no acquisition window: there is nothing to receive")
-        counters = np.zeros(len(self.counters), dtype=COUNTERS)
+        counters: NDArray[Any] = np.zeros(len(self.counters), dtype=COUNTERS)
         for column, name in enumerate(_LABELS.values()):
             counters[name] = [row[column] for row in self.counters]
         return Timeline(
@@ -244,6 +255,6 @@ class _Builder:
 
 
 def _fine(edges: RealArray) -> RealArray:
-    """Edges of about 1 us steps."""
-    pieces = [np.linspace(a, b, max(1, round((b - a) / 1e-6)) + 1)[:-1] for a, b in zip(edges, edges[1:], strict=False)]
+    """Refine edges to steps of about 1 us."""
+    pieces = [np.linspace(a, b, max(1, round((b - a) / 1e-6)) + 1)[:-1] for a, b in itertools.pairwise(edges)]
     return np.concatenate([*pieces, edges[-1:]])
