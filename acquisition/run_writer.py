@@ -24,7 +24,7 @@ from knightshift.core.run_folder import FOLDERS, JOURNAL, MANIFEST, PROGRAMS, Ru
 
 _BYTES_PER_READOUT = 32  # the counters
 _BYTES_PER_PASS = 8192  # headers, the journal line, the last block of the file system
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+_DISK_FAILS = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 def bytes_on_disk(measurement: Measurement, n_channels: int = 1) -> int:
@@ -71,6 +71,8 @@ def make_runs_folder(runs_dir: Path) -> None:
     ------
     InputError
         If that is not possible.
+    StorageError
+        If the disk is full or fails.
     """
     missing = [folder for folder in (runs_dir, *runs_dir.parents) if not folder.exists()]
     try:
@@ -81,7 +83,9 @@ def make_runs_folder(runs_dir: Path) -> None:
         raise _no_folder(runs_dir, error) from error
 
 
-def _no_folder(runs_dir: Path, error: OSError) -> InputError:
+def _no_folder(runs_dir: Path, error: OSError) -> InputError | StorageError:
+    if error.errno in _DISK_FAILS:
+        return storage_error(runs_dir, "creating a folder", error)
     return InputError(f"{runs_dir}: cannot hold a run: {error.strerror or error}: give a writable folder with --runs")
 
 
@@ -104,9 +108,7 @@ def create_run(runs_dir: Path, manifest: Manifest, measurement: Measurement) -> 
     try:
         building.mkdir()
     except OSError as error:
-        if error.errno in _REFUSED:
-            raise _no_folder(runs_dir, error) from error
-        raise storage_error(runs_dir, "creating a folder", error) from error
+        raise _no_folder(runs_dir, error) from error
     try:
         _fill(building, manifest, measurement)
         move_durably(building, folder)

@@ -1,0 +1,87 @@
+"""Ctrl-C, in a real process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from knightshift.acquisition import StopRequest
+from knightshift.core.run_folder import open_run
+from knightshift.core.run_verification import verify_run
+
+_NIGHT = """
+import sys
+from pathlib import Path
+from fake_scanner import acquire_tiny
+result = acquire_tiny(Path(sys.argv[1]), n_passes=200, real_delay=float(sys.argv[2]), slow_from=int(sys.argv[3]))
+print(result.status, result.n_committed, result.resume_command)
+"""
+
+
+def start_night(runs: Path, real_delay: float, slow_from: int = 0) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", _NIGHT, str(runs), str(real_delay), str(slow_from)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not (runs / "night" / "passes" / "p000001.h5").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_after_the_pass_with_everything_kept(tmp_path: Path, number: signal.Signals) -> None:
+    process = start_night(tmp_path, real_delay=0.01)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    status, n_committed, command = output.split(maxsplit=2)
+    run = open_run(tmp_path / "night")
+    assert (status, command) == ("stopped", f"knightshift resume {run.path}\n")
+    assert run.committed() == tuple(range(int(n_committed)))
+    assert 2 <= int(n_committed) < 200
+    assert run.events()[-1].payload["reason"] == number.name
+    assert verify_run(run.path).intact
+    assert verify_run(run.path).notes == ()
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_pass(tmp_path: Path) -> None:
+    process = start_night(tmp_path, real_delay=0.3, slow_from=2)  # a pass lasts 1.8 s
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    output, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    assert time.monotonic() - asked < 1.2
+    assert output.startswith("stopped 2 ")
+    assert open_run(tmp_path / "night").committed() == (0, 1)
+
+
+def test_a_third_ctrl_c_ends_the_process_and_still_loses_nothing(tmp_path: Path) -> None:
+    process = start_night(tmp_path, real_delay=0.5, slow_from=2)
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert open_run(tmp_path / "night").committed() == (0, 1)
+    assert not (tmp_path / "night" / "run.lock").exists()
+
+
+def test_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    stop = StopRequest()
+    with stop.on_signals():
+        assert signal.getsignal(signal.SIGINT) is not before
+        signal.raise_signal(signal.SIGINT)
+        assert stop.after_pass
+        assert not stop.within_pass
+    assert signal.getsignal(signal.SIGINT) is before
