@@ -173,7 +173,7 @@ def draw_outline(axes: Axes, mask: BoolArray, plane: ImagePlane, color: str) -> 
 
 
 def _points_per_voxel(axes: Axes, shape: tuple[int, ...]) -> tuple[float, float]:
-    figure = axes.get_figure()
+    figure = axes.get_figure(root=True)
     assert figure is not None
     width, height = figure.get_size_inches() * 72
     box = axes.get_position()
@@ -182,7 +182,7 @@ def _points_per_voxel(axes: Axes, shape: tuple[int, ...]) -> tuple[float, float]
 
 def _grown(mask: BoolArray, points_per_voxel: tuple[float, float]) -> BoolArray:
     rows, columns = (round(1.0 / points) for points in points_per_voxel)
-    return binary_dilation(mask, np.ones((2 * rows + 1, 2 * columns + 1)))
+    return binary_dilation(mask, np.ones((2 * rows + 1, 2 * columns + 1), dtype=bool))
 
 
 def add_color_bar(drawn: ScalarMappable, bar_axes: Axes, label: str, extend: str = "neither") -> None:
@@ -202,7 +202,7 @@ def add_color_bar(drawn: ScalarMappable, bar_axes: Axes, label: str, extend: str
     figure = bar_axes.get_figure()
     assert figure is not None
     bar = figure.colorbar(drawn, cax=bar_axes, label=label, extend=extend)
-    bar.outline.set_linewidth(0.6)  # type: ignore[operator]
+    bar.outline.set_linewidth(0.6)
 
 
 def round_down(value: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
@@ -53,7 +54,7 @@ def spectrum_figure(spectrum: Spectrum) -> Figure:
         axes.axvline(marked, color=ORANGE, linewidth=0.9, linestyle="--", zorder=0)
         low, high = min(low, marked - 5), max(high, marked + 5)
         text = f"Knight shift\nof the metal\n{marked:g} ppm"
-        place = {"xytext": (5, 0), "textcoords": "offset points", "va": "top", "fontsize": 7}
+        place: dict[str, Any] = {"xytext": (5, 0), "textcoords": "offset points", "va": "top", "fontsize": 7}
         axes.annotate(text, (marked, 1.13), color=ORANGE, **place)
     axes.set_xlim(high, low)
     axes.set_ylim(min(-0.05, 1.1 * float(height.min())), 1.15)
@@ -82,9 +83,9 @@ def drift_figure(drift: FrequencyDrift) -> Figure:
     when = [datetime.fromtimestamp(seconds, tz=UTC) for seconds in drift.time]
     axes.axhline(0.0, color=GREY, linewidth=0.6)
     axes.plot(when, drift.frequency_offset, ".", color=BLACK, markersize=1.5, rasterized=len(when) > 5000)  # type: ignore[arg-type]
-    locator = AutoDateLocator(maxticks=7)
+    locator = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
     axes.set_xlabel("time (UTC)")
     axes.set_ylabel("resonance − working\nfrequency (Hz)")
     return panels.figure

@@ -36,7 +36,7 @@ UNCERTAINTY_MAP = "cividis"
 
 Format = Literal["png", "pdf"]
 
-_RC: dict[str, Any] = {
+_RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
     "font.size": 7.5,
     "axes.labelsize": 7.5,

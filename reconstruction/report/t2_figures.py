@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -125,9 +126,9 @@ def histogram_figure(populations: list[T2Population], t2_range: tuple[float, flo
     """
     panels = make_panels(ONE_COLUMN, 1, 1, 0.65, Margins(left=0.5, right=0.15, top=0.08))
     axes = panels.axes[0]
+    axes.set_xlim(t2_range[0] * _MS, t2_range[1] * _MS)
     for population in populations:
         _draw_population(axes, population, t2_range)
-    axes.set_xlim(t2_range[0] * _MS, t2_range[1] * _MS)
     axes.set_ylim(0, axes.get_ylim()[1] * 1.15)
     axes.locator_params(steps=[1, 2, 5, 10])
     axes.set_xlabel("T₂ (ms)")
@@ -146,7 +147,7 @@ def _draw_population(axes: Axes, population: T2Population, t2_range: tuple[float
     inside = (shown.edges[:-1] >= t2_range[0] - 1e-9) & (shown.edges[1:] <= t2_range[1] + 1e-9)
     beyond = int(shown.counts[~inside].sum())
     label = f"{population.name}: {int(shown.counts.sum())} voxels" + (f", {beyond} beyond the axis" if beyond else "")
-    bars = {"color": color, "alpha": 0.75, "edgecolor": "white", "linewidth": 0.3}
+    bars: dict[str, Any] = {"color": color, "alpha": 0.75, "edgecolor": "white", "linewidth": 0.3}
     width = _bar_width(population)
     axes.bar(shown.edges[:-1] * _MS, shown.counts, width * _MS, align="edge", label=label, **bars)
     if np.isfinite(shown.fwhm):
@@ -163,7 +164,14 @@ def _draw_width(axes: Axes, shown: T2Histogram, bar_width: float) -> None:
     arrow = {"arrowstyle": "<|-|>", "color": BLACK, "lw": 0.9, "mutation_scale": 7, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", (left, height), (right, height), arrowprops=arrow)
     text = f"FWHM {shown.fwhm * _MS:.1f} ± {shown.fwhm_std * _MS:.1f} ms"
-    axes.annotate(text, (right, height), (4, 0), textcoords="offset points", va="center", fontsize=7)
+    left_end, right_end = axes.get_xlim()
+    look: dict[str, Any]
+    if right < left_end + 0.6 * (right_end - left_end):
+        place, look = (right, height), {"xytext": (4, 0), "va": "center", "ha": "left"}
+    else:  # no room on the right: above the bars
+        top = max(2 * height, float(shown.counts.max()))
+        place, look = (min(right, right_end), top), {"xytext": (0, 3), "va": "bottom", "ha": "right"}
+    axes.annotate(text, place, textcoords="offset points", fontsize=7, **look)
 
 
 def _one_peak(above: BoolArray) -> bool:
