@@ -165,9 +165,8 @@ def open_run(path: str | Path) -> Run:
     if not manifest_path.exists():
         raise ConfigError(f"{folder}: is not a run (no {MANIFEST}): give the folder of one run{_runs_inside(folder)}")
     content = read_regular_file(manifest_path, _MAX_MANIFEST_BYTES)
-    manifest = parse_manifest(content, str(manifest_path))
     _check_manifest(content, folder)
-    return Run(folder, manifest)
+    return Run(folder, parse_manifest(content, str(manifest_path)))
 
 
 def _runs_inside(folder: Path) -> str:
