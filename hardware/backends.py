@@ -3,7 +3,7 @@
 A backend is a callable in the group ``knightshift.scanners``::
 
     def open_scanner(
-        site: SiteConfig, *, clock: Clock, phantom: str | None = None, seed: int | None = None
+        site: SiteConfig, *, clock: Clock, phantom: str | Mapping[str, Any] | None = None, seed: int | None = None
     ) -> Scanner: ...
 
 It validates ``site.settings`` itself, does not connect, and raises `ConfigError` for a `phantom` or `seed` that it has
@@ -12,8 +12,9 @@ no use for (only simulators do).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Any, Protocol
 
 from knightshift.core.clock import Clock
 from knightshift.core.errors import ConfigError
@@ -28,7 +29,7 @@ class ScannerFactory(Protocol):
     """What an entry point of `GROUP` must be."""
 
     def __call__(
-        self, site: SiteConfig, *, clock: Clock, phantom: str | None = None, seed: int | None = None
+        self, site: SiteConfig, *, clock: Clock, phantom: str | Mapping[str, Any] | None = None, seed: int | None = None
     ) -> Scanner:
         """Make a scanner in state DISCONNECTED."""
         ...
@@ -39,7 +40,9 @@ def backend_names() -> list[str]:
     return sorted({entry.name for entry in entry_points(group=GROUP)})
 
 
-def open_scanner(site: SiteConfig, *, clock: Clock, phantom: str | None = None, seed: int | None = None) -> Scanner:
+def open_scanner(
+    site: SiteConfig, *, clock: Clock, phantom: str | Mapping[str, Any] | None = None, seed: int | None = None
+) -> Scanner:
     """Make the scanner of `site`, in state DISCONNECTED: use it in a ``with``.
 
     Parameters
@@ -49,7 +52,7 @@ def open_scanner(site: SiteConfig, *, clock: Clock, phantom: str | None = None, 
     clock
         Where the scanner gets the time from.
     phantom
-        Shipped name or path of a phantom; simulators only.
+        Shipped name or path of a phantom, or the phantom itself as plain data; simulators only.
     seed
         Seed of the noise; simulators only.
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from knightshift.core.limits import ScannerLimits
 from knightshift.core.yaml_files import read_config
+
+
+def _by_name(value: object) -> object:
+    return read_config(ScannerLimits, "limits", value) if isinstance(value, str) else value
 
 
 class SiteConfig(BaseModel):
@@ -18,22 +22,12 @@ class SiteConfig(BaseModel):
 
     backend: str
     """Name of an entry point in the group ``knightshift.scanners``."""
-    limits: str
-    """Shipped name or path of the limits of the device."""
+    limits: Annotated[ScannerLimits, BeforeValidator(_by_name)]
+    """The limits of the device: a shipped name, a path, or the values themselves."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """The backend's own settings; the backend validates them, with units required."""
     source: str = Field(default="site configuration", exclude=True)
     """Where it was read, for messages."""
-
-    def scanner_limits(self) -> ScannerLimits:
-        """Read the limits of the device.
-
-        Raises
-        ------
-        ConfigError
-            If the file is missing or wrong.
-        """
-        return read_config(ScannerLimits, "limits", self.limits)
 
 
 def load_site(name_or_path: str | Path) -> SiteConfig:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from knightshift.core.clock import Clock
 from knightshift.core.yaml_files import validate
 from knightshift.hardware.simulated.phantom import Phantom, Region, load_phantom
@@ -13,7 +16,7 @@ __all__ = ["Phantom", "Region", "SimulatedScanner", "SimulatorSettings", "load_p
 
 
 def open_scanner(
-    site: SiteConfig, *, clock: Clock, phantom: str | None = None, seed: int | None = None
+    site: SiteConfig, *, clock: Clock, phantom: str | Mapping[str, Any] | None = None, seed: int | None = None
 ) -> SimulatedScanner:
     """Make the simulated scanner of `site` (the entry point ``simulated``).
 
@@ -24,7 +27,8 @@ def open_scanner(
     clock
         Where it gets the time from.
     phantom
-        Shipped name or path; None: the one of the settings.
+        Shipped name or path, or the phantom itself as plain data in SI units (so a manifest holds it); None: the one of
+        the settings.
     seed
         Seed of the noise; None: 0.
 
@@ -36,6 +40,11 @@ def open_scanner(
     settings: SimulatorSettings = validate(
         SimulatorSettings, site.settings, f"{site.source}: settings", units_required=True
     )
-    return SimulatedScanner(
-        site.scanner_limits(), settings, load_phantom(phantom or settings.phantom), clock=clock, seed=seed or 0
-    )
+    return SimulatedScanner(site.limits, settings, _sample(phantom or settings.phantom), clock=clock, seed=seed or 0)
+
+
+def _sample(phantom: str | Mapping[str, Any]) -> Phantom:
+    if isinstance(phantom, str):
+        return load_phantom(phantom)
+    checked: Phantom = validate(Phantom, phantom, "phantom")
+    return checked

@@ -22,7 +22,12 @@ Scanner = Annotated[
     str, typer.Option("--scanner", metavar="SCANNER", help="A site file, or the name of a shipped scanner.")
 ]
 Phantom = Annotated[
-    str, typer.Option("--phantom", metavar="PHANTOM", help="What lies in the simulated scanner: a file or a name.")
+    str | None,
+    typer.Option(
+        "--phantom",
+        metavar="PHANTOM",
+        help="Sample in the simulated scanner: a file, or pristine or shorted.",
+    ),
 ]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder that holds the runs.")]
 Output = Annotated[
@@ -72,7 +77,7 @@ def acquire(
     protocol: Protocol,
     runs: Runs,
     scanner: Scanner = "simulated",
-    phantom: Phantom = "shorted",
+    phantom: Phantom = None,
     virtual_clock: Annotated[
         bool, typer.Option("--virtual-clock", help="Let a simulated night pass in seconds, time stamps as in reality.")
     ] = False,

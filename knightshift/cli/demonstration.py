@@ -1,0 +1,46 @@
+"""`knightshift demo`: both cells, a whole night each on the simulated scanner, and their reports."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from knightshift.cli.processing import report_to
+from knightshift.cli.scanning import acquire_run
+from knightshift.core.errors import InputError
+from knightshift.core.run_folder import MANIFEST
+
+CELLS = ("pristine", "shorted")
+"""Shipped phantoms: the cell before and after the short circuit."""
+
+
+def run_demo(output: Path, *, seed: int) -> None:
+    """Acquire and report each cell into ``output/<cell>``; an older demo in the same place is replaced."""
+    console = Console()
+    for cell in CELLS:
+        started = time.monotonic()
+        folder = output / cell
+        runs = _empty_runs_folder(folder)
+        console.print(f"[bold]{cell} cell[/bold]: a night of 11.5 h on the simulated scanner, virtual clock")
+        night = acquire_run("overnight_t2", runs, scanner="simulated", phantom=cell, virtual_clock=True, seed=seed)
+        spectrum = acquire_run(
+            "spectrum", runs, scanner="simulated", phantom=cell, virtual_clock=True, seed=seed, quiet=True
+        )
+        report_to(night.path, folder, spectrum=spectrum.path, estimator="complex", offset="none")
+        console.print(f"  ({time.monotonic() - started:.0f} s of your time)\n", highlight=False)
+    sys.stdout.flush()
+
+
+def _empty_runs_folder(folder: Path) -> Path:
+    """Make room for the runs; only a folder that holds nothing but runs is removed."""
+    runs = folder / "runs"
+    if runs.exists():
+        strangers = [path for path in runs.iterdir() if not (path / MANIFEST).is_file()]
+        if strangers:
+            raise InputError(f"{strangers[0]}: is not a run of an older demo: move it away or choose another folder")
+        shutil.rmtree(runs)
+    return runs

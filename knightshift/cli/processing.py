@@ -1,0 +1,137 @@
+"""`knightshift reconstruct`, `fit` and `report`: from files to images, maps and pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from knightshift.core.errors import InputError, UnsupportedDataError
+from knightshift.core.run_folder import MANIFEST, Run, open_run
+from knightshift.reconstruction.export import load_images, save_images
+from knightshift.reconstruction.export.images_file import FILE_NAME as IMAGES_FILE
+from knightshift.reconstruction.export.maps import write_t2_maps
+from knightshift.reconstruction.export.spectrum import save_spectrum
+from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.kspace import Spectrum
+from knightshift.reconstruction.reconstruct import reconstruct
+from knightshift.reconstruction.relaxometry import (
+    Populations,
+    RegionStatistics,
+    T2Options,
+    find_populations,
+    fit_series,
+)
+from knightshift.reconstruction.report import ReportInputs, write_report
+from knightshift.reconstruction.report.run_facts import run_facts
+from knightshift.reconstruction.spectrum import spectrum_of_run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a report was made of."""
+
+    page: Path
+    """The HTML file."""
+    populations: Populations | None
+    """Bulk and isolated regions; None for a single echo or a map without a T2."""
+
+
+def reconstruct_to(source: Path, output: Path) -> None:
+    """Reconstruct `source` and write images (or a spectrum) into `output`."""
+    console = Console()
+    run = _run_or_none(source)
+    if run is not None and run.manifest.encoding.kind == "spectrum":
+        written = save_spectrum(spectrum_of_run(run), output)
+    else:
+        series = reconstruct(source)
+        written = save_images(series, output)
+        echoes, *shape = series.images.shape
+        console.print(f"{echoes} echoes of {' x '.join(map(str, shape))} voxels", highlight=False)
+        for line in series.missing:
+            console.print(f"not in the raw data: {line}", highlight=False, markup=False)
+    for path in written:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def fit_to(source: Path, output: Path, *, estimator: str, offset: str) -> None:
+    """Fit T2 to `source`: maps, regions, summary and figures into `output`."""
+    series = load_series(source)
+    if len(series.echo_times) < 2:
+        raise InputError(f"{source}: has {len(series.echo_times)} echo: a T2 needs at least two echo times")
+    outcome = _write_all(series, output, t2_options(estimator, offset), run=_run_or_none(source), spectrum=None)
+    print_outcome(outcome, Console())
+
+
+def report_to(source: Path, output: Path, *, spectrum: Path | None, estimator: str, offset: str) -> Outcome:
+    """Write the whole report of a run into `output`."""
+    measured = None if spectrum is None else spectrum_of_run(open_run(spectrum))
+    outcome = _write_all(
+        load_series(source), output, t2_options(estimator, offset), run=_run_or_none(source), spectrum=measured
+    )
+    print_outcome(outcome, Console())
+    return outcome
+
+
+def load_series(source: Path) -> ImageSeries:
+    """Load images: of a run, of a raw scan of a console, or reconstructed before."""
+    if source.name == IMAGES_FILE or (source / IMAGES_FILE).is_file():
+        return load_images(source)
+    run = _run_or_none(source)
+    if run is not None and run.manifest.encoding.kind == "spectrum":
+        raise UnsupportedDataError(f"{source}: is a spectrum, not images: `knightshift reconstruct` draws it")
+    return reconstruct(source)
+
+
+def t2_options(estimator: str, offset: str) -> T2Options:
+    """Turn the options of the command line into those of the fit. Raises `InputError`."""
+    try:
+        return T2Options.model_validate({"estimator": estimator, "offset": offset})
+    except ValidationError as error:
+        words = "; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
+        raise InputError(f"--estimator {estimator} --offset {offset}: {words}") from error
+
+
+def _run_or_none(source: Path) -> Run | None:
+    return open_run(source) if (source / MANIFEST).is_file() else None
+
+
+def _write_all(
+    series: ImageSeries, output: Path, options: T2Options, *, run: Run | None, spectrum: Spectrum | None
+) -> Outcome:
+    save_images(series, output)
+    fit = fit_series(series, options) if len(series.echo_times) > 1 else None
+    populations = None
+    if fit is not None:
+        write_t2_maps(fit, series, output)
+        populations = find_populations(fit, series.geometry) if fit.ok.any() else None
+    facts = None if run is None else run_facts(run)
+    title = f"{facts.sample}: {facts.protocol_name}" if facts and facts.sample else output.resolve().name
+    inputs = ReportInputs(series=series, title=title, fit=fit, populations=populations, run=facts, spectrum=spectrum)
+    return Outcome(write_report(inputs, output), populations)
+
+
+def print_outcome(outcome: Outcome, console: Console) -> None:
+    """Say in a few lines what was found and where to look."""
+    found = outcome.populations
+    if found is not None:
+        for region in (*found.electrodes, *found.isolated):
+            console.print(f"  {_region_words(region)}", highlight=False)
+        if not found.isolated:
+            console.print("  no isolated population of long T2", highlight=False)
+    console.print(f"report: {outcome.page}", highlight=False, soft_wrap=True)
+
+
+def _region_words(region: RegionStatistics) -> str:
+    place = ""
+    if region.centroid_position is not None:
+        _, y, z = (1e6 * value for value in region.centroid_position)
+        place = f" at y {y:+.0f} µm, z {z:+.0f} µm"
+    low, high = (1e3 * value for value in region.t2_quartiles)
+    width = "" if region.fwhm != region.fwhm else f", FWHM {1e3 * region.fwhm:.1f} ms"
+    return (
+        f"{region.name}: {region.n_voxels} voxels, median T2 {1e3 * region.t2_median:.1f} ms "
+        f"(middle half {low:.1f} to {high:.1f} ms{width}){place}"
+    )

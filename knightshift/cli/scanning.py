@@ -1,0 +1,164 @@
+"""`knightshift acquire`, `resume` and `verify`: a run and its folder."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from knightshift.acquisition import ProgressEvent, ProgressKind, RunResult, RunStatus, acquire, resume, resume_time
+from knightshift.core.clock import Clock, SystemClock, VirtualClock
+from knightshift.core.errors import ConfigError, DamagedDataError, KnightshiftError
+from knightshift.core.manifest import RunSetup
+from knightshift.core.run_folder import open_run
+from knightshift.core.run_verification import verify_run
+from knightshift.core.yaml_files import as_plain, validate
+from knightshift.hardware.backends import open_scanner
+from knightshift.hardware.site import SiteConfig, load_site
+from knightshift.sequences import build, load_protocol
+
+if TYPE_CHECKING:
+    from knightshift.hardware.contract import Scanner
+
+SIMULATED = "simulated"
+"""The backend that has a phantom, a seed and, if wanted, a virtual clock."""
+
+_TOLD_IN_FULL = 3
+"""So many events with the same words are printed."""
+
+
+class _DamagedRunError(KnightshiftError):
+    """What `verify` found, one line for each damaged file."""
+
+    exit_code = DamagedDataError.exit_code
+
+
+class ProgressView:
+    """One line on the terminal: passes, finish time, the last event worth a word. Silent if `quiet`."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._console, self._quiet = console, quiet
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("passes, ends {task.fields[ends]}"),
+            console=console,
+            disable=quiet,
+        )
+        self._task: TaskID | None = None
+        self._told: Counter[str] = Counter()
+
+    def __enter__(self) -> ProgressView:
+        """Begin to draw."""
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Leave the line as it is."""
+        self._bar.stop()
+
+    def __call__(self, event: ProgressEvent) -> None:
+        """Show one event."""
+        ends = datetime.fromtimestamp(event.finish_time).astimezone().strftime("%a %H:%M:%S")
+        if self._task is None:
+            self._task = self._bar.add_task(event.run_path.name, total=event.n_passes, ends=ends)
+        self._bar.update(self._task, completed=event.n_committed, ends=ends)
+        if event.kind is ProgressKind.REPEATED or event.flags:
+            self._tell(event, event.message or ", ".join(event.flags))
+
+    def _tell(self, event: ProgressEvent, words: str) -> None:
+        """Print what is new; a fault that returns in pass after pass would scroll everything else away."""
+        self._told[words] += 1
+        if self._quiet or self._told[words] > _TOLD_IN_FULL:
+            return
+        more = ": the next of this kind are in the journal" if self._told[words] == _TOLD_IN_FULL else ""
+        self._console.print(f"pass {event.pass_index}: {event.kind}: {words}{more}", highlight=False, markup=False)
+
+
+def acquire_run(
+    protocol: str,
+    runs: Path,
+    *,
+    scanner: str,
+    phantom: str | None,
+    virtual_clock: bool,
+    seed: int | None,
+    quiet: bool = False,
+) -> RunResult:
+    """Acquire a protocol into a new run folder and say how it ended."""
+    site = load_site(scanner)
+    measurement = build(load_protocol(protocol), site.limits)
+    device, setup, clock = _new_scanner(site, phantom=phantom, virtual_clock=virtual_clock, seed=seed)
+    console = Console()
+    with ProgressView(console, quiet=quiet) as view:
+        result = acquire(measurement, device, runs, setup=setup, clock=clock, on_progress=view)
+    if not quiet:
+        _say_how_it_ended(result, console)
+    return result
+
+
+def _new_scanner(
+    site: SiteConfig, *, phantom: str | None, virtual_clock: bool, seed: int | None
+) -> tuple[Scanner, RunSetup, Clock]:
+    if site.backend != SIMULATED:
+        if virtual_clock or phantom is not None or seed is not None:
+            raise ConfigError(
+                f"scanner {site.source!r} is a real one: --virtual-clock, --phantom and --seed belong to the simulated "
+                "scanner: leave them out"
+            )
+        clock: Clock = SystemClock()
+        setup = RunSetup(site=as_plain(site), limits=as_plain(site.limits))
+        return open_scanner(site, clock=clock), setup, clock
+    from knightshift.hardware.simulated import load_phantom
+
+    sample = load_phantom(phantom or str(site.settings.get("phantom", "shorted")))
+    seed = secrets.randbits(32) if seed is None else seed
+    clock = VirtualClock() if virtual_clock else SystemClock()
+    setup = RunSetup(
+        clock="virtual" if virtual_clock else "system",
+        seed=seed,
+        site=as_plain(site),
+        limits=as_plain(site.limits),
+        phantom_name=sample.name,
+        phantom=as_plain(sample),
+    )
+    return open_scanner(site, clock=clock, phantom=as_plain(sample), seed=seed), setup, clock
+
+
+def resume_run(path: Path) -> RunResult:
+    """Continue a run with the scanner, sample, seed and kind of clock that its manifest names."""
+    run = open_run(path)
+    setup = run.manifest.setup
+    site: SiteConfig = validate(SiteConfig, setup.site, f"{path}/manifest.json: setup.site")
+    clock: Clock = VirtualClock(resume_time(run)) if setup.clock == "virtual" else SystemClock()
+    device = open_scanner(site, clock=clock, phantom=setup.phantom, seed=setup.seed)
+    console = Console()
+    with ProgressView(console) as view:
+        result = resume(path, device, clock=clock, on_progress=view)
+    _say_how_it_ended(result, console)
+    return result
+
+
+def _say_how_it_ended(result: RunResult, console: Console) -> None:
+    flagged = f", {result.n_flagged} of them flagged" if result.n_flagged else ""
+    console.print(f"{result.status}: {result.n_committed} of {result.n_passes} passes kept{flagged}", highlight=False)
+    if result.status is RunStatus.STOPPED:
+        console.print(f"to continue: {result.resume_command}", highlight=False, soft_wrap=True)
+    console.print(f"run: {result.path}", highlight=False, soft_wrap=True)
+
+
+def verify_run_folder(path: Path) -> None:
+    """Check every file of a run; raise what is worst."""
+    report, console = verify_run(path), Console()
+    planned = "" if report.n_passes is None else f" of {report.n_passes}"
+    console.print(f"{len(report.good)}{planned} passes are intact", highlight=False)
+    for note in report.notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    if report.damage:
+        raise _DamagedRunError("\n".join(str(damage) for damage in report.damage))
