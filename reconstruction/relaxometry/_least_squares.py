@@ -50,6 +50,8 @@ class Solution:
     """``B``."""
     chi2: RealArray
     """Squared residuals over noise variance."""
+    explained: RealArray
+    """By how much the decay lowers `chi2` against no decay at all."""
     log_rate_std: RealArray
     """Standard deviation of ``ln R`` from the Fisher information."""
     converged: BoolArray
@@ -196,4 +198,4 @@ def _finish(
         information = amplitude**2 * (square - cross**2 / norm)
         log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)
     chi2 = np.einsum("ev,ev->v", residuals, residuals)
-    return Solution(log_rate, amplitude, offset, chi2, log_rate_std, *ends)
+    return Solution(log_rate, amplitude, offset, chi2, amplitude**2 * norm, log_rate_std, *ends)

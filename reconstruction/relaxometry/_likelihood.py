@@ -118,7 +118,7 @@ def solve(signal: RealArray, problem: Problem, law: Law) -> Solution:
             active, columns, damping, state = active[~done], columns[:, ~done], damping[~done], state.take(~done)
         if active.size == 0:
             break
-    return _finish(scaled, problem, law, Solution(log_rate, log_amplitude, *(log_rate,) * 3, converged, side))
+    return _finish(scaled, problem, law, Solution(log_rate, log_amplitude, *(log_rate,) * 4, converged, side))
 
 
 def _start(scaled: RealArray, problem: Problem) -> tuple[RealArray, RealArray]:
@@ -190,7 +190,9 @@ def _finish(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -
     with np.errstate(divide="ignore", invalid="ignore"):
         information = rate**2 * (two - one**2 / zero)
         solution.log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)
-    solution.chi2 = 2 * (law.loss(scaled, signal)[0] - law.least_loss(scaled)).sum(axis=0)
+    loss = law.loss(scaled, signal)[0].sum(axis=0)
+    solution.chi2 = 2 * (loss - law.least_loss(scaled).sum(axis=0))
+    solution.explained = 2 * (law.loss(scaled, np.zeros_like(signal))[0].sum(axis=0) - loss)
     faint = solution.amplitude <= _FAINTEST
     at_zero = np.exp(np.minimum(solution.amplitude + rate * problem.echo_times[0], 700.0))
     solution.amplitude = np.where(faint, 0.0, at_zero * problem.noise_std.mean())

@@ -150,8 +150,8 @@ def fit_t2_maps(
     if source == "residuals":
         problem, solution = _with_residual_noise(problem, solution)
     maps = _maps(solution, chosen)
-    energetic = _has_energy(signal[:, chosen], problem.noise_std, options) if source != "residuals" else True
-    status[chosen] = _status_after(solution, energetic, options)
+    detected = _is_detected(solution, real[:, chosen], problem.noise_std, options)
+    status[chosen] = _status_after(solution, detected, options)
     _warn(status, options)
     bad = status != T2Status.OK
     for values in maps:
@@ -270,28 +270,36 @@ def _with_residual_noise(problem: Problem, solution: Solution) -> tuple[Problem,
     else:
         sigma = float(np.sqrt(np.median(solution.chi2[good]) / chi_squared.median(freedom)))
     solution.log_rate_std = solution.log_rate_std * sigma
-    solution.chi2 = solution.chi2 / sigma**2 if sigma > 0 else np.full_like(solution.chi2, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        solution.chi2 = solution.chi2 / sigma**2
+        solution.explained = solution.explained / sigma**2
     noise = np.full_like(problem.noise_std, sigma)
     return Problem(problem.echo_times, noise, problem.log_rates, problem.free_offset, problem.max_iterations), solution
 
 
-def _has_energy(columns: RealArray | ComplexArray, noise: RealArray, options: T2Options) -> BoolArray:
-    """Whether a voxel has more energy than noise alone would have in most cases; shape ``(voxel,)``."""
-    signed = not np.iscomplexobj(columns) and bool((columns < 0).any())
-    freedom = len(columns) * (1 if signed else 2)
-    threshold = chi_squared.isf(options.detection_level, freedom) if options.detection_level > 0 else -1.0
-    energy = (1 / noise**2) @ np.abs(columns) ** 2
-    return np.asarray(energy > threshold)
+def _is_detected(solution: Solution, columns: RealArray, noise: RealArray, options: T2Options) -> BoolArray:
+    """Whether the decay explains more of a voxel than of pure noise at the chosen level; shape ``(voxel,)``.
+
+    For noise, what the best decay explains stays below chi-squared of two degrees of freedom (amplitude and rate).
+    Without an offset, magnitudes of noise look like a long decay: there the energy itself has to exceed that of noise.
+    """
+    if options.detection_level == 0 or np.isnan(noise).any():
+        return np.ones(solution.log_rate.size, dtype=bool)
+    detected = solution.explained > chi_squared.isf(options.detection_level, 2)
+    if options.estimator == "gaussian" and options.offset == "none" and not (columns < 0).any():
+        energy = (1 / noise**2) @ columns**2 if (noise > 0).all() else np.inf
+        detected &= energy > chi_squared.isf(options.detection_level, 2 * len(columns))
+    return np.asarray(detected)
 
 
-def _status_after(solution: Solution, energetic: BoolArray | bool, options: T2Options) -> NDArray[np.int8]:
+def _status_after(solution: Solution, detected: BoolArray, options: T2Options) -> NDArray[np.int8]:
     status = np.full(solution.log_rate.size, T2Status.OK, dtype=np.int8)
     if options.offset == "free":
         status[~(solution.log_rate_std < 1)] = T2Status.OFFSET_UNIDENTIFIED
     status[~solution.converged] = T2Status.NOT_CONVERGED
     status[solution.side < 0] = T2Status.TOO_LONG
     status[solution.side > 0] = T2Status.TOO_SHORT
-    status[~((solution.amplitude > 0) & energetic)] = T2Status.NO_SIGNAL
+    status[~((solution.amplitude > 0) & detected)] = T2Status.NO_SIGNAL
     return status
 
 

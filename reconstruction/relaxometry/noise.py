@@ -11,7 +11,7 @@ from knightshift.core.errors import InputError
 RAYLEIGH_MEAN = float(np.sqrt(np.pi / 2))
 """Mean of the magnitude of pure noise, in units of the noise of the real part."""
 
-_CLIPS = (2.0, 1.2)
+_CLIPS = (2.5, 1.7)
 """Magnitudes below so many sigma count as background. Two clips: they agree only where noise is really Rayleigh."""
 _AGREEMENT = 0.15
 _FEWEST_VOXELS = 64

@@ -30,8 +30,8 @@ class T2Options(BaseModel):
     """Shortest and longest T2 looked for [s]; by default 1/10 of the first and 50 times the last echo time."""
     phase_window: PositiveInt = 5
     """Voxels along each in-plane axis over which the phase is averaged, odd; 1: every voxel has its own phase."""
-    detection_level: float = Field(default=0.05, ge=0, lt=1)
-    """A voxel whose energy pure noise exceeds more often than this is NO_SIGNAL; 0.05 keeps weak voxels.
+    detection_level: float = Field(default=0.2, ge=0, lt=1)
+    """A voxel that pure noise would resemble more often than this is NO_SIGNAL; the default keeps weak voxels.
     0 switches the test off."""
     max_iterations: PositiveInt = 60
     """Steps before a voxel is given up as NOT_CONVERGED."""

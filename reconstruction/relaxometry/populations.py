@@ -19,6 +19,9 @@ from knightshift.reconstruction.relaxometry.result import T2Fit
 BULK_LABEL = 1
 """Label of bulk voxels in `Populations.labels`; isolated regions are numbered from the next one on."""
 
+_CERTAIN = 0.25
+_BULK_SHARE = 0.97
+
 
 class PopulationOptions(BaseModel):
     """How strict the search for an isolated population is."""
@@ -107,20 +110,23 @@ def find_populations(
 
 
 def _bulk_edge(fit: T2Fit) -> float:
-    """Upper edge of the bulk: as far above its median as its lower edge lies below.
+    """Upper edge of the T2 distribution of the bulk [s], such that a faint population of long T2 does not move it.
 
-    Only the part below the median is used, since a long-T2 population cannot disturb it. The lower edge is the 2 %
-    quantile of the voxels known to better than a quarter, their noise (two standard
-    deviations) taken out in quadrature.
+    The larger of two: as far above the median as the lower edge (2 % quantile) lies below, which uses no voxel of
+    long T2 at all; and the quantile below which 97 % of the squared amplitude lies, to which a faint population hardly
+    adds. The first serves a bulk with few voxels, the second one that is skewed. Of the first distance, two standard
+    deviations of the noise are taken out in quadrature. Voxels known worse than to a quarter do not take part.
     """
-    t2, error = fit.t2[fit.ok], fit.t2_std[fit.ok]
-    certain = error < 0.25 * t2
+    certain = fit.ok & (fit.t2_std < _CERTAIN * fit.t2)
     if not certain.any():
-        return float(np.median(t2))
-    t2, error = t2[certain], error[certain]
+        return float(np.median(fit.t2[fit.ok]))
+    t2, error, weight = fit.t2[certain], fit.t2_std[certain], fit.amplitude[certain] ** 2
     low, middle = np.quantile(t2, [0.02, 0.5])
     noise = float(np.median(error[t2 <= middle]))
-    return float(middle + np.sqrt(max((middle - low) ** 2 - (2 * noise) ** 2, 0.0)))
+    mirrored = middle + np.sqrt(max((middle - low) ** 2 - (2 * noise) ** 2, 0.0))
+    order = np.argsort(t2)
+    share = np.cumsum(weight[order]) / weight.sum()
+    return float(max(mirrored, t2[order][np.searchsorted(share, _BULK_SHARE)]))
 
 
 def _isolated_regions(fit: T2Fit, edge: float, options: PopulationOptions) -> list[tuple[float, BoolArray]]:
