@@ -89,7 +89,7 @@ def check_duty(load: SequenceLoad, nucleus: Nucleus, limits: ScannerLimits, name
             raise LimitError(
                 f"{name}: the rms gradient along {axis} is {rms:.4g} T/m, {limits.name} allows {allowed:.4g} T/m "
                 f"({limits.max_gradient_duty:.0%} of {limits.max_gradient:g} T/m): raise repetition_time, or lower the "
-                f"gradients (larger field_of_view, longer dwell_time)"
+                f"gradients (larger field_of_view, longer dwell_time, fewer crusher_cycles)"
             )
     if load.rf_duty > limits.max_rf_duty:
         raise LimitError(

@@ -19,6 +19,9 @@ Axis: TypeAlias = Literal["x", "y", "z"]
 PhaseEncodeOrder: TypeAlias = Literal["linear", "centric", "interleaved"]
 """From one edge of k-space to the other; centre first; every second line, then the others."""
 
+Extent: TypeAlias = Annotated[PositiveMetres, Field(le=1)]
+"""A length in the magnet [m]."""
+
 FlipAngle: TypeAlias = Annotated[Radians, Field(gt=0, le=2 * math.pi)]
 
 
@@ -27,9 +30,9 @@ def _canonical_nucleus(name: str) -> str:
 
 
 class ProtocolFields(BaseModel):
-    """What every protocol says."""
+    """What every protocol says. It also names its family: `kind`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """What the protocol is called in file names and reports: one word."""
@@ -70,18 +73,18 @@ class ProtocolFields(BaseModel):
 
 
 class ImagingFields(ProtocolFields):
-    """What every protocol with a Cartesian readout says."""
+    """What a protocol with a Cartesian readout adds."""
 
-    field_of_view: dict[Axis, PositiveMetres] = Field(min_length=2, max_length=2)
+    field_of_view: dict[Axis, Extent] = Field(min_length=2, max_length=2)
     """Field of view along the two imaged axes; the third axis is projected over, or sliced."""
     matrix: dict[Axis, Annotated[int, Field(ge=1, le=4096)]] = Field(min_length=2, max_length=2)
     """Pixels along the two imaged axes, even numbers that may differ. 1 along the phase-encoded axis: no phase
     encoding."""
     readout_axis: Axis
     """Imaged axis along which the readout gradient points; the other one is phase-encoded."""
-    projection_depth: PositiveMetres = 5e-3
+    projection_depth: Extent = 5e-3
     """Depth of the sample along the third axis: crushers and spoilers turn whole cycles over it."""
-    slice_thickness: PositiveMetres | None = None
+    slice_thickness: Extent | None = None
     """Thickness of a selected slice; left out: no slice selection, a projection through the sample."""
     slice_position: Metres = 0.0
     """Centre of the slice from the isocentre along the third axis."""
@@ -162,7 +165,7 @@ class ImagingFields(ProtocolFields):
 
 
 class RefocusingFields(ImagingFields):
-    """What the spin-echo families add."""
+    """What refocusing pulses add."""
 
     refocusing_flip_angle: FlipAngle = math.pi
     """Flip angle of the refocusing pulses; their phase is 90 deg from that of the excitation."""

@@ -68,7 +68,7 @@ def _timing(protocol: PulseAcquire, gradients: GradientSystem) -> _Timing:
     pulse = excitation_pulse(protocol, gradients)
     dwell = require_raster("dwell_time", protocol.dwell_time, limits.adc_raster_time)
     delay = require_raster("acquisition_delay", protocol.acquisition_delay, limits.rf_raster_time)
-    delay = ceil_to(max(limits.adc_dead_time, delay), limits.rf_raster_time)
+    delay = ceil_to(limits.adc_dead_time + delay, limits.rf_raster_time)
     window = pp.make_adc(protocol.n_samples, dwell=dwell, delay=delay, system=gradients.pulseq)
     duration = ceil_to(delay + protocol.n_samples * dwell + limits.adc_dead_time, gradients.raster)
     return _Timing(pulse, window, duration)
