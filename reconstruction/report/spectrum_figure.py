@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from knightshift.core.arrays import RealArray
@@ -33,7 +31,7 @@ class FrequencyDrift:
     """Resonance minus working frequency [Hz], shape ``(pass,)``."""
 
     def __post_init__(self) -> None:
-        if self.time.shape != self.frequency_offset.shape or self.time.ndim != 1:
+        if self.time.shape != self.frequency_offset.shape or self.time.ndim != 1 or not self.time.size:
             raise ShapeError(
                 f"a drift needs one frequency for each pass, found shapes {self.frequency_offset.shape} "
                 f"and {self.time.shape}"
@@ -77,15 +75,14 @@ def _window(ppm: RealArray, height: RealArray) -> tuple[float, float]:
 
 @styled
 def drift_figure(drift: FrequencyDrift) -> Figure:
-    """Draw the resonance frequency over the night, in universal time."""
-    panels = make_panels(ONE_COLUMN, 1, 1, 0.5, Margins(left=0.58, right=0.15, top=0.08))
+    """Draw the resonance frequency against the time from the start of the run."""
+    panels = make_panels(ONE_COLUMN, 1, 1, 0.5, Margins(left=0.62, right=0.15, top=0.08))
     axes = panels.axes[0]
-    when = [datetime.fromtimestamp(seconds, tz=UTC) for seconds in drift.time]
+    elapsed = drift.time - drift.time[0]
+    seconds, unit = (3600.0, "h") if elapsed[-1] >= 2 * 3600 else (60.0, "min")
     axes.axhline(0.0, color=GREY, linewidth=0.6)
-    axes.plot(when, drift.frequency_offset, ".", color=BLACK, markersize=1.5, rasterized=len(when) > 5000)  # type: ignore[arg-type]
-    locator = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
-    axes.set_xlabel("time (UTC)")
+    axes.plot(elapsed / seconds, drift.frequency_offset, ".", color=BLACK, markersize=1.5)
+    axes.locator_params(axis="x", steps=[1, 2, 5, 10])
+    axes.set_xlabel(f"time from the start ({unit})")
     axes.set_ylabel("resonance − working\nfrequency (Hz)")
     return panels.figure
