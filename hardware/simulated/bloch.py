@@ -43,7 +43,7 @@ class Ensemble:
     x: RealArray
     """Positions of the sub-spins, shape ``(x,)`` [m]."""
     detuning: RealArray
-    """Frequencies of the sub-spins (T2'), shape ``(frequency,)`` [Hz]."""
+    """Frequencies of the sub-spins of each site (T2'), shape ``(frequency, site)`` [Hz]."""
 
 
 def play(timeline: Timeline, ensemble: Ensemble, response: Response) -> ComplexArray:
@@ -63,7 +63,7 @@ class _Player:
 
     def __init__(self, timeline: Timeline, ensemble: Ensemble, response: Response) -> None:
         self._timeline, self._spins, self._response = timeline, ensemble, response
-        shape = (ensemble.x.size, ensemble.detuning.size, ensemble.y.size)
+        shape = (ensemble.x.size, ensemble.detuning.shape[0], ensemble.y.size)
         self._transverse: ComplexArray = np.zeros(shape, dtype=complex)
         self._longitudinal: RealArray = np.ones(shape)
         self._rotations: dict[int, Rotation] = {}
@@ -92,10 +92,9 @@ class _Player:
     def _rotate(self, step: Step) -> None:
         pulse = self._timeline.pulses[step.pulse]
         self._relaxing += pulse.duration / 2
-        self._transverse *= self._site_factor()
-        across = self._x_factor()[:, None, None] * self._frequency_factor()[:, None]
-        if across.size > 1:
-            self._transverse *= across
+        self._transverse *= self._site_factor() * self._frequency_factor()
+        if self._spins.x.size > 1:
+            self._transverse *= self._x_factor()[:, None, None]
         recovery = np.exp(-self._spins.r1 * self._relaxing)
         self._longitudinal *= recovery
         self._longitudinal += 1 - recovery
@@ -124,14 +123,14 @@ class _Player:
     def _receive(self, step: Step) -> None:
         """Note the magnetisation at the start of a window; samples are formed for many readouts at once."""
         window = self._timeline.windows[step.window]
-        n_x, n_frequency, n_sites = self._transverse.shape
+        n_x, n_frequency, _ = self._transverse.shape
         across = self._x_factor() / (n_x * n_frequency)
         if moves_along_x(window):
             noted = across[:, None, None] * self._transverse
         else:
-            noted = (across @ self._transverse.reshape(n_x, -1)).reshape(n_frequency, n_sites)
-        noted = noted * self._frequency_factor()[:, None]
-        noted *= self._site_factor() * self._spins.receive
+            # no BLAS: called from several threads at once, its own threads would fight over the cores
+            noted = np.einsum("x,xfs->fs", across, self._transverse)
+        noted = noted * (self._frequency_factor() * self._site_factor() * self._spins.receive)
         waiting = self._waiting.setdefault(step.window, [])
         waiting.append((self._readout, noted.ravel()))
         self._readout += 1
@@ -160,7 +159,7 @@ def pulse_rotation(pulse: Pulse, spins: Ensemble) -> Rotation:
     Worked out in the frame of the pulse's own frequency, in which every step is a constant field.
     """
     spinor: tuple[ComplexArray, ComplexArray] = (np.ones(1, dtype=complex), np.zeros(1, dtype=complex))
-    fixed = spins.offset + spins.detuning[:, None] - pulse.frequency
+    fixed = spins.offset + spins.detuning - pulse.frequency
     for nutation, duration, gradient in zip(pulse.envelope, pulse.steps, pulse.gradients, strict=True):
         gx, gy, gz = gradient
         offset = fixed + gy * spins.y + gz * spins.z
@@ -185,7 +184,7 @@ def window_phasors(window: Window, spins: Ensemble, response: Response) -> Compl
     turns = np.outer(spins.y, moments[:, 1]) + np.outer(spins.z, moments[:, 2]) + np.outer(spins.offset, times)
     local = np.outer(spins.y, gradients[:, 1]) + np.outer(spins.z, gradients[:, 2])
     local += spins.offset[:, None] - window.frequency
-    detuned = np.exp(2j * np.pi * np.outer(spins.detuning, times))[:, None, :]
+    detuned = np.exp(2j * np.pi * np.multiply.outer(spins.detuning, times))
     site = np.exp(2j * np.pi * turns - np.outer(spins.r2, times))
     bandwidth = 1 / window.dwell_time
     if not moves_along_x(window):

@@ -17,6 +17,7 @@ from knightshift.hardware.simulated.timeline import Timeline
 _SPINS_PER_CHUNK = 16_000
 _PHASORS_PER_CHUNK = 400_000
 _MM3 = 1e9
+_GOLDEN = 0.6180339887498949
 _PRIMES = (23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127)
 
 
@@ -68,11 +69,11 @@ def _ensembles(
     timeline, surroundings, settings = scene
     sites = _metal_sites(body, settings) if body.metal else _plain_sites(body, hidden_by, settings)
     x = _positions_along_x(body, timeline, settings)
-    detuning = _detuning(body, settings)
+    detuning = _detuning(body, sites.y.size, settings)
     offset = surroundings.larmor_frequency * (1 + body.shift) - surroundings.working_frequency
     t2 = _t2(body, sites)
     n_samples = max(window.times.size for window in timeline.windows)
-    limit = min(_SPINS_PER_CHUNK // (x.size * detuning.size), _PHASORS_PER_CHUNK // (n_samples * detuning.size))
+    limit = min(_SPINS_PER_CHUNK // (x.size * len(detuning)), _PHASORS_PER_CHUNK // (n_samples * len(detuning)))
     for start in range(0, sites.y.size, max(1, limit)):
         part = slice(start, start + max(1, limit))
         n_sites = sites.y[part].size
@@ -85,7 +86,7 @@ def _ensembles(
             transmit=surroundings.transmit_scale * body.nutation_factor * sites.field[part],
             receive=body.density * sites.volume[part] * sites.field[part],
             x=x,
-            detuning=detuning,
+            detuning=detuning[:, part],
         )
 
 
@@ -173,11 +174,16 @@ def _t2(body: Compartment, sites: _Sites) -> RealArray:
     return np.clip(t2, random.lowest, random.highest)
 
 
-def _detuning(body: Compartment, settings: IsochromatSettings) -> RealArray:
-    """Frequencies at equal quantiles of the Lorentzian whose decay time is T2' [Hz]."""
+def _detuning(body: Compartment, n_sites: int, settings: IsochromatSettings) -> RealArray:
+    """Frequencies at equal quantiles of the Lorentzian whose decay time is T2', shape ``(frequency, site)`` [Hz].
+
+    Its tails are heavy, so a handful of quantiles is a poor picture of it. Each site therefore takes other quantiles
+    than its neighbours (shifted by the golden ratio): the sites of one pixel together sample it finely.
+    """
     if body.t2_prime is None:
-        return np.zeros(1)
-    quantiles = (np.arange(settings.frequencies) + 0.5) / settings.frequencies
+        return np.zeros((1, n_sites))
+    shift = ((np.arange(n_sites) + 0.5) * _GOLDEN) % 1.0
+    quantiles = (np.arange(settings.frequencies)[:, None] + shift) / settings.frequencies
     detuning: RealArray = np.tan(np.pi * (quantiles - 0.5)) / (2 * np.pi * body.t2_prime)
     return detuning
 

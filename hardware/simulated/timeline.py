@@ -7,7 +7,6 @@ hundred steps.
 from __future__ import annotations
 
 import itertools
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
