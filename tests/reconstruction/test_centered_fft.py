@@ -1,0 +1,98 @@
+"""The centred inverse FFT against its definition and against numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knightshift.core.errors import ShapeError
+from knightshift.reconstruction.fft import centered_ifft, centered_ifft2, centered_ifft2_magnitude
+
+
+def noise(shape: tuple[int, ...], dtype: type = np.complex128, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
+
+
+def by_numpy(kspace: np.ndarray, axes: tuple[int, ...] = (-2, -1)) -> np.ndarray:
+    return np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(kspace, axes=axes), axes=axes), axes=axes)
+
+
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 13), st.integers(1, 13)),
+    dtype=st.sampled_from([np.complex64, np.complex128]),
+)
+def test_transform_equals_numpy_with_shifts_for_even_and_odd_sizes(shape: tuple[int, ...], dtype: type) -> None:
+    kspace = noise(shape, dtype)
+    expected = by_numpy(kspace)
+    got = centered_ifft2(kspace)
+    assert got.dtype == dtype
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+def test_three_dimensions_and_a_strided_view() -> None:
+    kspace = noise((4, 6, 5, 8))[::2]
+    np.testing.assert_allclose(centered_ifft(kspace, n_axes=3), by_numpy(kspace, (-3, -2, -1)), atol=1e-14)
+
+
+def test_large_array_with_measured_plan_and_threads() -> None:
+    kspace = noise((5, 512, 512), np.complex64)
+    expected = by_numpy(kspace)
+    got = centered_ifft2(kspace, measure=True)
+    np.testing.assert_allclose(got, expected, atol=1e-6 * np.abs(expected).max())
+    again = centered_ifft2(noise((5, 512, 512), np.complex64, seed=1))
+    assert not np.array_equal(again, got)  # the buffer of the first result was not reused under it
+
+
+def test_magnitude_is_that_of_the_image() -> None:
+    kspace = noise((2, 16, 10))
+    np.testing.assert_allclose(centered_ifft2_magnitude(kspace), np.abs(by_numpy(kspace)), atol=1e-15)
+
+
+def test_input_is_not_changed_and_results_do_not_share_memory() -> None:
+    kspace = noise((1, 8, 8))
+    before = kspace.copy()
+    first = centered_ifft2(kspace)
+    kept = first.copy()
+    centered_ifft2(2 * kspace)
+    np.testing.assert_array_equal(kspace, before)
+    np.testing.assert_array_equal(first, kept)
+
+
+@given(scale=st.floats(-10, 10), seed=st.integers(0, 100))
+def test_transform_is_linear(scale: float, seed: int) -> None:
+    one, two = noise((8, 6), seed=seed), noise((8, 6), seed=seed + 1)
+    together = centered_ifft2(one + scale * two)
+    np.testing.assert_allclose(together, centered_ifft2(one) + scale * centered_ifft2(two), atol=1e-13)
+
+
+@given(rows=st.integers(1, 20), columns=st.integers(1, 20))
+def test_energy_is_conserved_by_parseval(rows: int, columns: int) -> None:
+    kspace = noise((rows, columns))
+    image_energy = np.sum(np.abs(centered_ifft2(kspace)) ** 2)
+    np.testing.assert_allclose(image_energy, np.sum(np.abs(kspace) ** 2) / (rows * columns), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "shift"), [((8, 8), (2, -3)), ((7, 10), (1, 4))])
+def test_whole_shifts_roll_the_image(shape: tuple[int, int], shift: tuple[int, int]) -> None:
+    kspace = noise(shape)
+    rolled = np.roll(by_numpy(kspace), shift, axis=(0, 1))
+    np.testing.assert_allclose(centered_ifft2(kspace, shifts=shift), rolled, atol=1e-14)
+
+
+def test_window_multiplies_kspace() -> None:
+    kspace = noise((3, 6, 8))
+    rows, columns = np.linspace(0, 1, 6), np.linspace(1, 2, 8)
+    expected = by_numpy(kspace * rows[:, np.newaxis] * columns)
+    np.testing.assert_allclose(centered_ifft2(kspace, windows=(rows, columns)), expected, atol=1e-15)
+
+
+def test_wrong_window_and_empty_axis_are_refused() -> None:
+    with pytest.raises(ShapeError, match="5"):
+        centered_ifft2(noise((4, 4)), windows=(np.ones(5), None))
+    with pytest.raises(ShapeError):
+        centered_ifft2(np.zeros((0, 4), complex))
+    with pytest.raises(ShapeError):
+        centered_ifft2(np.zeros(4, complex))
