@@ -6,7 +6,6 @@ that the area before an echo equals the area after it: what the CPMG condition n
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import pypulseq as pp
@@ -54,18 +53,13 @@ def dwell_time_of(protocol: ImagingFields, gradients: GradientSystem) -> float:
     ProtocolError
         If the protocol's dwell time is not; the message names the neighbours.
     """
-    raster = 2 * _window_raster(gradients)
+    raster = 2 * gradients.window_raster
     if protocol.dwell_time is not None:
         return require_raster("dwell_time", protocol.dwell_time, raster)
     if protocol.bandwidth is None:
         raise ProtocolError("neither dwell_time nor bandwidth is given: add dwell_time: '8 us'")
     wanted = 1.0 / (protocol.bandwidth * protocol.readout_oversampling)
     return on_raster(max(round(wanted / raster), 1), raster)
-
-
-def _window_raster(gradients: GradientSystem) -> float:
-    rf, adc = gradients.limits.rf_raster_time, gradients.limits.adc_raster_time
-    return on_raster(math.lcm(round(rf * 1e9), round(adc * 1e9)), 1e-9)
 
 
 def cartesian_readout(protocol: ImagingFields, gradients: GradientSystem) -> CartesianReadout:
@@ -98,7 +92,7 @@ def _check_readout_gradient(protocol: ImagingFields, amplitude: float, dwell: fl
         return
     axis = protocol.readout_axis
     field_of_view = protocol.field_of_view[axis]
-    raster = 2 * _window_raster(gradients)
+    raster = 2 * gradients.window_raster
     raise LimitError(
         f"field_of_view {field_of_view * 1e3:g} mm along {axis} with a dwell_time of {dwell * 1e6:g} us needs a "
         f"readout gradient of {gradients.tesla_per_metre(amplitude):.4g} T/m, the limit is "

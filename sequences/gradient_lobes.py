@@ -14,7 +14,7 @@ from knightshift.core.errors import LimitError
 from knightshift.core.limits import ScannerLimits
 from knightshift.core.nuclei import Nucleus
 from knightshift.sequences.pulseq_system import Event, system_of
-from knightshift.sequences.raster import ceil_to, on_raster
+from knightshift.sequences.raster import ceil_to, common_raster, on_raster
 
 _SLACK = 1e-9  # relative: float noise of a value computed to sit exactly on a limit
 
@@ -37,9 +37,15 @@ class GradientSystem:
 
     @property
     def raster(self) -> float:
-        """Raster of ramps and blocks [s]: a multiple of both."""
-        gradient, block = self.limits.gradient_raster_time, self.limits.block_duration_raster
-        return on_raster(math.lcm(round(gradient * 1e9), round(block * 1e9)), 1e-9)
+        """Raster of ramps and blocks, half of which is still on the RF raster [s]."""
+        limits = self.limits
+        return common_raster(limits.gradient_raster_time, limits.block_duration_raster, 2 * limits.rf_raster_time)
+
+    @property
+    def window_raster(self) -> float:
+        """Raster on which an acquisition window may start [s]: the RF raster, and whole microseconds in a file."""
+        limits = self.limits
+        return common_raster(limits.rf_raster_time, limits.adc_raster_time, 1e-6)
 
     @property
     def max_amplitude(self) -> float:

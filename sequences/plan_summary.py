@@ -93,8 +93,7 @@ def describe(measurement: Measurement, limits: ScannerLimits) -> PlanSummary:
     first, encoding = measurement.programs[0], measurement.encoding
     peak, rms = (_tesla(loads, field, first.gyromagnetic_ratio) for field in ("peak_gradient", "rms_gradient"))
     bytes_per_pass = max(load.n_samples * _BYTES_PER_SAMPLE + load.n_readouts * COUNTERS.itemsize for load in loads)
-    t1 = ASSUMED_T1.get(first.nucleus)
-    bias, note = _recovery(measurement, t1)
+    t1, bias, note = _recovery(measurement)
     return PlanSummary(
         name=str(measurement.protocol["name"]),
         kind=str(measurement.protocol["kind"]),
@@ -160,14 +159,16 @@ def spin_echo_recovery(echo_times: RealArray, repetition_time: float, t1: float)
     return recovery
 
 
-def _recovery(measurement: Measurement, t1: float | None) -> tuple[float | None, str]:
+def _recovery(measurement: Measurement) -> tuple[float | None, float | None, str]:
+    """T1 assumed, largest relative difference between echo times, both in words."""
     nucleus, encoding = measurement.programs[0].nucleus, measurement.encoding
+    t1 = ASSUMED_T1.get(nucleus)
     if t1 is None:
-        return None, f"no T1 of {nucleus} is assumed: check that repetition_time is at least 5 T1"
+        return None, None, f"no T1 of {nucleus} is assumed: check that repetition_time is at least 5 T1"
     ratio = encoding.repetition_time / t1
     basis = f"repetition_time is {ratio:.2g} T1, assuming T1 {t1 * 1e3:.4g} ms (metal at 298 K)"
     if measurement.protocol["kind"] != "spin_echo_series":
-        return None, basis
+        return t1, None, basis
     recovery = spin_echo_recovery(np.array(encoding.echo_times), encoding.repetition_time, t1)
     bias = float(recovery.max() / recovery.min() - 1)
-    return bias, f"{basis}: the echo times differ by {bias:.2%} in recovered magnetisation"
+    return t1, bias, f"{basis}: the echo times differ by {bias:.2%} in recovered magnetisation"

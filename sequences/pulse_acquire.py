@@ -67,8 +67,8 @@ def _timing(protocol: PulseAcquire, gradients: GradientSystem) -> _Timing:
     limits = gradients.limits
     pulse = excitation_pulse(protocol, gradients)
     dwell = require_raster("dwell_time", protocol.dwell_time, limits.adc_raster_time)
-    delay = require_raster("acquisition_delay", protocol.acquisition_delay, limits.rf_raster_time)
-    delay = ceil_to(limits.adc_dead_time + delay, limits.rf_raster_time)
+    delay = require_raster("acquisition_delay", protocol.acquisition_delay, gradients.window_raster)
+    delay = ceil_to(limits.adc_dead_time + delay, gradients.window_raster)
     window = pp.make_adc(protocol.n_samples, dwell=dwell, delay=delay, system=gradients.pulseq)
     duration = ceil_to(delay + protocol.n_samples * dwell + limits.adc_dead_time, gradients.raster)
     return _Timing(pulse, window, duration)

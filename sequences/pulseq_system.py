@@ -63,10 +63,22 @@ def turned_window(window: Event, phase: float) -> Event:
 
 
 def pulseq_text(sequence: pp.Sequence) -> str:
-    """Write the sequence as Pulseq 1.5, signature included; the same sequence gives the same text."""
+    """Write the sequence as Pulseq 1.5, signature included; the same sequence gives the same text.
+
+    Raises
+    ------
+    ProtocolError
+        If pypulseq finds a fault in the timing.
+    """
+    correct, faults = sequence.check_timing()
+    if not correct:
+        raise ProtocolError(
+            f"{len(faults)} times of the sequence are off their raster or inside a dead time, the first: {faults[0]}: "
+            f"check the rasters and dead times of the scanner limits"
+        )
     with tempfile.TemporaryDirectory(prefix="knightshift-") as folder:
         path = Path(folder) / "pass.seq"
-        sequence.write(str(path), create_signature=True)
+        sequence.write(str(path), create_signature=True, check_timing=False)
         return path.read_text(encoding="utf-8")
 
 

@@ -9,6 +9,11 @@ from knightshift.core.errors import ProtocolError
 _TOLERANCE = 1e-6  # of one raster step: float noise, not a different time
 
 
+def common_raster(*rasters: float) -> float:
+    """Shortest time that is a multiple of all `rasters`, to the nanosecond [s]."""
+    return on_raster(math.lcm(*(round(raster * 1e9) for raster in rasters)), 1e-9)
+
+
 def ceil_to(time: float, raster: float) -> float:
     """Next multiple of `raster` at or after `time` [s]."""
     return on_raster(math.ceil(time / raster - _TOLERANCE), raster)

@@ -135,3 +135,32 @@ def test_a_program_for_another_field_is_refused(make, limits):
     (program,) = build(make("gradient_echo"), limits).programs
     with pytest.raises(ProtocolError, match=r"built for 9\.3982 T"):
         sequence_of(program, limits.model_copy(update={"b0": 7.05}))
+
+
+@pytest.mark.parametrize("kind", ["spin_echo_series", "multi_echo_spin_echo", "gradient_echo", "pulse_acquire"])
+@pytest.mark.parametrize(
+    "rasters",
+    [
+        {"rf_raster_time": 0.5e-6, "gradient_raster_time": 4e-6, "block_duration_raster": 4e-6},
+        {"rf_raster_time": 2e-6, "gradient_raster_time": 10e-6, "block_duration_raster": 20e-6},
+        {"rf_raster_time": 1e-6, "rf_dead_time": 1e-9, "rf_ringdown_time": 1e-9, "adc_dead_time": 1e-9},
+        {"rf_raster_time": 1e-6, "adc_dead_time": 300e-6, "rf_dead_time": 333.3e-6},
+    ],
+    ids=["fine", "coarse", "no dead times", "long dead times"],
+)
+def test_other_scanners_get_correct_timing_too(kind, rasters, make, limits, walk):
+    other = limits.model_copy(update=rasters)
+    pulses = {"excitation_pulse_length": "48 us"}
+    if kind in ("spin_echo_series", "multi_echo_spin_echo"):
+        pulses["refocusing_pulse_length"] = "96 us"
+    measurement = build(make(kind, **pulses), other)
+    for step, program in enumerate(measurement.programs):
+        sequence = sequence_of(program, other)
+        correct, faults = sequence.check_timing()
+        assert correct, faults[:3]
+        path = walk(sequence)
+        if kind == "pulse_acquire":
+            assert path.sample_times[0, 0] - path.excitations[0] == pytest.approx(measurement.encoding.echo_times[0])
+        else:
+            first_echo = path.sample_times[0, measurement.encoding.samples // 2] - path.excitations[0]
+            assert first_echo == pytest.approx(measurement.encoding.echo_times[step], abs=1e-9)
