@@ -34,15 +34,14 @@ def test_samples_and_lines_lie_on_the_grid(built, limits, walk):
     for program in built.programs:
         sequence = sequence_of(program, limits)
         path, labels = walk(sequence), sequence.evaluate_labels(evolution="adc")
-        k = path.samples / np.array([1.0, 1.0, 1.0])
         oversampling = encoding.samples / encoding.matrix[2]
         sample = (np.arange(encoding.samples) - encoding.samples / 2) / oversampling
-        readout = k[:, :, AXIS[encoding.axes[2]]] * encoding.field_of_view[2]
+        readout = path.samples[:, :, AXIS[encoding.axes[2]]] * encoding.field_of_view[2]
         np.testing.assert_allclose(readout, np.tile(sample, (len(readout), 1)), atol=2e-3)
         lines = labels["LIN"] - encoding.matrix[1] / 2
-        phase = k[:, :, AXIS[encoding.axes[1]]] * encoding.field_of_view[1]
+        phase = path.samples[:, :, AXIS[encoding.axes[1]]] * encoding.field_of_view[1]
         np.testing.assert_allclose(phase, np.tile(lines[:, None], (1, encoding.samples)), atol=1e-3)
-        np.testing.assert_allclose(k[:, :, AXIS[encoding.axes[0]]], 0, atol=0.05)
+        np.testing.assert_allclose(path.samples[:, :, AXIS[encoding.axes[0]]], 0, atol=0.05)
 
 
 def test_pypulseq_finds_the_same_trajectory(built, limits, walk):
