@@ -1,9 +1,9 @@
 """Phase and frequency drift of a night, measured on the image data themselves.
 
 Each pass is compared with the mean of all others of the same contrast: along the readout, ``conj(reference) * pass``,
-summed over lines, is the energy of the reference times ``exp(i (phase + slope t))``. One pass may have a signal-to-noise
-ratio of 1, so passes are pooled into blocks that carry enough energy, a smooth curve (a polynomial of the lowest order
-that the data support) goes through the blocks, and it is applied only if it is significant against its own error.
+summed over lines, is the energy of the reference times ``exp(i (phase + slope t))``. One pass may have a signal to
+noise ratio of 1, so passes are pooled into blocks that carry enough energy, a smooth curve (a polynomial of lowest
+order that the data support) goes through the blocks, and it is applied only if it is significant against its own error.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def estimate_drift(comparison: PassComparison) -> Drift:
 
 
 def _blocks(comparison: PassComparison) -> list[IntArray]:
-    """Indices of consecutive passes, pooled so that each block knows its phase well enough."""
+    """Pool consecutive passes so that each block knows its phase well enough; indices of each block."""
     n_passes = len(comparison.times)
     energy = float(comparison.energies.sum(axis=1).mean()) * comparison.signal_share
     if energy <= 0 or n_passes < _MIN_BLOCKS:
@@ -121,7 +121,7 @@ def _blocks(comparison: PassComparison) -> list[IntArray]:
 
 
 def _block_estimate(comparison: PassComparison, block: IntArray) -> tuple[float, float, float, float]:
-    """Phase [rad], its error, slope [rad/s], its error: least squares on the phase of the product, weighted by energy."""
+    """Fit the phase of the product, weighted by energy: phase [rad], its error, slope [rad/s], its error."""
     product = comparison.products[block].sum(axis=0)
     energy = comparison.energies[block].sum(axis=0)
     t = comparison.sample_times

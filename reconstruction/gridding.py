@@ -56,6 +56,11 @@ def windows_of(kind: Apodisation, placement: Placement, n_samples: int) -> tuple
     return apodisation_window(kind, placement.line_steps), apodisation_window(kind, samples)
 
 
+def rms(window: RealArray) -> float:
+    """Root mean square of a window: what an apodisation leaves of white noise."""
+    return float(np.sqrt(np.mean(np.square(window))))
+
+
 def make_images(
     kspace: ComplexArray,
     placement: Placement,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -208,8 +209,28 @@ def sort_readouts(record: PassRecord, encoding: Encoding, source: str) -> dict[i
         If there are partitions (3D).
     """
     n_slices, n_channels, n_lines, n_samples = _shape(encoding, record)
-    counters = record.counters
+    counters: Any = record.counters  # a structured array: fields by name
     lines = counters["kspace_encode_step_1"] if encoding.kind == "image" else np.zeros(len(counters), int)
+    _check_counters(record, encoding, lines, source)
+    pieces: dict[int, ComplexArray] = {}
+    for echo in np.unique(counters["contrast"]):
+        chosen = counters["contrast"] == echo
+        cell = counters["slice"][chosen] * n_lines + lines[chosen]
+        count = np.bincount(cell, minlength=n_slices * n_lines)
+        if np.any(count == 0):
+            problem = f"{np.count_nonzero(count == 0)} of {count.size} lines of echo {echo + 1} are missing"
+            raise DamagedDataError(source, "kspace_encode_step_1", problem)
+        ordered = record.samples[chosen][np.argsort(cell, kind="stable")].astype(np.complex128)
+        total = np.add.reduceat(ordered, np.cumsum(count) - count, axis=0)
+        mean = total / count[:, np.newaxis, np.newaxis]
+        pieces[int(echo)] = mean.reshape(n_slices, n_lines, n_channels, n_samples).swapaxes(1, 2)
+    return pieces
+
+
+def _check_counters(record: PassRecord, encoding: Encoding, lines: IntArray, source: str) -> None:
+    """Hold the counters of a pass against the encoding of the run."""
+    n_slices, _, n_lines, n_samples = _shape(encoding, record)
+    counters: Any = record.counters
     if np.any(counters["kspace_encode_step_2"] != 0):
         raise UnsupportedDataError(f"{source}: it has partitions (kspace_encode_step_2): 3D is not reconstructed")
     for name, values, limit in (
@@ -218,21 +239,7 @@ def sort_readouts(record: PassRecord, encoding: Encoding, source: str) -> dict[i
         ("contrast", counters["contrast"], len(encoding.echo_times)),
     ):
         if np.any(values < 0) or np.any(values >= limit):
-            raise DamagedDataError(
-                source, name, f"counters {values.min()} to {values.max()} are outside 0 to {limit - 1}"
-            )
+            problem = f"counters {values.min()} to {values.max()} are outside 0 to {limit - 1}"
+            raise DamagedDataError(source, name, problem)
     if record.samples.shape[2] != n_samples:
         raise DamagedDataError(source, "samples", f"{record.samples.shape[2]} samples a readout instead of {n_samples}")
-    pieces = {}
-    for echo in np.unique(counters["contrast"]):
-        chosen = counters["contrast"] == echo
-        kspace = np.zeros((n_slices, n_lines, n_channels, n_samples), np.complex128)
-        count = np.zeros((n_slices, n_lines), np.int64)
-        where = counters["slice"][chosen], lines[chosen]
-        np.add.at(kspace, where, record.samples[chosen])
-        np.add.at(count, where, 1)
-        if np.any(count == 0):
-            problem = f"{np.count_nonzero(count == 0)} of {count.size} lines of echo {echo + 1} are missing"
-            raise DamagedDataError(source, "kspace_encode_step_1", problem)
-        pieces[int(echo)] = (kspace / count[:, :, np.newaxis, np.newaxis]).swapaxes(1, 2)
-    return pieces

@@ -13,12 +13,12 @@ from knightshift.core.errors import InputError, UnsupportedDataError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.core.program import Encoding
 from knightshift.core.run_folder import Run, open_run
-from knightshift.reconstruction.gridding import Apodisation, Placement, combine_channels, make_images, windows_of
+from knightshift.reconstruction.gridding import Apodisation, Placement, combine_channels, make_images, rms, windows_of
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import KSpaceScan
-from knightshift.reconstruction.noise import background_noise, rms
 from knightshift.reconstruction.pass_sum import PassSum, sum_passes
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
+from knightshift.reconstruction.relaxometry.noise import estimate_noise
 from knightshift.reconstruction.stacks import find_stacks, transpose_geometry
 
 LABORATORY_FRAME = "laboratory: x, y, z with z along B0, origin at the isocentre"
@@ -121,7 +121,7 @@ def _own_placement(encoding: Encoding, zero_fill: int) -> Placement:
     full = 2 * max(center, encoding.samples - center)  # a partial echo is completed with zeros
     if full % n_read:
         raise UnsupportedDataError(
-            f"{encoding.samples} samples (k = 0 at {center}) are no whole multiple of the {n_read} voxels along the readout"
+            f"{encoding.samples} samples (k = 0 at {center}) are no multiple of the {n_read} voxels along the readout"
         )
     return Placement(
         line_steps=np.arange(n_lines) - n_lines // 2,
@@ -135,8 +135,8 @@ def _own_noise(
     summed: PassSum, images: ComplexArray, placement: Placement, apodisation: Apodisation
 ) -> tuple[RealArray, str]:
     if summed.noise_std is None:
-        sentence = "The noise was estimated from the background of each image (there are too few passes to compare)."
-        return background_noise(images), sentence
+        noise, sentence = _background_noise(images)
+        return noise, f"{sentence[:-1]} (there are too few passes to compare)."
     n_samples = summed.kspace.shape[-1]
     along_lines, along_samples = windows_of(apodisation, placement, n_samples)
     # the image is the mean over all acquired points, each with its window
@@ -144,6 +144,14 @@ def _own_noise(
     channels = summed.kspace.shape[2]
     tail = "." if channels == 1 else ", averaged over the receivers."
     return summed.noise_std * scale, f"The noise was measured from the differences of successive passes{tail}"
+
+
+def _background_noise(images: ComplexArray) -> tuple[RealArray, str]:
+    """Noise from the background; NaN, and a sentence that says so, where there is none."""
+    try:
+        return estimate_noise(images), "The noise was estimated from the background of each image."
+    except InputError as error:
+        return np.full(len(images), np.nan), f"The noise could not be measured: {error}."
 
 
 def _own_provenance(run: Run, summed: PassSum) -> dict[str, str]:
@@ -184,11 +192,12 @@ def images_of_scan(scan: KSpaceScan, options: ReconstructionOptions | None = Non
         for geometry, swapped in zip(scan.slice_geometries, scan.transposed, strict=True)
     )
     stacks = find_stacks(geometries)
+    noise, noise_sentence = _background_noise(images)
     return ImageSeries(
         images=images,
         echo_times=scan.echo_times,
         geometry=stacks[0].geometry,
-        noise_std=background_noise(images),
+        noise_std=noise,
         axes=("slice", "row", "column") if scan.transposed.any() else ("slice", "phase_encode", "readout"),
         nucleus=scan.nucleus,
         working_frequency=scan.working_frequency,
@@ -196,7 +205,7 @@ def images_of_scan(scan: KSpaceScan, options: ReconstructionOptions | None = Non
             *scan.methods,
             *_scan_sentences(scan),
             *_transform_sentences(placement, options.apodisation, scan.kspace.shape[-1], scan.matrix[1]),
-            "The noise was estimated from the background of each image.",
+            noise_sentence,
         ),
         missing=scan.missing,
         provenance={"source": str(scan.source), "format": scan.format, "frame": SUBJECT_FRAME, **scan.parameters},
@@ -212,8 +221,8 @@ def _scan_sentences(scan: KSpaceScan) -> list[str]:
         sentences.append(f"{scan.kspace.shape[3]} receivers were combined as the root of the sum of squares.")
     if scan.partial_fourier not in ("none", "zero_filling"):
         sentences.append(
-            f"K-space was acquired in part; the console completes it by {scan.partial_fourier}, here it was filled with "
-            "zeros, so edges are slightly softer than in the image of the console."
+            f"K-space was acquired in part; the console completes it by {scan.partial_fourier}, here it was filled "
+            "with zeros, so edges are slightly softer than in the image of the console."
         )
     if scan.transposed.any():
         sentences.append("Rows and columns are swapped where the console swaps them (RECO_transposition).")

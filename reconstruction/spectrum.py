@@ -49,9 +49,9 @@ def spectrum_of_run(run: Run, *, correct_drift: bool = True) -> Spectrum:
         noise_std=noise,
         nucleus=entry.nucleus,
         methods=(
-            f"{int(summed.n_passes[0])} FIDs were averaged in the complex domain and transformed; the first-order phase "
-            f"is that of the {times[0] * 1e6:.3g} us between the pulse and the first sample, the zero-order phase makes "
-            "the highest peak absorptive.",
+            f"{int(summed.n_passes[0])} FIDs were averaged in the complex domain and transformed; the first-order "
+            f"phase is that of the {times[0] * 1e6:.3g} us between the pulse and the first sample, the zero-order "
+            "phase makes the highest peak absorptive.",
             summed.drift.sentence,
             noise_sentence,
         ),

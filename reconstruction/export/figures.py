@@ -109,5 +109,6 @@ def _geometry_of_each_slice(series: ImageSeries) -> list[ImageGeometry]:
 
 def _png(figure: Figure) -> bytes:
     content = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
+    FigureCanvasAgg(figure)
+    figure.savefig(content, format="png", metadata={"Software": None})
     return content.getvalue()

@@ -75,7 +75,7 @@ def load_images(path: str | Path) -> ImageSeries:
             if file.attrs.get("format") != _FORMAT:
                 raise DamagedDataError(path, "format", f"it is not {_FORMAT!r}", _REMEDY)
             return _read_series(file, path, len(content))
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         if isinstance(error, ConfigError | InputError):
             raise
         raise DamagedDataError(path, "file", f"it is not a readable images file ({error})", _REMEDY) from error

@@ -1,7 +1,7 @@
 """NIfTI with an affine that is right: voxel index to millimetres.
 
-Own runs are written in the laboratory frame of the magnet (x, y, z with z along B0); programs that label NIfTI axes will
-call x "right", y "anterior" and z "superior". ParaVision scans are in the frame of the subject, RAS+.
+Own runs are written in the laboratory frame of the magnet (x, y, z with z along B0); programs that label NIfTI axes
+will call x "right", y "anterior" and z "superior". ParaVision scans are in the frame of the subject, RAS+.
 """
 
 from __future__ import annotations

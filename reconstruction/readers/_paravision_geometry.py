@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from knightshift.core.arrays import RealArray
+from knightshift.core.arrays import IntArray, RealArray
 from knightshift.core.errors import DamagedDataError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.readers._paravision_layout import ScanFiles
@@ -70,7 +70,7 @@ def _orientations(files: ScanFiles, n_packs: int) -> RealArray:
     return rows
 
 
-def _offsets(files: ScanFiles, pack: RealArray, n_slices: int) -> RealArray:
+def _offsets(files: ScanFiles, pack: IntArray, n_slices: int) -> RealArray:
     """Offset of each slice along its ``(read, phase, slice)`` gradients [m], shape ``(slice, 3)``."""
     offsets = np.zeros((n_slices, 3))
     n_packs = int(pack.max()) + 1

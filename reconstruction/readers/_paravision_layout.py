@@ -1,6 +1,6 @@
 """How the raw file of a ParaVision scan is laid out, and whether its headers can be believed.
 
-Facts established on real scans (docs/reference/raw-formats.md): loop order, padding, jobs, partial echo, phase-encode steps.
+Facts established on real scans (docs/reference/raw-formats.md): loop order, padding, jobs, steps.
 """
 
 from __future__ import annotations

@@ -185,24 +185,24 @@ def flat_values(raw: str) -> list[str]:
     """
     values: list[str] = []
     runs: list[tuple[int, int] | None] = []  # for each open bracket: None, or (repeats, start) of a run
-    for token in _tokens(_body(raw)):
-        if token.startswith("@"):
-            runs.append((_run_length(token), len(values)))
-        elif token == "(":
+    for word in _tokens(_body(raw)):
+        if word.startswith("@"):
+            runs.append((_run_length(word), len(values)))
+        elif word == "(":
             runs.append(None)
-        elif token == ")":
+        elif word == ")":
             if not runs:
                 raise ValueError("a bracket closes that was never opened")
             _close(runs.pop(), values)
-        elif token != ",":
-            values.append(token[1:-1] if token.startswith("<") else token)
+        elif word != ",":
+            values.append(word[1:-1] if word.startswith("<") else word)
     if runs:
         raise ValueError("a bracket is never closed")
     return values
 
 
-def _run_length(token: str) -> int:
-    digits = token[1 : token.index("*")]
+def _run_length(word: str) -> int:
+    digits = word[1 : word.index("*")]
     if len(digits) > 9:
         raise ValueError(f"claims a run of {digits[:12]}… values; at most {MAX_VALUES} are read")
     return int(digits)
@@ -222,19 +222,19 @@ def _close(run: tuple[int, int] | None, values: list[str]) -> None:
 def _top_level_structs(body: str) -> list[list[str]]:
     structs: list[list[str]] = []
     depth = 0
-    for token in _tokens(body):
-        if token.startswith("@"):
+    for word in _tokens(body):
+        if word.startswith("@"):
             raise ValueError("a run of structs is not read")
-        if token == "(":
+        if word == "(":
             depth += 1
             if depth == 1:
                 structs.append([])
-        elif token == ")":
+        elif word == ")":
             depth -= 1
             if depth < 0:
                 raise ValueError("a bracket closes that was never opened")
-        elif token != "," and depth:
-            structs[-1].append(token[1:-1] if token.startswith("<") else token)
+        elif word != "," and depth:
+            structs[-1].append(word[1:-1] if word.startswith("<") else word)
     if depth:
         raise ValueError("a bracket is never closed")
     return structs
