@@ -82,7 +82,7 @@ class ImagingFields(ProtocolFields):
     encoding."""
     readout_axis: Axis
     """Imaged axis along which the readout gradient points; the other one is phase-encoded."""
-    projection_depth: Extent = 5e-3
+    projection_depth: Extent = 4e-3
     """Depth of the sample along the third axis: crushers and spoilers turn whole cycles over it."""
     slice_thickness: Extent | None = None
     """Thickness of a selected slice; left out: no slice selection, a projection through the sample."""

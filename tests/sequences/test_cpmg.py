@@ -65,7 +65,7 @@ def play(sequence, t1: float, t2: float, n_spins: int = 61) -> np.ndarray:
 
     Shape ``(readout,)``. Plain rotation matrices, written for this test alone.
     """
-    x = (np.arange(n_spins) + 0.5) / n_spins * 5e-3
+    x = (np.arange(n_spins) + 0.5) / n_spins * 4e-3
     transverse, longitudinal = np.zeros(n_spins, complex), np.ones(n_spins)
     signal = []
 

@@ -22,7 +22,7 @@ def test_overnight_plan_counts_passes_time_and_bytes(overnight):
     assert (overnight.duration_s, overnight.pass_duration_s) == (pytest.approx(41400), 24.0)
     assert overnight.bytes_per_pass == 192 * (96 * 8 + COUNTERS.itemsize)
     assert overnight.bytes_total == 1725 * overnight.bytes_per_pass
-    assert overnight.voxel_size_m == pytest.approx((5e-3, 23e-6, 100e-6))
+    assert overnight.voxel_size_m == pytest.approx((4e-3, 23e-6, 100e-6))
     assert overnight.bandwidth_per_pixel_hz == pytest.approx(1302.08, abs=0.01)
 
 
