@@ -14,7 +14,7 @@ from knightshift.core.durable import move_durably, storage_error, sync_folder
 from knightshift.core.errors import DamagedDataError
 from knightshift.core.journal import JournalEvent
 from knightshift.core.pass_file import PassFile, read_pass_file
-from knightshift.core.run_folder import PASSES, QUARANTINE, Commit, Run, check_belongs
+from knightshift.core.run_folder import JOURNAL, PASSES, QUARANTINE, Commit, Run, check_belongs, finite_number
 
 _LOG = logging.getLogger(__name__)
 _PASS_NAME = re.compile(r"p(\d{6})\.h5")
@@ -32,10 +32,17 @@ def resume_time(run: Run) -> float:
     """
     events, commits = run.events(), run.commits()
     times = [commit.finished for commit in commits.values()]
-    times += [float(event.payload["time_s"]) for event in events if event.event == "pass_repeated"]
-    times += [float(event.payload["time_s"]) for event in events if event.event == "epoch_began"][:1]
+    times += [_exact_time(event, run) for event in events if event.event == "pass_repeated"]
+    times += [_exact_time(event, run) for event in events if event.event == "epoch_began"][:1]
     times += [pass_file.record.finished for pass_file in _unrecorded(run, commits)[0]]
     return max(times, default=from_iso_time(run.manifest.created))
+
+
+def _exact_time(event: JournalEvent, run: Run) -> float:
+    try:
+        return finite_number(event.payload, "time_s")
+    except ValueError as error:
+        raise DamagedDataError(run.path / JOURNAL, f"line {event.sequence + 1}", str(error)) from error
 
 
 def next_epoch(events: tuple[JournalEvent, ...]) -> int:

@@ -20,9 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
-from knightshift.core.clock import iso_time
+from knightshift.core.clock import from_iso_time, iso_time
 from knightshift.core.durable import read_regular_file, storage_error, write_all
 from knightshift.core.errors import DamagedDataError, StorageError
 
@@ -55,6 +55,12 @@ class _Fields(BaseModel):
     time: str
     event: str
     payload: dict[str, Any]
+
+    @field_validator("time")
+    @classmethod
+    def _is_a_time(cls, text: str) -> str:
+        from_iso_time(text)
+        return text
 
 
 @dataclass(frozen=True)

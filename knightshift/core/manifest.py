@@ -9,8 +9,9 @@ import platform
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from knightshift.core.clock import from_iso_time
 from knightshift.core.errors import ConfigError
 from knightshift.core.program import Encoding, PassProgram
 
@@ -129,6 +130,12 @@ class Manifest(BaseModel):
     """The world around the scan."""
     versions: dict[str, str]
     """Software that wrote the run."""
+
+    @field_validator("created")
+    @classmethod
+    def _is_a_time(cls, text: str) -> str:
+        from_iso_time(text)
+        return text
 
     def program_of(self, pass_index: int) -> ProgramEntry:
         """Program that pass `pass_index` (from 0) plays."""

@@ -15,6 +15,7 @@ No file name is ever taken from a file: all are made from numbers and digests.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,14 +216,22 @@ _ADDS = frozenset({"committed", "adopted"})
 _CHANGES = _ADDS | {"quarantined", "rejected"}
 
 
+def finite_number(payload: Mapping[str, Any], key: str) -> float:
+    """Take a number from an event; one that is missing, no number or not finite is a `ValueError`."""
+    value = payload.get(key)
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{key} {value!r} is not a number")
+    return float(value)
+
+
 def _commit(payload: Mapping[str, Any]) -> Commit:
     return Commit(
         index=payload["pass"],
         sha256=str(payload["sha256"]),
         epoch=int(payload["epoch"]),
-        started=float(payload["started_s"]),
-        finished=float(payload["finished_s"]),
-        frequency=float(payload["frequency_Hz"]),
+        started=finite_number(payload, "started_s"),
+        finished=finite_number(payload, "finished_s"),
+        frequency=finite_number(payload, "frequency_Hz"),
         flags=tuple(str(flag) for flag in payload["flags"]),
     )
 

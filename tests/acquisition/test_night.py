@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from fake_scanner import DURATION, FakeScanner, acquire_tiny, expected_samples, measurement, resume_tiny
 
 from knightshift.acquisition import AcquisitionOptions, ProgressEvent, ProgressKind, RunStatus, StopRequest, acquire
-from knightshift.acquisition.run_writer import bytes_on_disk, free_run_id
+from knightshift.acquisition.run_writer import RunWriter, bytes_on_disk, free_run_id
 from knightshift.core.clock import VirtualClock, from_iso_time
 from knightshift.core.errors import (
     InputError,
@@ -20,6 +21,7 @@ from knightshift.core.errors import (
     StorageError,
 )
 from knightshift.core.manifest import RunSetup
+from knightshift.core.passes import PassRecord
 from knightshift.core.run_folder import open_run
 from knightshift.core.run_verification import verify_run
 
@@ -199,3 +201,22 @@ def test_a_run_is_named_by_date_and_protocol(tmp_path: Path) -> None:
     clock = VirtualClock()
     result = acquire(measurement(), FakeScanner(clock), tmp_path, setup=RunSetup(), clock=clock)
     assert result.path.name == "20260105-190000-tiny"
+
+
+def test_the_next_pass_plays_while_one_is_committed_but_not_the_one_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = RunWriter.commit
+
+    def slow_commit(writer: RunWriter, record: PassRecord, at: float) -> None:
+        time.sleep(0.02)
+        commit(writer, record, at)
+
+    behind: list[int] = []
+
+    def count_behind(index: int) -> None:
+        behind.append(index - len(open_run(tmp_path / "night").committed()))
+
+    monkeypatch.setattr(RunWriter, "commit", slow_commit)
+    acquire_tiny(tmp_path, on_start=count_behind)
+    assert behind == [0, 1, 1, 1, 1, 1]

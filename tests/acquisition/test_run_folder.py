@@ -77,9 +77,24 @@ def test_a_journal_cannot_name_a_pass_that_is_none(path: Path, index: object) ->
 
 
 @pytest.mark.parametrize(
+    ("time", "finished"),
+    [("yesterday", 1.0), ("2026-01-05T19:00:00+00:00", "soon"), ("2026-01-05T19:00:00+00:00", None)],
+)
+def test_a_time_that_is_none_is_damage(path: Path, time: str, finished: object) -> None:
+    journal = path / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)[:3]
+    payload = {**open_run(path).events()[2].payload, "finished_s": finished}
+    line, _ = encode_event(JournalEvent(3, time, "committed", payload), int(lines[2][-11:-3], 16))
+    journal.write_bytes(b"".join(lines) + line)
+    with pytest.raises(DamagedDataError, match="line 4"):
+        open_run(path).committed()
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("format", "something else"), ("format_version", 2), ("run_id", "../../x"), ("n_passes", 10**9),
+        ("format", "something else"), ("format_version", 2), ("created", "yesterday"),
+        ("run_id", "../../x"), ("n_passes", 10**9),
         ("programs", []), ("unheard_of", 1),
     ],
 )  # fmt: skip
