@@ -3,6 +3,7 @@
 from knightshift.reconstruction.relaxometry.cramer_rao import cramer_rao_t2
 from knightshift.reconstruction.relaxometry.fit import fit_series, fit_t2, fit_t2_maps, signal_mask
 from knightshift.reconstruction.relaxometry.histogram import T2Histogram, t2_histogram
+from knightshift.reconstruction.relaxometry.intervals import t2_interval
 from knightshift.reconstruction.relaxometry.noise import estimate_noise
 from knightshift.reconstruction.relaxometry.options import T2Options
 from knightshift.reconstruction.relaxometry.populations import PopulationOptions, Populations, find_populations
@@ -29,4 +30,5 @@ __all__ = [
     "rician_mean",
     "signal_mask",
     "t2_histogram",
+    "t2_interval",
 ]

@@ -92,6 +92,16 @@ def solve(signal: RealArray, problem: Problem) -> Solution:
     return _finish(scaled, projected, decays, log_rate, (converged, side))
 
 
+def profile(signal: RealArray, problem: Problem, log_rate: RealArray) -> RealArray:
+    """Squared residuals over noise variance at given rates, with the best positive amplitude; shape ``(voxel,)``."""
+    decays = _Decays(problem)
+    projected = decays.without_offset(signal / problem.noise_std[:, None])
+    decay = decays.without_offset(decays.at(log_rate))
+    norm = np.maximum(np.einsum("ev,ev->v", decay, decay), np.finfo(float).tiny)
+    along = np.maximum(np.einsum("ev,ev->v", projected, decay), 0.0)
+    return np.asarray(np.einsum("ev,ev->v", projected, projected) - along**2 / norm)
+
+
 class _Decays:
     """The decay and its derivatives by ``ln R``, in units of the noise."""
 

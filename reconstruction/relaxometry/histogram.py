@@ -11,6 +11,7 @@ from knightshift.core.errors import InputError
 
 _FWHM_OF_GAUSSIAN = float(2 * np.sqrt(2 * np.log(2)))
 _CURVE_POINTS = 1024
+_FARTHEST = 12
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class T2Histogram:
 
     edges: RealArray
     """Edges of the bars [s], shape ``(bar + 1,)``."""
+    n_beyond: int
+    """Voxels longer than the last bar: farther above the median than 12 times the distance of the quartiles."""
     counts: RealArray
     """Voxels in each bar, shape ``(bar,)``."""
     times: RealArray
@@ -60,17 +63,20 @@ def t2_histogram(t2: RealArray, *, bar_width: float = 0.5e-3, bandwidth: float |
     values = values[np.isfinite(values)]
     if values.size == 0:
         raise InputError("no voxel has a T2: nothing to make a histogram of")
+    quartiles = np.quantile(values, [0.25, 0.5, 0.75])
+    shown = values[values <= quartiles[1] + max(_FARTHEST * (quartiles[2] - quartiles[0]), bar_width)]
+    n_beyond, values = values.size - shown.size, shown
     first, last = np.floor(values.min() / bar_width), np.floor(values.max() / bar_width) + 1
     edges = bar_width * np.arange(first, last + 1)
     counts = np.histogram(values, edges)[0].astype(float)
     kernel = bandwidth if bandwidth is not None else _silverman(values, bar_width)
     times, density = _density(values, kernel)
-    quartiles = np.quantile(values, [0.25, 0.5, 0.75])
     fwhm, fwhm_std = np.nan, np.nan
     if values.size >= 5:
         fwhm, fwhm_std = _fwhm(times, density, kernel), _bootstrap(values, kernel)
     return T2Histogram(
         edges,
+        n_beyond,
         counts,
         times,
         density,

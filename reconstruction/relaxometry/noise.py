@@ -48,7 +48,7 @@ def estimate_noise(images: RealArray | ComplexArray) -> RealArray:
 
 def _quiet(squared: RealArray, echo: int) -> BoolArray:
     """Where the other echoes have least energy; everywhere, if there is no other echo."""
-    measured = np.isfinite(squared).all(axis=0) & (squared > 0).all(axis=0)
+    measured = np.asarray(np.isfinite(squared).all(axis=0) & (squared > 0).all(axis=0))
     others = [_relative(image, measured) for index, image in enumerate(squared) if index != echo]
     if not others or not measured.any():
         return measured

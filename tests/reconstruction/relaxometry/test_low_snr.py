@@ -8,9 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from knightshift.reconstruction.relaxometry import T2Fit, cramer_rao_t2, fit_t2, rician_information, rician_mean
 from scipy.integrate import quad
 from scipy.special import i0e
+
+from knightshift.core.errors import InputError
+from knightshift.reconstruction.relaxometry import (
+    T2Fit,
+    cramer_rao_t2,
+    fit_t2,
+    rician_information,
+    rician_mean,
+    t2_interval,
+)
 
 
 def bias_and_spread(fit: T2Fit, t2: float) -> tuple[float, float]:
@@ -34,7 +43,8 @@ def test_rician_estimator_is_nearly_unbiased_on_magnitudes(noisy_voxels, t2: flo
         voxels = noisy_voxels(t2, snr)
         fit = fit_t2(np.abs(voxels.signal), voxels.echo_times, estimator="rician", noise_std=voxels.noise_std)
         assert abs(bias_and_spread(fit, t2)[0]) < limit
-        assert fit.ok.mean() >= (0.95 if snr == 4 else 0.9999)
+        few = 0.90 if t2 == 8e-3 else 0.95  # magnitudes at SNR 4 whose second echo is lost in noise hold no T2
+        assert fit.ok.mean() >= (few if snr == 4 else 0.999)
 
 
 @pytest.mark.parametrize(
@@ -61,14 +71,36 @@ def test_spread_reaches_the_cramer_rao_bound(noisy_voxels, snr: float) -> None:
         assert np.median(fit.t2_std) == pytest.approx(bound, rel=0.05)
 
 
-@pytest.mark.parametrize(("estimator", "snr"), [("complex", 10), ("complex", 30), ("complex", 100), ("rician", 30)])
-def test_intervals_of_one_and_two_sigma_hold_what_they_promise(noisy_voxels, estimator: str, snr: float) -> None:
-    voxels = noisy_voxels(16e-3, snr)
+@pytest.mark.parametrize("snr", [4, 10, 30, 100])
+@pytest.mark.parametrize(("estimator", "lowest"), [("complex", 0.93), ("rician", 0.92)])
+def test_likelihood_intervals_hold_what_they_promise(noisy_voxels, estimator: str, lowest: float, snr: float) -> None:
+    voxels = noisy_voxels(16e-3, snr, shape=(70, 70))
     signal = voxels.signal if estimator == "complex" else np.abs(voxels.signal)
     fit = fit_t2(signal, voxels.echo_times, estimator=estimator, noise_std=voxels.noise_std)
-    error = np.abs(fit.t2 - 16e-3)[fit.ok] / fit.t2_std[fit.ok]
-    assert np.mean(error < 1) == pytest.approx(0.683, abs=0.03)
-    assert 0.92 < np.mean(error < 1.96) < 0.97
+    for level, limits in ((0.95, (lowest, 0.97)), (0.683, (0.64, 0.72))):
+        low, high = t2_interval(fit, level)
+        covered = (low < 16e-3) & (high > 16e-3)
+        assert limits[0] < covered[fit.ok].mean() < limits[1]
+
+
+@pytest.mark.parametrize("snr", [30, 100])
+def test_standard_deviation_covers_as_a_normal_one_at_high_snr(noisy_voxels, snr: float) -> None:
+    voxels = noisy_voxels(16e-3, snr)
+    fit = fit_t2(voxels.signal, voxels.echo_times, noise_std=voxels.noise_std)
+    error = np.abs(fit.t2 - 16e-3) / fit.t2_std
+    assert np.mean(error < 1) == pytest.approx(0.683, abs=0.02)
+    assert np.mean(error < 1.96) == pytest.approx(0.95, abs=0.01)
+
+
+def test_interval_of_a_nearly_flat_decay_is_open_to_long_t2(noisy_voxels) -> None:
+    voxels = noisy_voxels(16e-3, 4, shape=(50, 50))
+    fit = fit_t2(voxels.signal, voxels.echo_times, noise_std=voxels.noise_std)
+    low, high = t2_interval(fit)
+    assert np.isinf(high[fit.ok]).any()
+    assert (low[fit.ok] < fit.t2[fit.ok]).all()
+    assert (fit.t2[fit.ok] < high[fit.ok]).all()
+    with pytest.raises(InputError, match="between 0 and 1"):
+        t2_interval(fit, 95)
 
 
 def test_free_offset_is_flagged_where_five_echoes_cannot_identify_it(noisy_voxels) -> None:
@@ -88,7 +120,9 @@ def test_cramer_rao_bound_of_two_echoes_is_error_propagation() -> None:
 
 
 def test_cramer_rao_bound_takes_arrays() -> None:
-    bound = cramer_rao_t2(4e-3 * np.arange(1, 6), np.array([8e-3, 16e-3]), amplitude=np.array([[1.0], [2.0]]), noise_std=0.1)
+    bound = cramer_rao_t2(
+        4e-3 * np.arange(1, 6), np.array([8e-3, 16e-3]), amplitude=np.array([[1.0], [2.0]]), noise_std=0.1
+    )
     assert bound.shape == (2, 2)
     np.testing.assert_allclose(bound[0], 2 * bound[1])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry import estimate_noise, fit_t2, signal_mask
 from knightshift.reconstruction.relaxometry.phase import remove_phase

