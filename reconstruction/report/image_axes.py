@@ -19,7 +19,9 @@ from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.report.style import NO_VALUE
 
-_LAB_AXES = "xyz"
+_LAB_AXES = ("x", "y", "z")
+_ALIGNED = 0.999
+"""Cosine above which an axis counts as running along a laboratory axis (2.6 degrees)."""
 _MICROMETRES_UP_TO = 12e-3
 """Fields of view below this [m] are labelled in µm, larger ones in mm."""
 
@@ -73,7 +75,7 @@ def image_plane(geometry: ImageGeometry, axes: tuple[str, str, str], shape: tupl
     geometry
         Of the whole image.
     axes
-        Laboratory axis of slice, phase_encode and readout.
+        What slice, phase_encode and readout are called where they are oblique.
     shape
         ``(slice, phase_encode, readout)``.
     """
@@ -89,15 +91,16 @@ def plane_of_slice(series: ImageSeries, slice_index: int) -> ImagePlane:
     return image_plane(geometry, series.axes, series.images.shape[1:])
 
 
-def _plane_axis(geometry: ImageGeometry, lab_axis: str, index: int, count: int) -> PlaneAxis:
+def _plane_axis(geometry: ImageGeometry, name: str, index: int, count: int) -> PlaneAxis:
     voxel = geometry.voxel_size[index]
-    component = float(geometry.directions[index][_LAB_AXES.index(lab_axis)])
-    if abs(component) < 0.999:
-        name = ("slice", "phase encode", "readout")[index]
-        return PlaneAxis(name, -(count // 2 + 0.5) * voxel, (count - count // 2 - 0.5) * voxel)
-    step = float(np.sign(component)) * voxel
-    first = float(geometry.origin[_LAB_AXES.index(lab_axis)])
-    return PlaneAxis(lab_axis, first - step / 2, first + (count - 0.5) * step)
+    components = np.asarray(geometry.directions[index], dtype=float)
+    lab = int(np.argmax(np.abs(components)))
+    if abs(components[lab]) < _ALIGNED:
+        oblique = ("slice", "phase encode", "readout")[index] if name in _LAB_AXES else name
+        return PlaneAxis(oblique, -(count // 2 + 0.5) * voxel, (count - count // 2 - 0.5) * voxel)
+    step = float(np.sign(components[lab])) * voxel
+    first = float(geometry.origin[lab])
+    return PlaneAxis(_LAB_AXES[lab], first - step / 2, first + (count - 0.5) * step)
 
 
 def draw_image(axes: Axes, image: RealArray, plane: ImagePlane, **how: Any) -> AxesImage:
@@ -164,7 +167,7 @@ def draw_outline(axes: Axes, mask: BoolArray, plane: ImagePlane, color: str) -> 
     length, _ = plane.unit
     x = np.linspace(plane.horizontal.start, plane.horizontal.stop, mask.shape[1] + 1) / length
     y = np.linspace(plane.vertical.start, plane.vertical.stop, mask.shape[0] + 1) / length
-    padded = np.pad(_grown(mask, _points_per_voxel(axes, mask.shape)), 1)
+    padded = np.pad(_grown(mask, _points_per_voxel(axes, plane, mask.shape)), 1)
     across = padded[1:, 1:-1] != padded[:-1, 1:-1]  # edges between rows, shape (phase_encode + 1, readout)
     along = padded[1:-1, 1:] != padded[1:-1, :-1]  # edges between columns
     segments = [((x[j], y[i]), (x[j + 1], y[i])) for i, j in zip(*np.nonzero(across), strict=True)]
@@ -172,12 +175,17 @@ def draw_outline(axes: Axes, mask: BoolArray, plane: ImagePlane, color: str) -> 
     axes.add_collection(LineCollection(segments, colors=color, linewidths=0.8, capstyle="projecting"))
 
 
-def _points_per_voxel(axes: Axes, shape: tuple[int, ...]) -> tuple[float, float]:
+def _points_per_voxel(axes: Axes, plane: ImagePlane, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Size of a voxel on paper, along (phase_encode, readout), at the present limits of the axes [points]."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     width, height = figure.get_size_inches() * 72
-    box = axes.get_position()
-    return box.height * height / shape[0], box.width * width / shape[1]
+    box, (length, _) = axes.get_position(), plane.unit
+    shown_height, shown_width = (abs(float(np.ptp(ends))) for ends in (axes.get_ylim(), axes.get_xlim()))
+    return (
+        box.height * height * plane.vertical.length / length / shown_height / shape[0],
+        box.width * width * plane.horizontal.length / length / shown_width / shape[1],
+    )
 
 
 def _grown(mask: BoolArray, points_per_voxel: tuple[float, float]) -> BoolArray:

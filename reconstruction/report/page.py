@@ -8,6 +8,9 @@ from importlib.resources import files
 
 from knightshift.reconstruction.report.markup import Markup, element, joined
 
+_PHONE = 600.0
+"""Figures wider than this [CSS pixels] scroll on a phone instead of shrinking."""
+
 
 def page(title: str, subtitle: str, body: list[Markup], made_by: str) -> str:
     """Put a complete HTML document together.
@@ -59,4 +62,5 @@ def inline_figure(png: bytes, caption: str, width: float) -> Markup:
     """
     source = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
     image = element("img", src=source, alt=caption, width=f"{width:.0f}")
-    return element("figure", image, element("figcaption", caption))
+    wide = {"class_": "wide"} if width > _PHONE else {}
+    return element("figure", element("div", image, **wide), element("figcaption", caption))

@@ -25,6 +25,7 @@ from knightshift.reconstruction.report.t2_figures import (
     T2Population,
     T2Slice,
     histogram_figure,
+    t2_detail_figure,
     t2_map_figure,
     t2_range_of,
 )
@@ -51,7 +52,7 @@ def report_figures(inputs: ReportInputs) -> Iterator[CaptionedFigure]:
         yield _echoes(inputs)
     if inputs.fit is not None and inputs.fit.ok.any():
         t2_range = inputs.t2_range or t2_range_of(inputs.fit.t2)
-        yield _t2_map(inputs.series, inputs.fit, inputs.populations, t2_range)
+        yield from _t2_maps(inputs.series, inputs.fit, inputs.populations, t2_range)
         yield _histogram(inputs.fit, inputs.populations, t2_range)
         if inputs.populations is not None:
             yield _decays(inputs.series, inputs.fit, inputs.populations)
@@ -78,11 +79,19 @@ def _intensity(series: ImageSeries) -> Iterator[CaptionedFigure]:
 
 def _voxel_words(series: ImageSeries) -> str:
     _, rows, columns = series.geometry.voxel_size
-    return f"Voxels are {quantity(rows, 'm', 3)} ({series.axes[1]}) by {quantity(columns, 'm', 3)} ({series.axes[2]})."
+    plane = plane_of_slice(series, 0)
+    return (
+        f"Voxels are {quantity(rows, 'm', 3)} ({plane.vertical.name}) by {quantity(columns, 'm', 3)} "
+        f"({plane.horizontal.name})."
+    )
 
 
 def _b0_words(series: ImageSeries) -> str:
-    return " B₀ is along z." if "z" in series.axes[1:] else " B₀ is perpendicular to the plane."
+    plane = plane_of_slice(series, 0)
+    names = {plane.vertical.name, plane.horizontal.name}
+    if "z" in names:
+        return " B₀ is along z."
+    return " B₀ is perpendicular to the plane." if names == {"x", "y"} else ""
 
 
 def _echoes(inputs: ReportInputs) -> CaptionedFigure:
@@ -92,9 +101,9 @@ def _echoes(inputs: ReportInputs) -> CaptionedFigure:
     return CaptionedFigure("echoes", "Single echo images", echoes_figure(inputs.series, slice_index), caption)
 
 
-def _t2_map(
+def _t2_maps(
     series: ImageSeries, fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]
-) -> CaptionedFigure:
+) -> Iterator[CaptionedFigure]:
     index = slice_to_show(fit, populations)
     outline: BoolArray = np.zeros(fit.t2.shape, bool) if populations is None else isolated_mask(populations)
     shown = T2Slice(fit.t2[index], fit.t2_std[index], outline[index], plane_of_slice(series, index))
@@ -108,7 +117,12 @@ def _t2_map(
         f"{which}T₂ (left, colours from {low} to {high} ms) and its standard deviation from the fit (right). Grey: no "
         f"signal above the noise, or no T₂.{outlined}{beyond}"
     )
-    return CaptionedFigure("t2_map", "T₂ map", t2_map_figure(shown, t2_range), caption)
+    yield CaptionedFigure("t2_map", "T₂ map", t2_map_figure(shown, t2_range), caption)
+    if shown.outline.any():
+        caption = (
+            "The T₂ map round the isolated population, enlarged; true proportions, every voxel as it was measured."
+        )
+        yield CaptionedFigure("t2_detail", "T₂ map", t2_detail_figure(shown, t2_range), caption)
 
 
 def _histogram(fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]) -> CaptionedFigure:

@@ -50,8 +50,8 @@ class RegionSummary(_Record):
     """Median of signal over noise at each echo time."""
     centroid_um: dict[Literal["x", "y", "z"], float] | None
     """Centre, weighted by amplitude, in the laboratory (B0 along z) [µm]."""
-    extent_um: dict[Literal["x", "y", "z"], float] | None
-    """Size of the bounding box along the laboratory axis that each image axis follows [µm]."""
+    extent_um: dict[str, float] | None
+    """Size of the bounding box along each image axis, by the laboratory axis it follows (or its own name) [µm]."""
 
 
 class DendriteSummary(_Record):

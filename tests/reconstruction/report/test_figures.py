@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from knightshift.core.errors import ShapeError
+from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import Spectrum
 from knightshift.reconstruction.relaxometry import T2Fit
@@ -35,6 +35,7 @@ from knightshift.reconstruction.report.t2_figures import (
     T2Population,
     T2Slice,
     histogram_figure,
+    t2_detail_figure,
     t2_map_figure,
     t2_range_of,
 )
@@ -77,6 +78,8 @@ def test_an_oblique_axis_counts_from_the_centre_of_the_image(series_of: SeriesOf
     tilted = np.array([[1.0, 0, 0], [0, np.sin(0.3), np.cos(0.3)], [0, np.cos(0.3), -np.sin(0.3)]])
     plane = image_plane(replace(series.geometry, directions=tilted), series.axes, (1, 96, 48))
     assert plane.vertical.name == "phase encode"
+    named = image_plane(replace(series.geometry, directions=tilted), ("slice", "row", "column"), (1, 96, 48))
+    assert (named.vertical.name, named.horizontal.name) == ("row", "column")
     assert plane.vertical.start == pytest.approx(-48.5 * 23e-6)
 
 
@@ -132,6 +135,22 @@ def test_t2_map_shows_milliseconds_in_the_stated_range(
     assert np.ma.count_masked(shown) == np.count_nonzero(~fit.ok)
     assert "T₂ (ms)" in texts(figure)
     assert image.get_cmap().name == "viridis"
+
+
+def test_the_enlarged_t2_map_frames_the_dendrite(
+    series_of: SeriesOf, fit_of: Callable[[ImageSeries], T2Fit], dendrite: np.ndarray
+) -> None:
+    series = series_of(shorted=True)
+    shown = t2_slice(series, fit_of(series), dendrite)
+    axes = t2_detail_figure(shown, (0.0, 20e-3)).axes[0]
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    assert left < 1150  # voxels 36 to 43 of 100 um, the isocentre in the middle of voxel 24
+    assert right > 1950
+    assert bottom < 218.5
+    assert top > 264.5  # voxels 58 and 59 of 23 um
+    assert right - left == pytest.approx(1200)
+    with pytest.raises(InputError, match="nothing to enlarge"):
+        t2_detail_figure(t2_slice(series, fit_of(series), np.zeros_like(dendrite)), (0.0, 20e-3))
 
 
 def test_t2_range_is_round_and_holds_nearly_all_values() -> None:

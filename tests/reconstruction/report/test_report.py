@@ -30,6 +30,7 @@ FIGURES = {
     "intensity": ONE_COLUMN,
     "echoes": TWO_COLUMNS,
     "t2_map": TWO_COLUMNS,
+    "t2_detail": ONE_COLUMN,
     "t2_histogram": ONE_COLUMN,
     "decay_curves": TWO_COLUMNS,
 }
