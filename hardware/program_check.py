@@ -11,7 +11,7 @@ from knightshift.hardware.contract import Capabilities
 from knightshift.hardware.pulseq_text import AXES, EventTables, read_pulseq
 
 _ROUNDING = 1 + 1e-6
-_LARGEST_FIELD_MISMATCH = 1e-3
+_LARGEST_FIELD_MISMATCH = 1e-5
 
 
 def check_program(program: PassProgram, capabilities: Capabilities) -> EventTables:

@@ -213,9 +213,8 @@ class _Reader:
 
     def _pulse(self, row: list[str]) -> RfEvent:
         amplitude, magnitude, phase, timing = float(row[0]), int(row[1]), int(row[2]), int(row[3])
-        shape: ComplexArray = amplitude * self._shapes[magnitude].astype(complex)
-        if phase:
-            shape = shape * np.exp(2j * np.pi * self._shapes[phase])
+        turns = self._shapes[phase] if phase else np.zeros_like(self._shapes[magnitude])
+        shape = amplitude * self._shapes[magnitude] * np.exp(2j * np.pi * turns)
         raster = self._raster("RadiofrequencyRasterTime")
         envelope, edges = _piecewise_constant(shape, self._times(timing, shape.size, raster), raster)
         if self._version >= (1, 5):

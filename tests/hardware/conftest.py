@@ -22,7 +22,7 @@ from knightshift.hardware.simulated import Phantom, SimulatorSettings
 from knightshift.hardware.simulated.signals import SignalLibrary
 from knightshift.hardware.site import SiteConfig
 
-B0 = 9.4
+B0 = 9.3982
 SODIUM = nucleus_named("23Na")
 SETTINGS: dict[str, Any] = {
     "nuclei": ["23Na"],
