@@ -1,0 +1,66 @@
+"""The command line as a user runs it: a process of its own, its exit code and its words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SMALL_PROTOCOL = """\
+kind: spin_echo_series
+name: small
+nucleus: 23Na
+shift: "1126 ppm"
+field_of_view: {y: "4.8 mm", z: "2.208 mm"}
+matrix: {y: 16, z: 16}
+readout_axis: y
+projection_depth: "4 mm"
+echo_times: ["4 ms", "12 ms", "24 ms"]
+repetition_time: "120 ms"
+averages: 4
+dwell_time: "8 us"
+excitation_flip_angle: "90 deg"
+excitation_pulse_length: "50 us"
+refocusing_flip_angle: "180 deg"
+refocusing_pulse_length: "100 us"
+crusher_cycles: 2
+spoiler_cycles: 5
+phase_cycle: 2
+dummy_scans: 2
+"""
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def cli() -> Cli:
+    """Run ``knightshift`` with arguments; never raises for an exit code."""
+
+    def run(*arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from knightshift.cli import main; main()", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+    return run
+
+
+@pytest.fixture
+def protocol(tmp_path: Path) -> Path:
+    """Write a protocol of twelve short passes."""
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL_PROTOCOL)
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished_run(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Acquire that protocol once."""
+    folder = tmp_path_factory.mktemp("finished")
+    path = folder / "small.yaml"
+    path.write_text(SMALL_PROTOCOL)
+    result = cli("acquire", path, "--phantom", "shorted", "--runs", folder / "runs", "--virtual-clock", "--seed", 7)
+    assert result.returncode == 0, result.stderr
+    (run,) = (folder / "runs").iterdir()
+    return run
