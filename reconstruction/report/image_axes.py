@@ -67,15 +67,16 @@ class ImagePlane:
 def image_plane(geometry: ImageGeometry, axes: tuple[str, str, str], shape: tuple[int, ...]) -> ImagePlane:
     """Find where the ``(phase_encode, readout)`` plane of an image lies.
 
-    An axis that runs along a laboratory axis is labelled in laboratory coordinates; along an oblique one the
-    coordinate counts from the centre of the image.
+    An axis that runs along an axis of the frame is labelled with the coordinates of that frame; along an oblique one the
+    coordinate counts from the centre of the image. Only the laboratory frame has a B0: images in the frame of a subject
+    keep the names that `axes` gives them.
 
     Parameters
     ----------
     geometry
         Of the whole image.
     axes
-        What slice, phase_encode and readout are called where they are oblique.
+        Laboratory axis of slice, phase_encode and readout; other words where the frame is not the laboratory's.
     shape
         ``(slice, phase_encode, readout)``.
     """
@@ -94,13 +95,15 @@ def plane_of_slice(series: ImageSeries, slice_index: int) -> ImagePlane:
 def _plane_axis(geometry: ImageGeometry, name: str, index: int, count: int) -> PlaneAxis:
     voxel = geometry.voxel_size[index]
     components = np.asarray(geometry.directions[index], dtype=float)
-    lab = int(np.argmax(np.abs(components)))
-    if abs(components[lab]) < _ALIGNED:
-        oblique = ("slice", "phase encode", "readout")[index] if name in _LAB_AXES else name
+    nearest = int(np.argmax(np.abs(components)))
+    in_laboratory = name in _LAB_AXES
+    if abs(components[nearest]) < _ALIGNED:
+        oblique = ("slice", "phase encode", "readout")[index] if in_laboratory else name.replace("_", " ")
         return PlaneAxis(oblique, -(count // 2 + 0.5) * voxel, (count - count // 2 - 0.5) * voxel)
-    step = float(np.sign(components[lab])) * voxel
-    first = float(geometry.origin[lab])
-    return PlaneAxis(_LAB_AXES[lab], first - step / 2, first + (count - 0.5) * step)
+    step = float(np.sign(components[nearest])) * voxel
+    first = float(geometry.origin[nearest])
+    label = _LAB_AXES[nearest] if in_laboratory else name.replace("_", " ")
+    return PlaneAxis(label, first - step / 2, first + (count - 0.5) * step)
 
 
 def draw_image(axes: Axes, image: RealArray, plane: ImagePlane, **how: Any) -> AxesImage:

@@ -53,7 +53,7 @@ def intensity_figure(series: ImageSeries, outline: BoolArray | None = None) -> F
         titles = [f"slice {index + 1}" for index in slices]
         images = [percent[index] for index in slices]
         outlines = None if outline is None else [outline[index] for index in slices]
-        return _montage(images, titles, plane, f"intensity (%), echo time {echo}", outlines)
+        return _montage(images, titles, plane, "intensity (%)", outlines)
     panels = make_panels(ONE_COLUMN, 1, 1, plane.aspect)
     axes = panels.axes[0]
     drawn = _draw_magnitude(axes, percent[0], plane)

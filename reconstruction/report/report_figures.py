@@ -69,9 +69,10 @@ def _intensity(series: ImageSeries) -> Iterator[CaptionedFigure]:
         name = "intensity" if len(stacks) == 1 else f"intensity_stack{number + 1}"
         count = stack.images.shape[1]
         shown = len(shown_slices(count))
+        which = f"Stack {number + 1} of {len(stacks)}. " if len(stacks) > 1 else ""
         slices = "" if count == 1 else f" {shown} of {count} slices." if shown < count else f" All {count} slices."
         caption = (
-            f"Magnitude of the first echo ({quantity(float(stack.echo_times[0]), 's', 4)}), in percent of the 99.8th "
+            f"{which}Magnitude of the first echo ({quantity(float(stack.echo_times[0]), 's', 4)}), in percent of the 99.8th "
             f"percentile.{slices} {_voxel_words(stack)}{_b0_words(stack)}"
         )
         yield CaptionedFigure(name, "Intensity", intensity_figure(stack), caption)

@@ -49,7 +49,7 @@ class RegionSummary(_Record):
     snr_per_echo: tuple[float | None, ...]
     """Median of signal over noise at each echo time."""
     centroid_um: dict[Literal["x", "y", "z"], float] | None
-    """Centre, weighted by amplitude, in the laboratory (B0 along z) [µm]."""
+    """Centre, weighted by amplitude, in the frame of the images (own runs: the laboratory, B0 along z) [µm]."""
     extent_um: dict[str, float] | None
     """Size of the bounding box along each image axis, by the laboratory axis it follows (or its own name) [µm]."""
 

@@ -267,3 +267,10 @@ def test_figures_are_one_or_two_columns_wide_and_do_not_depend_on_user_settings(
     assert intensity_figure(series).get_size_inches()[0] == pytest.approx(ONE_COLUMN)
     assert echoes_figure(series).get_size_inches()[0] == pytest.approx(TWO_COLUMNS)
     assert DPI >= 200
+
+
+def test_images_that_are_not_in_the_laboratory_frame_claim_no_field_direction(series_of: SeriesOf) -> None:
+    series = replace(series_of(shorted=False), axes=("slice", "phase_encode", "readout"))
+    written = texts(intensity_figure(series))
+    assert "phase encode (µm)" in written
+    assert "B₀" not in written
