@@ -47,8 +47,8 @@ class _Plan:
 def centered_ifft2(
     kspace: ComplexArray,
     *,
-    windows: Sequence[RealArray | None] = (None, None),
-    shifts: Sequence[float] = (0.0, 0.0),
+    windows: Sequence[RealArray | None] | None = None,
+    shifts: Sequence[float] | None = None,
     measure: bool = False,
 ) -> ComplexArray:
     """Transform the last two axes from k-space to the image; see `centered_ifft`.
@@ -93,40 +93,33 @@ def centered_ifft(
         If there are fewer than `n_axes` axes, an axis is empty, or a window has the wrong length.
     """
     lengths = _checked_lengths(kspace, n_axes)
-    plan, factors = _begin(kspace, lengths, windows, shifts, measure)
+    plan = _plan_for(kspace.shape, n_axes, _dtype_of(kspace), measure)
+    modulation = _input_modulation(lengths, windows, shifts, plan.buffer.dtype)
     with plan.lock:
-        _modulate(kspace, factors, plan.buffer)
+        _modulate(kspace, modulation, plan.buffer)
         plan.transform.execute()
-        image = np.empty_like(plan.buffer) if plan.kept else plan.buffer
-        _modulate(plan.buffer, [_output_factor(n) for n in lengths], image)
+        image = np.empty(kspace.shape, plan.buffer.dtype) if plan.kept else plan.buffer
+        _modulate(plan.buffer, _plain_modulation(lengths, plan.buffer.dtype, output=True), image)
     return image
 
 
 def centered_ifft2_magnitude(
-    kspace: ComplexArray, *, windows: Sequence[RealArray | None] = (None, None), measure: bool = False
+    kspace: ComplexArray, *, windows: Sequence[RealArray | None] | None = None, measure: bool = False
 ) -> RealArray:
     """Magnitude of `centered_ifft2`, one pass over the memory cheaper: its signs do not matter."""
-    plan, factors = _begin(kspace, _checked_lengths(kspace, 2), windows, None, measure)
+    lengths = _checked_lengths(kspace, 2)
+    plan = _plan_for(kspace.shape, 2, _dtype_of(kspace), measure)
+    modulation = _input_modulation(lengths, windows, None, plan.buffer.dtype)
     with plan.lock:
-        _modulate(kspace, factors, plan.buffer)
+        _modulate(kspace, modulation, plan.buffer)
         plan.transform.execute()
         magnitude: RealArray = np.abs(plan.buffer)
     return magnitude
 
 
-def _begin(
-    kspace: ComplexArray,
-    lengths: tuple[int, ...],
-    windows: Sequence[RealArray | None] | None,
-    shifts: Sequence[float] | None,
-    measure: bool,
-) -> tuple[_Plan, list[RealArray | ComplexArray]]:
-    """Find the plan, and what to multiply each axis with on the way into its buffer."""
-    windows = (None,) * len(lengths) if windows is None else windows
-    shifts = (0.0,) * len(lengths) if shifts is None else shifts
-    dtype = np.dtype(np.complex64 if kspace.dtype in (np.complex64, np.float32, np.float16) else np.complex128)
-    factors = [_input_factor(n, w, s) for n, w, s in zip(lengths, windows, shifts, strict=True)]
-    return _plan_for(kspace.shape, len(lengths), dtype, measure), factors
+def _dtype_of(kspace: ComplexArray) -> np.dtype[Any]:
+    """Precision of the transform: single for single."""
+    return np.dtype(np.complex64 if kspace.dtype in (np.complex64, np.float32, np.float16) else np.complex128)
 
 
 def _checked_lengths(kspace: ComplexArray, n_axes: int) -> tuple[int, ...]:
@@ -164,18 +157,49 @@ def _output_factor(length: int) -> RealArray | ComplexArray:
     return np.asarray(_centre_factor(length) * np.exp(2j * np.pi * ((c * c) % length) / length))
 
 
-def _modulate(source: ComplexArray, factors: Sequence[RealArray | ComplexArray], target: ComplexArray) -> None:
-    """Write ``source * outer(*factors)`` into `target`, in one pass over the memory."""
-    real = target.real.dtype
+def _outer(factors: Sequence[RealArray | ComplexArray], dtype: np.dtype[Any]) -> RealArray | ComplexArray:
+    """Outer product of the factors of all axes, each value twice where real: once for each part of a complex number."""
     whole = factors[0]
     for factor in factors[1:]:
         whole = whole[..., np.newaxis] * factor
-    if np.iscomplexobj(whole) or source.dtype != target.dtype or not source.flags.c_contiguous:
-        kind = target.dtype if np.iscomplexobj(whole) else real
-        np.multiply(source, whole.astype(kind), out=target, casting="same_kind")
+    if np.iscomplexobj(whole):
+        return np.asarray(whole.astype(dtype))
+    return np.asarray(np.repeat(whole.astype(np.zeros(1, dtype).real.dtype), 2, axis=-1))
+
+
+def _input_modulation(
+    lengths: tuple[int, ...],
+    windows: Sequence[RealArray | None] | None,
+    shifts: Sequence[float] | None,
+    dtype: np.dtype[Any],
+) -> RealArray | ComplexArray:
+    if windows is None and shifts is None:
+        return _plain_modulation(lengths, dtype, output=False)
+    windows = (None,) * len(lengths) if windows is None else windows
+    shifts = (0.0,) * len(lengths) if shifts is None else shifts
+    return _outer([_input_factor(n, w, s) for n, w, s in zip(lengths, windows, shifts, strict=True)], dtype)
+
+
+@lru_cache(maxsize=16)
+def _plain_modulation(lengths: tuple[int, ...], dtype: np.dtype[Any], *, output: bool) -> RealArray | ComplexArray:
+    """Modulation without window and shift, kept from call to call."""
+    factors = [_output_factor(n) if output else _input_factor(n, None, 0.0) for n in lengths]
+    modulation = _outer(factors, dtype)
+    modulation.flags.writeable = False
+    return modulation
+
+
+def _modulate(source: ComplexArray, modulation: RealArray | ComplexArray, target: ComplexArray) -> None:
+    """Write ``source * modulation`` into `target`, in one pass over the memory."""
+    if np.iscomplexobj(modulation):
+        np.multiply(source, modulation, out=target, casting="same_kind")
         return
-    pairs = np.repeat(whole.astype(real), 2, axis=-1)  # real times real is twice as fast as real times complex
-    np.multiply(source.view(real), pairs, out=target.view(real))
+    plain = source if source.dtype == target.dtype and source.flags.c_contiguous else None
+    if plain is None:
+        target[...] = source
+        plain = target
+    real = target.real.dtype  # real times real is twice as fast as real times complex
+    np.multiply(plain.view(real), modulation, out=target.view(real))
 
 
 def _plan_for(shape: tuple[int, ...], n_axes: int, dtype: np.dtype[Any], measure: bool) -> _Plan:

@@ -108,7 +108,7 @@ def make_images(
     grid = np.zeros((*outer, n_phase, n_read), kspace.dtype)
     window = (scale * along_lines[:, np.newaxis] * along_samples).astype(kspace.real.dtype)
     grid[..., rows, start : start + n_samples] = kspace * window
-    return crop_center(centered_ifft2(grid, shifts=shift), placement.matrix)
+    return crop_center(centered_ifft2(grid, shifts=shift if any(shift) else None), placement.matrix)
 
 
 def crop_center(images: ComplexArray, matrix: tuple[int, int]) -> ComplexArray:

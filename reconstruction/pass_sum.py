@@ -221,7 +221,7 @@ def sort_readouts(record: PassRecord, encoding: Encoding, source: str) -> dict[i
             problem = f"{np.count_nonzero(count == 0)} of {count.size} lines of echo {echo + 1} are missing"
             raise DamagedDataError(source, "kspace_encode_step_1", problem)
         ordered = record.samples[chosen][np.argsort(cell, kind="stable")].astype(np.complex128)
-        total = np.add.reduceat(ordered, np.cumsum(count) - count, axis=0)
+        total: Any = np.add.reduceat(ordered, np.cumsum(count) - count, axis=0)
         mean = total / count[:, np.newaxis, np.newaxis]
         pieces[int(echo)] = mean.reshape(n_slices, n_lines, n_channels, n_samples).swapaxes(1, 2)
     return pieces
