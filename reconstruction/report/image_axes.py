@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from scipy.ndimage import binary_dilation
 
 from knightshift.core.arrays import BoolArray, RealArray
@@ -67,9 +68,9 @@ class ImagePlane:
 def image_plane(geometry: ImageGeometry, axes: tuple[str, str, str], shape: tuple[int, ...]) -> ImagePlane:
     """Find where the ``(phase_encode, readout)`` plane of an image lies.
 
-    An axis that runs along an axis of the frame is labelled with the coordinates of that frame; along an oblique one the
-    coordinate counts from the centre of the image. Only the laboratory frame has a B0: images in the frame of a subject
-    keep the names that `axes` gives them.
+    An axis that runs along an axis of the frame is labelled with the coordinates of that frame; along an oblique one
+    the coordinate counts from the centre of the image. Only the laboratory frame has a B0: images in the frame of a
+    subject keep the names that `axes` gives them.
 
     Parameters
     ----------
@@ -142,9 +143,20 @@ def draw_scale_bar(axes: Axes, plane: ImagePlane, color: str = "white") -> None:
     width, height = plane.horizontal.length / length, plane.vertical.length / length
     bar = round_down(width / 4)
     right, bottom = axes.get_xlim()[1] - 0.03 * width, axes.get_ylim()[0] + 0.05 * height
-    axes.add_patch(Rectangle((right - bar, bottom), bar, 0.025 * height, color=color, linewidth=0))
+    axes.add_patch(
+        Rectangle(
+            (right - bar, bottom),
+            bar,
+            0.025 * height,
+            facecolor=color,
+            edgecolor="black" if color == "white" else color,
+            linewidth=0.3,
+        )
+    )
     above = bottom + 0.045 * height
-    axes.text(right, above, f"{bar:g} {unit}", color=color, ha="right", va="bottom", fontsize=6.5)
+    text = axes.text(right, above, f"{bar:g} {unit}", color=color, ha="right", va="bottom", fontsize=6.5)
+    if color == "white":  # legible on bright tissue too
+        text.set_path_effects([withStroke(linewidth=1.2, foreground="black")])
 
 
 def draw_b0_arrow(axes: Axes, plane: ImagePlane, color: str = "white") -> None:

@@ -72,8 +72,8 @@ def _intensity(series: ImageSeries) -> Iterator[CaptionedFigure]:
         which = f"Stack {number + 1} of {len(stacks)}. " if len(stacks) > 1 else ""
         slices = "" if count == 1 else f" {shown} of {count} slices." if shown < count else f" All {count} slices."
         caption = (
-            f"{which}Magnitude of the first echo ({quantity(float(stack.echo_times[0]), 's', 4)}), in percent of the 99.8th "
-            f"percentile.{slices} {_voxel_words(stack)}{_b0_words(stack)}"
+            f"{which}Magnitude of the first echo ({quantity(float(stack.echo_times[0]), 's', 4)}), in percent of the "
+            f"99.8th percentile.{slices} {_voxel_words(stack)}{_b0_words(stack)}"
         )
         yield CaptionedFigure(name, "Intensity", intensity_figure(stack), caption)
 

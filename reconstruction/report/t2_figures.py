@@ -76,7 +76,7 @@ def t2_map_figure(shown: T2Slice, t2_range: tuple[float, float]) -> Figure:
     """
     margins = Margins(between_columns=0.85, top=0.1)
     panels = make_panels(TWO_COLUMNS, 2, 2, shown.plane.aspect, margins)
-    top = _spread_limit(shown.t2_std) * _MS
+    top = _spread_limit(shown) * _MS
     _draw_map(panels, 0, shown, shown.t2 * _MS, (t2_range[0] * _MS, t2_range[1] * _MS))
     _draw_map(panels, 1, shown, shown.t2_std * _MS, (0.0, top))
     for axes in panels.axes:
@@ -132,10 +132,12 @@ def _edges(axis: PlaneAxis, indices: IntArray, count: int) -> tuple[float, float
     return min(ends), max(ends)
 
 
-def _spread_limit(t2_std: RealArray) -> float:
-    """Choose the upper end of the uncertainty bar [s]: round, above 95 % of the voxels."""
-    finite = t2_std[np.isfinite(t2_std) & (t2_std > 0)]
-    return round_up(float(np.percentile(finite, 95))) if finite.size else 1e-3
+def _spread_limit(shown: T2Slice) -> float:
+    """Choose the upper end of the uncertainty bar [s]: round, above 95 % of the voxels and of the outlined ones."""
+    finite = np.isfinite(shown.t2_std) & (shown.t2_std > 0)
+    groups = [shown.t2_std[finite], shown.t2_std[finite & shown.outline]]
+    highest = max((float(np.percentile(group, 95)) for group in groups if group.size), default=1e-3)
+    return round_up(highest)
 
 
 def _draw_map(panels: Panels, index: int, shown: T2Slice, values: RealArray, limits: tuple[float, float]) -> None:
