@@ -17,7 +17,10 @@
     │   │   ├── ReadoutTimeoutError
     │   │   ├── OverrangeFault
     │   │   ├── InterlockFault
-    │   │   └── LinkFault
+    │   │   └── LinkFault             a link, or the device at its end
+    │   │       ├── NoReplyFault          nothing, or half an answer, in time
+    │   │       ├── GarbledReplyFault     an answer that cannot be read
+    │   │       └── WrongReplyFault       an answer to another question, or one too many
     │   └── StorageError          a disk is full, gone or read-only
     └── DamagedDataError      a file is not what it says it is                     exit 4
 
@@ -127,9 +130,21 @@ class InterlockFault(ScannerFault):
 
 
 class LinkFault(ScannerFault):
-    """The link to the scanner failed."""
+    """The link to the scanner, or to another device, failed."""
 
     transient_by_default = True
+
+
+class NoReplyFault(LinkFault):
+    """Nothing, or only part of an answer, came in time."""
+
+
+class GarbledReplyFault(LinkFault):
+    """An answer came that cannot be read: wrong checksum, wrong form, or two answers that disagree."""
+
+
+class WrongReplyFault(LinkFault):
+    """An answer came that does not belong to the question: a late one, one too many, or another device's."""
 
 
 class StorageError(HardwareError):

@@ -33,12 +33,17 @@ _EXAMPLES = {
     "1/m^2": "1 1/m^2",
     "V": "50 mV",
     "Hz/s": "1 Hz/h",
+    "K": "293 K",
+    "1": "20 %",
 }
 
 
 _WORD = r"[A-Za-z]{1,16}(\^-?[0-9])?"
 _UNIT = re.compile(rf"(1/)?{_WORD}([ */]{{1,3}}{_WORD}){{0,3}}")
 """What may be handed to pint: it would also take sums, brackets and towers of powers."""
+
+
+_SYMBOLS = {"µ": "u", "μ": "u", "−": "-", "°": " deg", "%": "percent"}
 
 
 @cache
@@ -79,7 +84,9 @@ def to_si(value: object, unit: str, *, units_required: bool = False) -> object:
 def _parse(text: str, unit: str, example: str) -> float:
     import pint
 
-    words = text.strip().replace("µ", "u").replace("μ", "u").replace("−", "-").replace("°", " deg")
+    words = text.strip()
+    for symbol, word in _SYMBOLS.items():
+        words = words.replace(symbol, word)
     number, _, unit_text = words.partition(" ")
     try:
         magnitude = Decimal(number)
@@ -91,7 +98,7 @@ def _parse(text: str, unit: str, example: str) -> float:
         raise ValueError(f"{text!r} is not finite: write e.g. {example!r}")
     if not _UNIT.fullmatch(unit_text.strip()):
         raise ValueError(f"{text!r}: unit {unit_text!r} is not understood: write e.g. {example!r}")
-    target = "dimensionless" if unit == "ppm" else unit
+    target = "dimensionless" if unit in ("ppm", "1") else unit
     try:
         si = float(_registry().Quantity(magnitude, unit_text.strip()).to(target).magnitude)
     except (pint.PintError, ArithmeticError) as error:
@@ -127,3 +134,17 @@ TeslaPerMetrePerSecond: TypeAlias = Annotated[float, _validator("T/m/s"), _field
 Radians: TypeAlias = Annotated[float, _validator("rad"), _field("rad")]
 Ratio: TypeAlias = Annotated[float, _validator("ppm"), _field("ppm")]
 """A chemical or Knight shift: written with ``ppm``, held as a ratio."""
+Fraction: TypeAlias = Annotated[float, _validator("1"), _field("1")]
+"""A level: written with ``%``, held as a fraction."""
+Kelvin: TypeAlias = Annotated[float, _validator("K"), _field("K", ge=0)]
+"""A temperature: written in ``K`` or ``degC``, held in K."""
+
+
+def _difference_only(value: object) -> object:
+    if isinstance(value, str) and not value.rstrip().endswith("K"):
+        raise ValueError(f"{value!r} is not a difference of temperatures: write e.g. '0.5 K'")
+    return value
+
+
+KelvinDifference: TypeAlias = Annotated[float, _validator("K"), BeforeValidator(_difference_only), _field("K", ge=0)]
+"""A difference of two temperatures: written in ``K``, so that nobody adds 273.15 to it."""
