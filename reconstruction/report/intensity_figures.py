@@ -80,7 +80,7 @@ def echoes_figure(series: ImageSeries, slice_index: int = 0) -> Figure:
     magnitude = np.abs(series.images[:, slice_index])
     percent = 100 * magnitude / intensity_scale(magnitude[0])
     titles = [f"{quantity(float(echo_time), 's', 4)}" for echo_time in series.echo_times]
-    return _montage(list(percent), titles, plane_of_slice(series, slice_index), "intensity (%), common scale", None)
+    return _montage(list(percent), titles, plane_of_slice(series, slice_index), "intensity (%)", None)
 
 
 def shown_slices(count: int) -> list[int]:

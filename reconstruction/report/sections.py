@@ -196,7 +196,12 @@ def sources_section(inputs: ReportInputs, summary: Summary) -> Markup:
     rows: list[tuple[str, str]] = [("report by knightshift", summary.knightshift_version)]
     if inputs.run is not None:
         rows += [(f"acquired with {name}", version) for name, version in inputs.run.versions.items()]
-    rows += [(name.replace("_", " "), value) for name, value in inputs.series.provenance.items()]
+    told = () if inputs.run is None else ("version_", "programs")  # by the manifest of the run
+    rows += [
+        (name.replace("_", " "), value)
+        for name, value in inputs.series.provenance.items()
+        if value and not name.startswith(told)
+    ]
     checksums = {"complex images": summary.images_sha256, **({} if inputs.run is None else inputs.run.digests)}
     rows += [(f"SHA-256 of {name}", element("code", digest)) for name, digest in checksums.items()]
     missing = [element("p", f"Left open by the raw data: {'; '.join(inputs.series.missing)}.", class_="note")]
