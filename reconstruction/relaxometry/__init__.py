@@ -1,6 +1,7 @@
 """Relaxation times and their uncertainties from series of images."""
 
 from knightshift.reconstruction.relaxometry.cramer_rao import cramer_rao_t2
+from knightshift.reconstruction.relaxometry.epg import cpmg_echoes
 from knightshift.reconstruction.relaxometry.fit import fit_series, fit_t2, fit_t2_maps, signal_mask
 from knightshift.reconstruction.relaxometry.histogram import T2Histogram, t2_histogram
 from knightshift.reconstruction.relaxometry.intervals import t2_interval
@@ -10,8 +11,10 @@ from knightshift.reconstruction.relaxometry.populations import PopulationOptions
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics, region_statistics
 from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.rician import rician_information, rician_mean
+from knightshift.reconstruction.relaxometry.train import EchoTrain
 
 __all__ = [
+    "EchoTrain",
     "PopulationOptions",
     "Populations",
     "RegionStatistics",
@@ -19,6 +22,7 @@ __all__ = [
     "T2Histogram",
     "T2Options",
     "T2Status",
+    "cpmg_echoes",
     "cramer_rao_t2",
     "estimate_noise",
     "find_populations",

@@ -12,14 +12,18 @@ References
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from knightshift.core.arrays import BoolArray, IntArray, RealArray
 
 _TOLERANCE = 1e-5  # in ln R; the step that is smaller than this is still taken, and leaves an error of its square
 _GRID_STEP = 0.35  # in ln R
+_TABLE_STEP = 0.02  # in ln R
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Solution:
     """-1: the optimum lies at the lowest rate looked for or below, +1: at the highest or above, 0: inside."""
 
 
-def solve(signal: RealArray, problem: Problem) -> Solution:
+def solve(signal: RealArray, problem: Problem, curves: Curves | None = None) -> Solution:
     """Fit every column of `signal`.
 
     Parameters
@@ -69,16 +73,18 @@ def solve(signal: RealArray, problem: Problem) -> Solution:
         Real and finite, shape ``(echo, voxel)``.
     problem
         Echo times, noise and bounds.
+    curves
+        The decays; exponentials by default.
     """
-    decays = _Decays(problem)
+    curves = curves or Exponentials(problem)
     scaled = signal / problem.noise_std[:, None]
-    projected = decays.without_offset(scaled)
-    log_rate, low, high = _bracket(projected, decays)
+    projected = curves.without_offset(scaled)
+    log_rate, low, high = _bracket(projected, curves)
     count = log_rate.size
     side, converged = np.zeros(count, dtype=np.int8), np.zeros(count, dtype=bool)
     active, columns, now = np.arange(count), projected, log_rate.copy()
     for _ in range(problem.max_iterations):
-        slope, curvature = _slope_and_curvature(columns, decays, now)
+        slope, curvature = curves.slope_and_curvature(columns, now)
         outward = _leaving(now, slope, problem.log_rates)
         low, high = np.where(slope > 0, now, low), np.where(slope < 0, now, high)
         step = np.where(outward == 0, _safe_target(now, slope, curvature, low, high) - now, 0.0)
@@ -89,27 +95,24 @@ def solve(signal: RealArray, problem: Problem) -> Solution:
         now, low, high = now[open_], low[open_], high[open_]
         if active.size == 0:
             break
-    return _finish(scaled, projected, decays, log_rate, (converged, side))
+    return _finish(scaled, projected, curves, log_rate, (converged, side))
 
 
-def profile(signal: RealArray, problem: Problem, log_rate: RealArray) -> RealArray:
+def profile(signal: RealArray, curves: Curves, log_rate: RealArray) -> RealArray:
     """Squared residuals over noise variance at given rates, with the best positive amplitude; shape ``(voxel,)``."""
-    decays = _Decays(problem)
-    projected = decays.without_offset(signal / problem.noise_std[:, None])
-    decay = decays.without_offset(decays.at(log_rate))
+    projected = curves.without_offset(signal / curves.problem.noise_std[:, None])
+    decay = curves.without_offset(curves.at(log_rate))
     norm = np.maximum(np.einsum("ev,ev->v", decay, decay), np.finfo(float).tiny)
     along = np.maximum(np.einsum("ev,ev->v", projected, decay), 0.0)
     return np.asarray(np.einsum("ev,ev->v", projected, projected) - along**2 / norm)
 
 
-class _Decays:
-    """The decay and its derivatives by ``ln R``, in units of the noise."""
+class Curves(ABC):
+    """A family of decays ``b(x)``, ``x = ln R``, of amplitude one and in units of the noise."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        times = problem.echo_times
         self.weights = 1 / problem.noise_std
-        self.powers = np.stack([np.ones_like(times), times, times**2])
         self.constant = self.weights / np.linalg.norm(self.weights)
 
     def without_offset(self, columns: RealArray) -> RealArray:
@@ -118,36 +121,103 @@ class _Decays:
             return columns
         return np.asarray(columns - self.constant[:, None] * (self.constant @ columns))
 
+    @abstractmethod
     def at(self, log_rate: RealArray) -> RealArray:
-        """Decay of amplitude one, shape ``(echo, voxel)``."""
+        """Decays, shape ``(echo, voxel)``."""
+
+    @abstractmethod
+    def moments(self, log_rate: RealArray) -> tuple[RealArray, RealArray, RealArray]:
+        """``b.b``, ``b.b'`` and ``b'.b'`` with the offset removed; ``'`` is the derivative by ``ln R``."""
+
+    @abstractmethod
+    def slope_and_curvature(self, projected: RealArray, log_rate: RealArray) -> tuple[RealArray, RealArray]:
+        """First and second derivative of ``ln F``."""
+
+
+class Exponentials(Curves):
+    """``exp(-R t)``, with ``b' = -R t b`` and ``b'' = -R t b + R^2 t^2 b``."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        times = problem.echo_times
+        self.powers = np.stack([np.ones_like(times), times, times**2])
+
+    def at(self, log_rate: RealArray) -> RealArray:
+        """Decays, shape ``(echo, voxel)``."""
         exponent = np.multiply.outer(-self.problem.echo_times, np.exp(log_rate))
         return np.asarray(np.exp(exponent, out=exponent) * self.weights[:, None])
 
-    def moments(self, decay: RealArray, rate: RealArray) -> tuple[RealArray, RealArray, RealArray]:
-        """``b.b``, ``b.b'`` and ``b'.b'`` with the offset removed; ``'`` is the derivative by ``ln R``.
+    def moments(self, log_rate: RealArray) -> tuple[RealArray, RealArray, RealArray]:
+        """Products of the decay and its derivative."""
+        return self._moments(self.at(log_rate), np.exp(log_rate))[:3]
 
-        ``b' = -R t b`` and ``b'' = -R t b + R^2 t^2 b``.
-        """
+    def _moments(self, decay: RealArray, rate: RealArray) -> tuple[RealArray, RealArray, RealArray, RealArray]:
+        """``b.b``, ``b.b'``, ``b'.b'`` and ``b.b''``."""
         zero, one, two = self.powers @ (decay * decay)
+        other_two = two
         if self.problem.free_offset:
             along = (self.powers * self.constant) @ decay
             zero, one, two = zero - along[0] ** 2, one - along[0] * along[1], two - along[1] ** 2
-        return zero, -rate * one, rate**2 * two
+            other_two = other_two - along[0] * along[2]
+        return zero, -rate * one, rate**2 * two, rate * (rate * other_two - one)
 
-    def second_moment(self, decay: RealArray, rate: RealArray, moments: tuple[RealArray, ...]) -> RealArray:
-        """``b.b''`` with the offset removed."""
-        if not self.problem.free_offset:
-            return np.asarray(moments[1] + moments[2])
-        two = self.powers[2] @ (decay * decay)
-        along = (self.powers * self.constant) @ decay
-        return np.asarray(moments[1] + rate**2 * (two - along[0] * along[2]))
+    def slope_and_curvature(self, projected: RealArray, log_rate: RealArray) -> tuple[RealArray, RealArray]:
+        """First and second derivative of ``ln F``."""
+        rate = np.exp(log_rate)
+        decay = self.at(log_rate)
+        data = self.powers @ (projected * decay)
+        norm, cross, square, bent = self._moments(decay, rate)
+        return _log_derivatives(
+            (data[0], -rate * data[1], rate * (rate * data[2] - data[1])), norm, cross, square + bent
+        )
 
 
-def _bracket(projected: RealArray, decays: _Decays) -> tuple[RealArray, RealArray, RealArray]:
+class Tabulated(Curves):
+    """Decays without a formula: computed on a fine grid of ``ln R`` and interpolated by cubic splines."""
+
+    def __init__(self, problem: Problem, decays: Callable[[RealArray], RealArray]) -> None:
+        super().__init__(problem)
+        lowest, highest = problem.log_rates
+        grid = np.linspace(lowest, highest, int(np.ceil((highest - lowest) / _TABLE_STEP)) + 4)
+        self.spline = CubicSpline(grid, (decays(np.exp(-grid)) * self.weights[:, None]).T)
+        self.slope, self.bend = self.spline.derivative(), self.spline.derivative(2)
+
+    def at(self, log_rate: RealArray) -> RealArray:
+        """Decays, shape ``(echo, voxel)``."""
+        return np.asarray(self.spline(log_rate).T)
+
+    def moments(self, log_rate: RealArray) -> tuple[RealArray, RealArray, RealArray]:
+        """Products of the decay and its derivative."""
+        decay, slope = (self.without_offset(curve(log_rate).T) for curve in (self.spline, self.slope))
+        return _dot(decay, decay), _dot(decay, slope), _dot(slope, slope)
+
+    def slope_and_curvature(self, projected: RealArray, log_rate: RealArray) -> tuple[RealArray, RealArray]:
+        """First and second derivative of ``ln F``."""
+        curves = (self.spline, self.slope, self.bend)
+        decay, slope, bend = (self.without_offset(curve(log_rate).T) for curve in curves)
+        data = (_dot(projected, decay), _dot(projected, slope), _dot(projected, bend))
+        return _log_derivatives(data, _dot(decay, decay), _dot(decay, slope), _dot(slope, slope) + _dot(decay, bend))
+
+
+def _dot(left: RealArray, right: RealArray) -> RealArray:
+    return np.asarray(np.einsum("ev,ev->v", left, right))
+
+
+def _log_derivatives(
+    data: tuple[RealArray, RealArray, RealArray], norm: RealArray, cross: RealArray, bent: RealArray
+) -> tuple[RealArray, RealArray]:
+    """First and second derivative of ``ln(y.b) - ln(b.b) / 2`` from ``y.b``, ``b.b`` and their derivatives."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first, second = data[1] / data[0], data[2] / data[0]
+        slant = cross / norm
+        return first - slant, second - first**2 - bent / norm + 2 * slant**2
+
+
+def _bracket(projected: RealArray, curves: Curves) -> tuple[RealArray, RealArray, RealArray]:
     """Start and bracket of ``ln R`` around the highest of a grid of projections."""
-    lowest, highest = decays.problem.log_rates
+    lowest, highest = curves.problem.log_rates
     grid = np.linspace(lowest, highest, max(3, int(np.ceil((highest - lowest) / _GRID_STEP)) + 1))
-    basis = decays.without_offset(decays.at(grid))
+    basis = curves.without_offset(curves.at(grid))
     heights = projected.T @ (basis / np.linalg.norm(basis, axis=0))
     best = heights.argmax(axis=1)
     step = grid[1] - grid[0]
@@ -159,20 +229,6 @@ def _bracket(projected: RealArray, decays: _Decays) -> tuple[RealArray, RealArra
         shift = np.where(curvature > 0, (after - before) / (2 * curvature), 0.0)
     start = np.where(best == inside, grid[inside] + step * np.clip(shift, -0.9, 0.9), grid[best])
     return start, np.maximum(grid[best] - step, lowest), np.minimum(grid[best] + step, highest)
-
-
-def _slope_and_curvature(projected: RealArray, decays: _Decays, log_rate: RealArray) -> tuple[RealArray, RealArray]:
-    """First and second derivative of ``ln F`` by ``ln R``."""
-    rate = np.exp(log_rate)
-    decay = decays.at(log_rate)
-    data = decays.powers @ (projected * decay)
-    moments = decays.moments(decay, rate)
-    norm, cross, square = moments
-    with np.errstate(divide="ignore", invalid="ignore"):
-        first, second = -rate * data[1] / data[0], rate * (rate * data[2] - data[1]) / data[0]
-        slant = cross / norm
-        bend = (square + decays.second_moment(decay, rate, moments)) / norm
-    return first - slant, second - first**2 - bend + 2 * slant**2
 
 
 def _leaving(log_rate: RealArray, slope: RealArray, bounds: tuple[float, float]) -> IntArray:
@@ -191,19 +247,18 @@ def _safe_target(now: RealArray, slope: RealArray, curvature: RealArray, low: Re
 
 
 def _finish(
-    scaled: RealArray, projected: RealArray, decays: _Decays, log_rate: RealArray, ends: tuple[BoolArray, IntArray]
+    scaled: RealArray, projected: RealArray, curves: Curves, log_rate: RealArray, ends: tuple[BoolArray, IntArray]
 ) -> Solution:
     """Amplitude, offset, residuals and errors at the optimum."""
-    rate = np.exp(log_rate)
-    decay = decays.at(log_rate)
-    norm, cross, square = decays.moments(decay, rate)
+    decay = curves.at(log_rate)
+    norm, cross, square = curves.moments(log_rate)
     amplitude = np.einsum("ev,ev->v", projected, decay) / norm
     residuals = scaled - amplitude * decay
     offset = np.zeros_like(amplitude)
-    if decays.problem.free_offset:
-        along = decays.constant @ residuals
-        offset = along / np.linalg.norm(decays.weights)
-        residuals -= decays.constant[:, None] * along
+    if curves.problem.free_offset:
+        along = curves.constant @ residuals
+        offset = along / np.linalg.norm(curves.weights)
+        residuals -= curves.constant[:, None] * along
     with np.errstate(divide="ignore", invalid="ignore"):
         information = amplitude**2 * (square - cross**2 / norm)
         log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)

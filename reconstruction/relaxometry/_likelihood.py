@@ -1,8 +1,8 @@
 """Fit of an exponential to magnitudes where the loss is not a plain square: Rician likelihood, noise in quadrature.
 
-The parameters are the logarithms of the signal at the first echo and of ``R``. All voxels take damped Newton steps together; a step that does not lower the
-loss is refused and the damping raised, so the loss never grows. Where the Hessian is not positive the information
-matrix, which always is, takes its place.
+The parameters are the logarithms of the signal at the first echo and of ``R``. All voxels take damped Newton steps
+together; a step that does not lower the loss is refused and the damping raised, so the loss never grows. Where the
+Hessian is not positive the information matrix, which always is, takes its place.
 """
 
 from __future__ import annotations

@@ -173,8 +173,17 @@ def _check(signal: RealArray | ComplexArray, echo_times: RealArray, options: T2O
         raise InputError(f"{len(echo_times)} echoes cannot determine {parameters} parameters: acquire more echo times")
     if not np.isfinite(echo_times).all() or echo_times[0] < 0 or (np.diff(echo_times) <= 0).any():
         raise InputError(f"echo times must increase from zero or more, in seconds: got {echo_times.tolist()}")
+    if options.train is not None and not _same_times(options.train.echo_times, echo_times):
+        raise ShapeError(
+            f"echo times {echo_times.tolist()} s are not those of the train, {options.train.echo_times.tolist()} s: "
+            "correct echo_spacing or n_echoes"
+        )
     if options.estimator == "complex" and not np.iscomplexobj(signal):
         raise InputError("estimator 'complex' needs complex images, got real ones: use 'rician' or 'gaussian'")
+
+
+def _same_times(expected: RealArray, given: RealArray) -> bool:
+    return expected.shape == given.shape and bool(np.allclose(expected, given, rtol=1e-6, atol=0))
 
 
 def _noise(
@@ -223,7 +232,9 @@ def _problem(echo_times: RealArray, noise: RealArray, options: T2Options) -> Pro
     return Problem(echo_times, noise, bounds, options.offset == "free", options.max_iterations)
 
 
-def _solver(options: T2Options) -> _Solver:
+def _solver(problem: Problem, options: T2Options) -> _Solver:
+    if options.train is not None:
+        return partial(_least_squares.solve, curves=_least_squares.Tabulated(problem, options.train.decays))
     if options.estimator == "rician":
         return partial(_likelihood.solve, law=_likelihood.RicianLaw())
     if options.offset == "noise-quadrature":
@@ -250,7 +261,7 @@ def _solve_in_quadrature(signal: RealArray, problem: Problem) -> Solution:
 
 def _in_chunks(columns: RealArray, problem: Problem, options: T2Options) -> Solution:
     """Fit all columns, some thousand at a time, so that they stay in the cache and memory is bounded."""
-    solve = _solver(options)
+    solve = _solver(problem, options)
     starts = range(0, max(1, columns.shape[1]), options.chunk_voxels)
     parts = [columns[:, start : start + options.chunk_voxels] for start in starts]
     if options.threads == 1 or len(parts) == 1:

@@ -24,8 +24,8 @@ def t2_interval(fit: T2Fit, level: float = 0.95) -> tuple[RealArray, RealArray]:
     """Confidence interval of T2 from the profile of the likelihood.
 
     The interval holds all T2 for which twice the log-likelihood, with the best amplitude (and offset), is lower than at
-    the fit by less than the quantile of chi-squared with one degree of freedom [1]_. It is longer to the side of long T2
-    and may be open there, which ``t2 +- t2_std`` cannot be.
+    the fit by less than the quantile of chi-squared with one degree of freedom [1]_. It is longer to the side of long
+    T2 and may be open there, which ``t2 +- t2_std`` cannot be.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def t2_interval(fit: T2Fit, level: float = 0.95) -> tuple[RealArray, RealArray]:
     Raises
     ------
     InputError
-        If `level` is not between 0 and 1, or the noise of the fit is unknown.
+        If `level` is not between 0 and 1, the noise of the fit is unknown, or it is of a train.
 
     References
     ----------
@@ -52,6 +52,8 @@ def t2_interval(fit: T2Fit, level: float = 0.95) -> tuple[RealArray, RealArray]:
         raise InputError(f"level {level} is not a probability between 0 and 1")
     if not (fit.noise_std > 0).all():
         raise InputError("the noise of this fit is unknown: give noise_std to the fit")
+    if fit.options.train is not None:
+        raise InputError("intervals are for separate echoes; for an echo train use t2_std")
     chosen = fit.ok
     log_rate = -np.log(fit.t2[chosen])
     misfit = _misfit(fit, chosen)
@@ -85,4 +87,5 @@ def _misfit(fit: T2Fit, chosen: BoolArray) -> _Misfit:
         law = _likelihood.RicianLaw() if options.estimator == "rician" else _likelihood.QuadratureLaw()
         return lambda log_rate: _likelihood.profile(columns, problem, law, log_rate)
     floor = RAYLEIGH_MEAN * fit.noise_std[:, None] if options.offset == "noise" else 0.0
-    return lambda log_rate: _least_squares.profile(columns - floor, problem, log_rate)
+    curves = _least_squares.Exponentials(problem)
+    return lambda log_rate: _least_squares.profile(columns - floor, curves, log_rate)

@@ -22,8 +22,8 @@ _NEIGHBOURHOOD = 5
 def estimate_noise(images: RealArray | ComplexArray) -> RealArray:
     """Measure the noise of each image from its background.
 
-    Background is the quarter of the image where the *other* echoes have the least energy in their neighbourhood: ringing
-    and ghosts are the same in all echoes and are avoided, noise is not and is not selected. There the squared magnitude
+    Background is the quarter of the image where the *other* echoes have the least energy around: ringing and ghosts are
+    the same in all echoes and are avoided, noise is not and is not selected. There the squared magnitude
     below a clip level has a known mean for noise alone (truncated exponential distribution), so that the level and the
     noise are found together by iteration.
 

@@ -7,6 +7,7 @@ from typing import Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from knightshift.core.quantities import PositiveSeconds
+from knightshift.reconstruction.relaxometry.train import EchoTrain
 
 Model: TypeAlias = Literal["mono"]
 Estimator: TypeAlias = Literal["complex", "rician", "gaussian"]
@@ -26,6 +27,9 @@ class T2Options(BaseModel):
     offset: Offset = "none"
     """``noise``: add the mean of pure noise in a magnitude image, ``sigma * sqrt(pi / 2)`` (the paper's way);
     ``noise-quadrature``: ``magnitude**2 = S**2 + 2 sigma**2``; ``free``: one more parameter per voxel."""
+    train: EchoTrain | None = None
+    """Echoes of one excitation with imperfect refocusing; None: every echo has an excitation of its own, or refocusing
+    is perfect. Amplitudes are then in units of a full excitation."""
     t2_range: tuple[PositiveSeconds, PositiveSeconds] | None = None
     """Shortest and longest T2 looked for [s]; by default 1/10 of the first and 50 times the last echo time."""
     phase_window: PositiveInt = 5
@@ -51,6 +55,8 @@ class T2Options(BaseModel):
             raise ValueError(
                 f"the Rician likelihood already holds the noise floor: use offset 'none' instead of {self.offset!r}"
             )
+        if self.train is not None and (self.estimator == "rician" or self.offset != "none"):
+            raise ValueError("an echo train is fitted with estimator 'complex' or 'gaussian' and offset 'none'")
         if self.phase_window % 2 == 0:
             raise ValueError(f"phase_window {self.phase_window} is even: use {self.phase_window + 1}")
         if self.t2_range is not None and self.t2_range[0] >= self.t2_range[1]:

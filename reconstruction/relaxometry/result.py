@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightshift.core.arrays import BoolArray, RealArray
+from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry.options import T2Options
 
 
@@ -90,6 +91,8 @@ class T2Fit:
         """Fitted signal over noise at each echo, shape ``(echo, *image)``; NaN where there is no T2."""
         axes = (-1,) + (1,) * self.t2.ndim
         decay = np.exp(-self.echo_times.reshape(axes) / self.t2)
+        if self.options.train is not None:
+            decay[:, self.ok] = self.options.train.decays(self.t2[self.ok])
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.amplitude * decay / self.noise_std.reshape(axes))
 
@@ -111,7 +114,16 @@ class T2Fit:
         -------
         RealArray
             Expected magnitude or real part, shape ``(echo,)``. The Rician fit gives the noise-free decay.
+
+        Raises
+        ------
+        InputError
+            If the fit is of an echo train and `echo_times` are not the train's: between its echoes there is no signal.
         """
+        if self.options.train is not None:
+            if not np.array_equal(echo_times, self.echo_times):
+                raise InputError("the decay of an echo train is known at its own echo times only: give fit.echo_times")
+            return np.asarray(self.amplitude[voxel] * self.options.train.decays(np.asarray(self.t2[voxel])))
         decay = self.amplitude[voxel] * np.exp(-np.asarray(echo_times, dtype=float) / self.t2[voxel])
         if self.options.offset == "noise-quadrature":
             return np.asarray(np.hypot(decay, self.offset[voxel]))
@@ -130,6 +142,9 @@ class T2Fit:
             "noise-quadrature": "a mono-exponential added in quadrature to the noise floor",
             "free": "a mono-exponential plus a free constant offset",
         }[self.options.offset]
+        if self.options.train is not None:
+            field = {"uniform": "", "metal": " below the skin of a metal"}[self.options.train.field]
+            what = f"the extended-phase-graph decay of a spin-echo train{field}"
         times = ", ".join(f"{1e3 * t:g}" for t in self.echo_times)
         source = {
             "given": "as handed to the fit",

@@ -75,7 +75,7 @@ def pristine() -> Callable[[int], ImageSeries]:
 
 @pytest.fixture(scope="session")
 def shorted() -> Callable[[int], ImageSeries]:
-    """A night of the shorted cell: broader T2 and a dendrite of 1.5 x 9 voxels at 16.2 ms, SNR about 4 at the last echo."""
+    """A night of the shorted cell: broader T2, a dendrite of 1.5 x 9 voxels at 16.2 ms and SNR 4 at the last echo."""
     return lambda seed: _make(Cell(t2_fwhm=3.2e-3, t2_highest=12e-3, dendrite_snr=27.0), seed)
 
 
