@@ -91,7 +91,7 @@ def sum_passes(run: Run, *, correct_drift: bool = True) -> PassSum:
     good = [commit for commit in commits if not commit.flags]
     flagged = tuple(commit.index for commit in commits if commit.flags)
     if not good:
-        raise InputError(f"{run.path}: it has no good pass yet: let it run on, or resume it")
+        raise InputError(f"{run.path}: {_why_no_pass(commits)}")
     sums = _first_sum(run, good, encoding)
     noise = sums.pass_noise
     drift = no_drift(len(good), _NO_CORRECTION)
@@ -110,6 +110,14 @@ def sum_passes(run: Run, *, correct_drift: bool = True) -> PassSum:
         drift=drift,
         frequency=good[0].frequency,
     )
+
+
+def _why_no_pass(commits: list[Commit]) -> str:
+    if not commits:
+        return "it has no pass yet: let it run on, or resume it"
+    flags = sorted({flag for commit in commits for flag in commit.flags})
+    advice = "lower the receiver gain" if "overrange" in flags else "see the journal of the run"
+    return f"all {len(commits)} passes are flagged ({', '.join(flags)}) and get no weight: {advice} and acquire again"
 
 
 def _first_sum(run: Run, good: list[Commit], encoding: Encoding) -> _Accumulator:

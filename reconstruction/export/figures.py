@@ -69,6 +69,7 @@ def echo_figure(series: ImageSeries, echo: int, highest: float) -> Figure:
         bar = figure.colorbar(shown, ax=axes.ravel().tolist(), shrink=0.9)
         bar.set_label("signal (arb. units)", fontsize=8)
         bar.ax.tick_params(labelsize=7)
+        bar.ax.yaxis.get_offset_text().set_fontsize(7)
         bar.formatter.set_powerlimits((-2, 3))  # type: ignore[attr-defined]
     return figure
 

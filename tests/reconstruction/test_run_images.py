@@ -82,6 +82,14 @@ def test_flagged_pass_gets_no_weight(synthetic_run: Any, small_encoding: Encodin
     assert any("1 flagged" in sentence for sentence in series.methods)
 
 
+def test_a_run_of_flagged_passes_only_says_why(synthetic_run: Any, small_encoding: Encoding, tmp_path: Path) -> None:
+    kspace = kspace_of_point(small_encoding, 2, 2)
+    flags = {0: ("overrange",), 1: ("overrange",)}
+    run = synthetic_run(small_encoding, {0: kspace, 1: kspace}, flags=flags).write(tmp_path / "run")
+    with pytest.raises(InputError, match=r"all 2 passes are flagged \(overrange\).*receiver gain"):
+        images_of_run(run)
+
+
 def test_order_of_arrival_does_not_change_a_bit(synthetic_run: Any, small_encoding: Encoding, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     point = kspace_of_point(small_encoding, 3, 3)
