@@ -17,7 +17,7 @@ def main() -> None:
     try:
         app()
     except KnightshiftError as error:
-        _fail(str(error), error.exit_code)
+        _fail("\n".join([str(error), *getattr(error, "__notes__", [])]), error.exit_code)
     except KeyboardInterrupt:
         _fail("stopped by Ctrl-C", 130)
     except OSError as error:

@@ -134,9 +134,9 @@ def report(
     offset: Offset = "none",
 ) -> None:
     """Write the whole report of a run: one HTML file, figures, maps and summary.json."""
-    from knightshift.cli.processing import report_to
+    from knightshift.cli.processing import ReportChoices, report_to
 
-    report_to(source, output, spectrum=spectrum, estimator=estimator, offset=offset)
+    report_to(source, output, ReportChoices(estimator=estimator, offset=offset, spectrum=spectrum))
 
 
 @app.command("export-seq", epilog="Example: knightshift export-seq overnight_t2 -o overnight_t2.seq")

@@ -9,13 +9,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from knightshift.cli.processing import report_to
+from knightshift.cli.processing import ReportChoices, report_to
 from knightshift.cli.scanning import acquire_run
 from knightshift.core.errors import InputError
 from knightshift.core.run_folder import MANIFEST
 
 CELLS = ("pristine", "shorted")
 """Shipped phantoms: the cell before and after the short circuit."""
+
+_T2_RANGE = (0.0, 20e-3)
+"""Both reports have the same colours [s]."""
 
 
 def run_demo(output: Path, *, seed: int) -> None:
@@ -30,7 +33,7 @@ def run_demo(output: Path, *, seed: int) -> None:
         spectrum = acquire_run(
             "spectrum", runs, scanner="simulated", phantom=cell, virtual_clock=True, seed=seed, quiet=True
         )
-        report_to(night.path, folder, spectrum=spectrum.path, estimator="complex", offset="none")
+        report_to(night.path, folder, ReportChoices(spectrum=spectrum.path, t2_range=_T2_RANGE))
         console.print(f"  ({time.monotonic() - started:.0f} s of your time)\n", highlight=False)
     sys.stdout.flush()
 

@@ -61,16 +61,29 @@ def fit_to(source: Path, output: Path, *, estimator: str, offset: str) -> None:
     series = load_series(source)
     if len(series.echo_times) < 2:
         raise InputError(f"{source}: has {len(series.echo_times)} echo: a T2 needs at least two echo times")
-    outcome = _write_all(series, output, t2_options(estimator, offset), run=_run_or_none(source), spectrum=None)
+    choices = ReportChoices(estimator=estimator, offset=offset)
+    outcome = _write_all(series, output, choices, run=_run_or_none(source), spectrum=None)
     print_outcome(outcome, Console())
 
 
-def report_to(source: Path, output: Path, *, spectrum: Path | None, estimator: str, offset: str) -> Outcome:
+@dataclass(frozen=True)
+class ReportChoices:
+    """What a user may choose about a report."""
+
+    estimator: str = "complex"
+    """How T2 is estimated."""
+    offset: str = "none"
+    """Constant added to the decay."""
+    spectrum: Path | None = None
+    """A run of a spectrum of the same cell."""
+    t2_range: tuple[float, float] | None = None
+    """Ends of the T2 colour bar [s], so that two reports compare."""
+
+
+def report_to(source: Path, output: Path, choices: ReportChoices) -> Outcome:
     """Write the whole report of a run into `output`."""
-    measured = None if spectrum is None else spectrum_of_run(open_run(spectrum))
-    outcome = _write_all(
-        load_series(source), output, t2_options(estimator, offset), run=_run_or_none(source), spectrum=measured
-    )
+    measured = None if choices.spectrum is None else spectrum_of_run(open_run(choices.spectrum))
+    outcome = _write_all(load_series(source), output, choices, run=_run_or_none(source), spectrum=measured)
     print_outcome(outcome, Console())
     return outcome
 
@@ -99,8 +112,9 @@ def _run_or_none(source: Path) -> Run | None:
 
 
 def _write_all(
-    series: ImageSeries, output: Path, options: T2Options, *, run: Run | None, spectrum: Spectrum | None
+    series: ImageSeries, output: Path, choices: ReportChoices, *, run: Run | None, spectrum: Spectrum | None
 ) -> Outcome:
+    options = t2_options(choices.estimator, choices.offset)
     save_images(series, output)
     fit = fit_series(series, options) if len(series.echo_times) > 1 else None
     populations = None
@@ -108,8 +122,15 @@ def _write_all(
         write_t2_maps(fit, series, output)
         populations = find_populations(fit, series.geometry) if fit.ok.any() else None
     facts = None if run is None else run_facts(run)
-    title = f"{facts.sample}: {facts.protocol_name}" if facts and facts.sample else output.resolve().name
-    inputs = ReportInputs(series=series, title=title, fit=fit, populations=populations, run=facts, spectrum=spectrum)
+    inputs = ReportInputs(
+        series=series,
+        title=f"{facts.sample}: {facts.protocol_name}" if facts and facts.sample else output.resolve().name,
+        fit=fit,
+        populations=populations,
+        run=facts,
+        spectrum=spectrum,
+        t2_range=choices.t2_range,
+    )
     return Outcome(write_report(inputs, output), populations)
 
 

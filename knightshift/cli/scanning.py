@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from knightshift.acquisition import ProgressEvent, ProgressKind, RunResult, RunStatus, acquire, resume, resume_time
-from knightshift.core.clock import Clock, SystemClock, VirtualClock
+from knightshift.acquisition import ProgressEvent, ProgressKind, RunResult, RunStatus, acquire, resume
+from knightshift.core.clock import Clock, SystemClock, VirtualClock, from_iso_time
 from knightshift.core.errors import ConfigError, DamagedDataError, KnightshiftError
 from knightshift.core.manifest import RunSetup
 from knightshift.core.run_folder import open_run
@@ -136,7 +136,7 @@ def resume_run(path: Path) -> RunResult:
     run = open_run(path)
     setup = run.manifest.setup
     site: SiteConfig = validate(SiteConfig, setup.site, f"{path}/manifest.json: setup.site")
-    clock: Clock = VirtualClock(resume_time(run)) if setup.clock == "virtual" else SystemClock()
+    clock: Clock = VirtualClock(from_iso_time(run.manifest.created)) if setup.clock == "virtual" else SystemClock()
     device = open_scanner(site, clock=clock, phantom=setup.phantom, seed=setup.seed)
     console = Console()
     with ProgressView(console) as view:
