@@ -89,5 +89,16 @@ class Spectrum:
 
     @property
     def peak_shift(self) -> float:
-        """Shift at the highest point of the real part (a ratio)."""
-        return float(self.shift[int(np.argmax(self.values.real))])
+        """Shift at the highest point near the working frequency (a ratio): that of the metal, where it is tuned to."""
+        return float(self.shift[peak_index(self.values, self.frequencies, self.working_frequency)])
+
+
+_PEAK_WINDOW = 250e-6
+"""Half width of the range around the working frequency in which the peak is looked for: diamagnetic sodium, often
+far stronger, is 1126 ppm away from the metal."""
+
+
+def peak_index(values: ComplexArray, frequencies: RealArray, working_frequency: float) -> int:
+    """Index of the highest point of a spectrum within 250 ppm of the working frequency."""
+    near = np.abs(frequencies) <= _PEAK_WINDOW * working_frequency
+    return int(np.argmax(np.where(near, np.abs(values), -1.0)))

@@ -8,7 +8,7 @@ from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.core.run_folder import Run
 from knightshift.reconstruction.fft import centered_ifft
-from knightshift.reconstruction.kspace import Spectrum
+from knightshift.reconstruction.kspace import Spectrum, peak_index
 from knightshift.reconstruction.pass_sum import sample_times, sum_passes
 
 _ZERO_FILL = 2
@@ -32,7 +32,8 @@ def spectrum_of_run(run: Run, *, correct_drift: bool = True) -> Spectrum:
     fid = summed.kspace[0].mean(axis=(0, 1, 2))
     times = sample_times(encoding)
     values, frequencies = transform_fid(fid, encoding.dwell_time, float(times[0]))
-    values = values * np.exp(-1j * peak_phase(values))
+    peak = peak_index(values, frequencies, summed.frequency)
+    values = values * np.exp(-1j * np.angle(values[peak]))
     entry = run.manifest.programs[0]
     if summed.noise_std is None:
         edge = np.concatenate([values[: len(values) // 8], values[-len(values) // 8 :]])
@@ -51,7 +52,7 @@ def spectrum_of_run(run: Run, *, correct_drift: bool = True) -> Spectrum:
         methods=(
             f"{int(summed.n_passes[0])} FIDs were averaged in the complex domain and transformed; the first-order "
             f"phase is that of the {times[0] * 1e6:.3g} us between the pulse and the first sample, the zero-order "
-            "phase makes the highest peak absorptive.",
+            "phase makes the peak at the working frequency absorptive.",
             summed.drift.sentence,
             noise_sentence,
         ),
@@ -89,8 +90,3 @@ def transform_fid(fid: ComplexArray, dwell_time: float, first_sample_time: float
     frequencies = (np.arange(n_points) - center) / (n_points * dwell_time)
     values = n_points * centered_ifft(padded, n_axes=1)
     return values * np.exp(2j * np.pi * frequencies * (first_sample_time + center * dwell_time)), frequencies
-
-
-def peak_phase(spectrum: ComplexArray) -> float:
-    """Phase of the highest peak [rad]: removed, it makes a single line absorptive."""
-    return float(np.angle(spectrum[int(np.argmax(np.abs(spectrum)))]))

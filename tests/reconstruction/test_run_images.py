@@ -202,6 +202,16 @@ def test_line_appears_at_its_frequency_absorptive(
     assert spectrum.values.real[near].min() > -(dead_time / 300e-6 + 0.005) * spectrum.values.real.max()
 
 
+def test_strong_electrolyte_does_not_hide_the_shift_of_the_metal(synthetic_run: Any, tmp_path: Path) -> None:
+    encoding = spectrum_encoding(2048, 0.0)
+    t = 2e-6 * np.arange(2048)
+    metal, electrolyte = np.exp(0.3j - t / 300e-6), 20 * np.exp(1j + 2j * np.pi * 119.2e3 * t - t / 300e-6)
+    spectrum = spectrum_of_run(synthetic_run(encoding, {0: (metal + electrolyte)[np.newaxis]}).write(tmp_path / "run"))
+    assert spectrum.peak_shift == pytest.approx(105.98e6 / (11.262e6 * 9.4) - 1, abs=1.5e-6)
+    strongest = spectrum.shift[np.argmax(np.abs(spectrum.values))]
+    assert strongest == pytest.approx(spectrum.peak_shift - 119.2e3 / (11.262e6 * 9.4), abs=5e-6)
+
+
 def test_integral_of_the_spectrum_is_the_first_point_of_the_fid() -> None:
     t = 5e-6 * np.arange(4096)
     values, frequencies = transform_fid(np.exp(-2j * np.pi * 300 * t - t / 1e-3), 5e-6, 0.0)
