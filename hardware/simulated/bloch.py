@@ -180,17 +180,37 @@ def window_phasors(window: Window, spins: Ensemble, response: Response) -> Compl
     ComplexArray
         Shape ``(x * frequency * site, sample)``, or ``(frequency * site, sample)`` where no x gradient is on.
     """
-    moments, gradients, times = window.moments, window.gradients, window.times
-    turns = np.outer(spins.y, moments[:, 1]) + np.outer(spins.z, moments[:, 2]) + np.outer(spins.offset, times)
-    local = np.outer(spins.y, gradients[:, 1]) + np.outer(spins.z, gradients[:, 2])
-    local += spins.offset[:, None] - window.frequency
-    detuned = np.exp(2j * np.pi * np.multiply.outer(spins.detuning, times))
-    site = np.exp(2j * np.pi * turns - np.outer(spins.r2, times))
-    bandwidth = 1 / window.dwell_time
-    if not moves_along_x(window):
-        phasors: ComplexArray = detuned * (site * response(local, bandwidth))
-        return phasors.reshape(-1, times.size)
-    local = local + (spins.x[:, None] * gradients[:, 0])[:, None, :]
-    along_x = np.exp(2j * np.pi * np.outer(spins.x, moments[:, 0]))[:, None, :]
-    phasors = detuned * (along_x * site * response(local, bandwidth))[:, None]
-    return phasors.reshape(-1, times.size)
+    times = window.times
+    mean = window.gradients.mean(axis=0)
+    if np.abs(window.gradients - mean).max() <= 1e-6 * np.abs(mean).max():
+        local = _local_frequency(window, spins, mean)
+        heard = response(local - window.frequency, 1 / window.dwell_time)
+        return _powers((2j * np.pi * local - spins.r2).ravel(), times, heard.ravel())
+    turns = np.stack(
+        [_local_frequency(window, spins, moment, time) for moment, time in zip(window.moments, times, strict=True)], -1
+    )
+    local = np.stack([_local_frequency(window, spins, gradient) for gradient in window.gradients], -1)
+    heard = response(local - window.frequency, 1 / window.dwell_time)
+    general: ComplexArray = heard * np.exp(2j * np.pi * turns - np.multiply.outer(spins.r2, times))
+    return general.reshape(-1, times.size)
+
+
+def _local_frequency(window: Window, spins: Ensemble, gradient: RealArray, time: float = 1.0) -> RealArray:
+    """Frequency under `gradient` [Hz/m], or turns after `time` [s] if it is a moment [1/m].
+
+    Shape ``(x, frequency, site)``, or ``(frequency, site)`` where no x gradient is on during the window.
+    """
+    local: RealArray = (spins.offset + spins.detuning) * time + gradient[1] * spins.y + gradient[2] * spins.z
+    return local + gradient[0] * spins.x[:, None, None] if moves_along_x(window) else local
+
+
+def _powers(rate: ComplexArray, times: RealArray, factor: RealArray) -> ComplexArray:
+    """Tabulate ``factor * exp(rate * time)`` for equidistant times, shape ``(rate, time)``.
+
+    Coarse steps times fine ones: few exponentials and one multiplication for each value.
+    """
+    n_fine = int(np.ceil(np.sqrt(times.size)))
+    coarse = factor[:, None] * np.exp(np.multiply.outer(rate, times[::n_fine]))
+    fine = np.exp(np.multiply.outer(rate, times[:n_fine] - times[0]))
+    table: ComplexArray = (coarse[:, :, None] * fine[:, None, :]).reshape(rate.size, -1)
+    return table[:, : times.size]
