@@ -154,7 +154,9 @@ class Scanner(Protocol):
     def readouts(self, timeout: float) -> Iterator[Readout]:
         """Yield the readouts of the pass that plays, in order, until it ends.
 
-        `timeout` [s] is how long one readout may be late before `ReadoutTimeoutError`.
+        `timeout` [s] is how long one readout may be late before `ReadoutTimeoutError`; the pass has been aborted then
+        (state IDLE). A pass that `abort` or `make_safe` cuts raises `ScannerFault` here: it never looks complete. Only
+        ``stop(StopAt.READOUT)`` ends the iteration early without an error.
         """
         ...
 
