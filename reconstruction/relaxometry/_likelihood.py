@@ -11,12 +11,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import i0e
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.reconstruction.relaxometry import _least_squares
 from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution
-from knightshift.reconstruction.relaxometry.rician import bessel_ratio, rician_information, saturated_loss
+from knightshift.reconstruction.relaxometry.rician import log_bessel_and_ratio, rician_information, saturated_loss
 
 _TOLERANCE = 1e-5
 _LONGEST_STEP = 0.7
@@ -46,9 +45,8 @@ class RicianLaw(Law):
     def loss(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray, RealArray]:
         """``s^2/2 - ln I0(m s)``, up to what depends on ``m`` alone."""
         product = np.maximum(magnitude * signal, 1e-12)
-        bessel = i0e(product)
-        ratio = bessel_ratio(product, bessel)
-        value = 0.5 * (magnitude - signal) ** 2 - np.log(bessel)
+        log_bessel, ratio = log_bessel_and_ratio(product)
+        value = 0.5 * (magnitude - signal) ** 2 - log_bessel
         return value, signal - magnitude * ratio, 1 - magnitude**2 * (1 - ratio / product - ratio**2)
 
     def information(self, signal: RealArray) -> RealArray:

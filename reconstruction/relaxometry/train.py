@@ -53,7 +53,7 @@ class EchoTrain(BaseModel):
         -------
         RealArray
             Shape ``(echo, *image)``, in units of the signal of a full excitation without decay. In a uniform field
-            negative where an echo is inverted (below 150 degrees and for short T2, late echoes can be); from a metal the
+            negative where an echo is inverted (late echoes for a short T2); from a metal the
             size, since there each echo has a phase of its own, which the fit takes out.
         """
         t2 = np.asarray(t2, dtype=float)
