@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from knightshift.reconstruction.relaxometry import T2Fit, cramer_rao_t2, fit_t2
 from scipy.optimize import curve_fit
+
+from knightshift.reconstruction.relaxometry import T2Fit, cramer_rao_t2, fit_t2
 
 T2 = 16e-3
 SETTINGS = (
@@ -47,7 +48,7 @@ def make_voxels(n_voxels: int, n_echoes: int, snr: float) -> Voxels:
 
 
 def timed(work: Callable[[], T2Fit], repeats: int = 3) -> tuple[T2Fit, float]:
-    """Result, and the shortest time of several runs [s]."""
+    """Return the result, and the shortest time of several runs [s]."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()

@@ -63,6 +63,13 @@ class Solution:
     side: IntArray
     """-1: the optimum lies at the lowest rate looked for or below, +1: at the highest or above, 0: inside."""
 
+    @classmethod
+    def empty(cls, count: int) -> Solution:
+        """Room for `count` voxels."""
+        log_rate, amplitude, offset, chi2, explained, log_rate_std = np.empty((6, count))
+        ends = np.empty(count, dtype=bool), np.empty(count, dtype=np.int8)
+        return cls(log_rate, amplitude, offset, chi2, explained, log_rate_std, *ends)
+
 
 def solve(signal: RealArray, problem: Problem, curves: Curves | None = None) -> Solution:
     """Fit every column of `signal`.

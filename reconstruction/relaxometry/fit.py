@@ -146,11 +146,11 @@ def fit_t2_maps(
     status = _status_before(signal, mask)
     problem = _problem(echo_times, noise, options)
     chosen = status == T2Status.OK
-    solution = _in_chunks(real[:, chosen], problem, options)
+    solution = _in_chunks(real, chosen, problem, options)
     if source == "residuals":
         problem, solution = _with_residual_noise(problem, solution)
     maps = _maps(solution, chosen)
-    detected = _is_detected(solution, real[:, chosen], problem.noise_std, options)
+    detected = _is_detected(solution, len(real), options, is_magnitude=not (real < 0).any())
     status[chosen] = _status_after(solution, detected, options)
     _warn(status, options)
     bad = status != T2Status.OK
@@ -211,10 +211,10 @@ def _noise(
 def _real_signal(signal: RealArray | ComplexArray, noise: RealArray, options: T2Options) -> RealArray:
     """Return the real numbers that are fitted."""
     if options.estimator == "complex":
-        return remove_phase(signal.astype(complex), noise, options.phase_window)
-    if np.iscomplexobj(signal) or options.needs_noise:
-        return np.abs(signal).astype(float)
-    return signal.astype(float)
+        return remove_phase(np.asarray(signal, dtype=complex), noise, options.phase_window)
+    if np.iscomplexobj(signal) or (options.needs_noise and (signal < 0).any()):
+        return np.asarray(np.abs(signal), dtype=float)
+    return np.asarray(signal, dtype=float)
 
 
 def _status_before(signal: RealArray | ComplexArray, mask: BoolArray | None) -> NDArray[np.int8]:
@@ -259,17 +259,22 @@ def _solve_in_quadrature(signal: RealArray, problem: Problem) -> Solution:
     return solution
 
 
-def _in_chunks(columns: RealArray, problem: Problem, options: T2Options) -> Solution:
-    """Fit all columns, some thousand at a time, so that they stay in the cache and memory is bounded."""
+def _in_chunks(signal: RealArray, chosen: BoolArray, problem: Problem, options: T2Options) -> Solution:
+    """Fit the chosen voxels, some thousand at a time, so that they stay in the cache and memory is bounded."""
     solve = _solver(problem, options)
-    starts = range(0, max(1, columns.shape[1]), options.chunk_voxels)
-    parts = [columns[:, start : start + options.chunk_voxels] for start in starts]
-    if options.threads == 1 or len(parts) == 1:
-        solved = [solve(part, problem) for part in parts]
-    else:
-        with ThreadPoolExecutor(options.threads) as pool:
-            solved = list(pool.map(lambda part: solve(part, problem), parts))
-    return Solution(*(np.concatenate(pieces) for pieces in zip(*(vars(one).values() for one in solved), strict=True)))
+    columns, voxels = signal.reshape(len(signal), -1), np.flatnonzero(chosen)
+    whole = Solution.empty(voxels.size)
+
+    def fit_part(start: int) -> None:
+        part = slice(start, start + options.chunk_voxels)
+        for values, solved in zip(
+            vars(whole).values(), vars(solve(columns[:, voxels[part]], problem)).values(), strict=True
+        ):
+            values[part] = solved
+
+    with ThreadPoolExecutor(options.threads) as pool:
+        list(pool.map(fit_part, range(0, voxels.size, options.chunk_voxels)))
+    return whole
 
 
 def _with_residual_noise(problem: Problem, solution: Solution) -> tuple[Problem, Solution]:
@@ -288,18 +293,18 @@ def _with_residual_noise(problem: Problem, solution: Solution) -> tuple[Problem,
     return Problem(problem.echo_times, noise, problem.log_rates, problem.free_offset, problem.max_iterations), solution
 
 
-def _is_detected(solution: Solution, columns: RealArray, noise: RealArray, options: T2Options) -> BoolArray:
+def _is_detected(solution: Solution, n_echoes: int, options: T2Options, *, is_magnitude: bool) -> BoolArray:
     """Whether the decay explains more of a voxel than of pure noise at the chosen level; shape ``(voxel,)``.
 
     For noise, what the best decay explains stays below chi-squared of two degrees of freedom (amplitude and rate).
     Without an offset, magnitudes of noise look like a long decay: there the energy itself has to exceed that of noise.
     """
-    if options.detection_level == 0 or np.isnan(noise).any():
+    if options.detection_level == 0 or np.isnan(solution.chi2).all():
         return np.ones(solution.log_rate.size, dtype=bool)
     detected = solution.explained > chi_squared.isf(options.detection_level, 2)
-    if options.estimator == "gaussian" and options.offset == "none" and not (columns < 0).any():
-        energy = (1 / noise**2) @ columns**2 if (noise > 0).all() else np.inf
-        detected &= energy > chi_squared.isf(options.detection_level, 2 * len(columns))
+    if options.estimator == "gaussian" and options.offset == "none" and is_magnitude:
+        energy = solution.chi2 + solution.explained
+        detected &= energy > chi_squared.isf(options.detection_level, 2 * n_echoes)
     return np.asarray(detected)
 
 

@@ -32,11 +32,13 @@ def remove_phase(signal: ComplexArray, noise_std: RealArray, window: int) -> Rea
         Signed real part, shape ``(echo, *image)``; NaN where any echo is not finite.
     """
     finite = np.isfinite(signal).all(axis=0)
-    turned = np.where(finite, signal, 0)
-    turned = _align_echoes(turned, noise_std)
+    turned = _align_echoes(signal if finite.all() else np.where(finite, signal, 0), noise_std)
     total = np.tensordot(1 / noise_std**2, turned, axes=1)
     smooth = _smooth(total, window) if window > 1 and total.ndim > 1 else total
-    real: RealArray = (turned * np.exp(-1j * np.angle(smooth))).real
+    unturn = np.exp(-1j * np.angle(smooth))
+    real = np.empty(signal.shape)
+    for echo, image in enumerate(turned):
+        real[echo] = (image * unturn).real
     real[:, ~finite] = np.nan
     return real
 
@@ -45,7 +47,10 @@ def _align_echoes(signal: ComplexArray, noise_std: RealArray) -> ComplexArray:
     """Give every echo as a whole the phase of the strongest one: it is common to thousands of voxels."""
     energy = [float(np.vdot(image, image).real) / sigma**2 for image, sigma in zip(signal, noise_std, strict=True)]
     reference = signal[int(np.argmax(energy))]
-    return np.stack([image * np.exp(-1j * np.angle(np.vdot(reference, image))) for image in signal])
+    aligned = np.empty_like(signal)
+    for echo, image in enumerate(signal):
+        np.multiply(image, np.exp(-1j * np.angle(np.vdot(reference, image))), out=aligned[echo])
+    return aligned
 
 
 def _smooth(total: ComplexArray, window: int) -> ComplexArray:
