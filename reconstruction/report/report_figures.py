@@ -51,7 +51,7 @@ def report_figures(inputs: ReportInputs) -> Iterator[CaptionedFigure]:
     if len(inputs.series.echo_times) > 1:
         yield _echoes(inputs)
     if inputs.fit is not None and inputs.fit.ok.any():
-        t2_range = inputs.t2_range or t2_range_of(inputs.fit.t2)
+        t2_range = inputs.t2_range or t2_range_of(inputs.fit.t2, inputs.fit.t2_std)
         yield from _t2_maps(inputs.series, inputs.fit, inputs.populations, t2_range)
         yield _histogram(inputs.fit, inputs.populations, t2_range)
         if inputs.populations is not None:
@@ -115,8 +115,8 @@ def _t2_maps(
     clipped = int(np.count_nonzero((values < t2_range[0]) | (values > t2_range[1])))
     beyond = f" {clipped} voxels lie beyond the colour bar." if clipped else ""
     caption = (
-        f"{which}T₂ (left, colours from {low} to {high} ms) and its standard deviation from the fit (right). Grey: no "
-        f"signal above the noise, or no T₂.{outlined}{beyond}"
+        f"{which}T₂ (first panel, colours from {low} to {high} ms) and its standard deviation from the fit (second). "
+        f"Grey: no signal above the noise, or no T₂.{outlined}{beyond}"
     )
     yield CaptionedFigure("t2_map", "T₂ map", t2_map_figure(shown, t2_range), caption)
     if shown.outline.any():

@@ -35,6 +35,9 @@ from knightshift.reconstruction.report.style import (
 )
 
 _MS = 1e3
+_KNOWN = 0.25
+_FLAT = 0.7
+"""Panels lower than this share of their width stand above each other."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +54,26 @@ class T2Slice:
     """Where the voxels are."""
 
 
-def t2_range_of(t2: RealArray) -> tuple[float, float]:
-    """Choose the range of a T2 colour bar [s]: from zero to a round number above the 99th percentile.
+def t2_range_of(t2: RealArray, t2_std: RealArray) -> tuple[float, float]:
+    """Choose the range of a T2 colour bar [s]: from zero to a round number above the 99th percentile of known voxels.
+
+    A voxel counts as known if its standard deviation is below a quarter of its T2: the long values that noise makes
+    would stretch the colours until nothing can be told apart.
 
     Parameters
     ----------
-    t2
+    t2, t2_std
         Any shape; NaN is passed over.
     """
-    values = t2[np.isfinite(t2)]
+    finite = np.isfinite(t2)
+    known = finite & (t2_std < _KNOWN * t2)
+    values = t2[known if known.any() else finite]
     return (0.0, round_up(float(np.percentile(values, 99)))) if values.size else (0.0, 20e-3)
 
 
 @styled
 def t2_map_figure(shown: T2Slice, t2_range: tuple[float, float]) -> Figure:
-    """Draw the T2 map and, beside it, its standard deviation.
+    """Draw the T2 map and its standard deviation: side by side, or below it where the image is wide and flat.
 
     Parameters
     ----------
@@ -74,8 +82,8 @@ def t2_map_figure(shown: T2Slice, t2_range: tuple[float, float]) -> Figure:
     t2_range
         Ends of the colour bar [s]; values beyond are clipped and the bar is drawn with an arrow.
     """
-    margins = Margins(between_columns=0.85, top=0.1)
-    panels = make_panels(TWO_COLUMNS, 2, 2, shown.plane.aspect, margins)
+    margins = Margins(between_columns=0.85, top=0.1, between_rows=0.12)
+    panels = make_panels(TWO_COLUMNS, 2, 1 if shown.plane.aspect < _FLAT else 2, shown.plane.aspect, margins)
     top = _spread_limit(shown) * _MS
     _draw_map(panels, 0, shown, shown.t2 * _MS, (t2_range[0] * _MS, t2_range[1] * _MS))
     _draw_map(panels, 1, shown, shown.t2_std * _MS, (0.0, top))
@@ -183,7 +191,7 @@ def histogram_figure(populations: list[T2Population], t2_range: tuple[float, flo
     axes.set_xlim(t2_range[0] * _MS, t2_range[1] * _MS)
     for population in populations:
         _draw_population(axes, population, t2_range)
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.15)
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.4)  # room for the legend
     axes.locator_params(steps=[1, 2, 5, 10])
     axes.set_xlabel("T₂ (ms)")
     axes.set_ylabel(f"voxels per {_bar_width(populations[0]) * _MS:.3g} ms")
@@ -200,13 +208,16 @@ def _draw_population(axes: Axes, population: T2Population, t2_range: tuple[float
     shown = population.histogram
     inside = (shown.edges[:-1] >= t2_range[0] - 1e-9) & (shown.edges[1:] <= t2_range[1] + 1e-9)
     beyond = int(shown.counts[~inside].sum())
-    label = f"{population.name}: {int(shown.counts.sum())} voxels" + (f", {beyond} beyond the axis" if beyond else "")
+    median = f", median {shown.median * _MS:.1f} ms" if population.isolated else ""
+    label = f"{population.name}: {int(shown.counts.sum())} voxels{median}"
+    label += f", {beyond} beyond the axis" if beyond else ""
     bars: dict[str, Any] = {"color": color, "alpha": 0.75, "edgecolor": "white", "linewidth": 0.3}
     width = _bar_width(population)
     axes.bar(shown.edges[:-1] * _MS, shown.counts, width * _MS, align="edge", label=label, **bars)
     if np.isfinite(shown.fwhm):
         axes.plot(shown.times * _MS, shown.density * width, color=color, linewidth=0.9)
-        _draw_width(axes, shown, width)
+        if not population.isolated:  # a handful of voxels has no width worth an arrow
+            _draw_width(axes, shown, width)
 
 
 def _draw_width(axes: Axes, shown: T2Histogram, bar_width: float) -> None:

@@ -155,8 +155,14 @@ def test_the_enlarged_t2_map_frames_the_dendrite(
 
 def test_t2_range_is_round_and_holds_nearly_all_values() -> None:
     values = np.array([np.nan, *np.linspace(5e-3, 17e-3, 100)])
-    assert t2_range_of(values) == pytest.approx((0.0, 20e-3))
-    assert t2_range_of(np.full(5, np.nan)) == (0.0, 20e-3)
+    assert t2_range_of(values, 0.1 * values) == pytest.approx((0.0, 20e-3))
+    assert t2_range_of(np.full(5, np.nan), np.full(5, np.nan)) == (0.0, 20e-3)
+
+
+def test_t2_range_ignores_long_values_that_only_noise_has_made() -> None:
+    values = np.concatenate([np.linspace(5e-3, 17e-3, 90), np.full(10, 0.5)])
+    std = np.concatenate([np.full(90, 1e-3), np.full(10, 0.4)])
+    assert t2_range_of(values, std) == pytest.approx((0.0, 20e-3))
 
 
 @given(value=st.floats(1e-9, 1e9))
