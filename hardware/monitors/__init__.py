@@ -1,0 +1,23 @@
+"""Monitors over serial lines: helium and nitrogen levels, temperatures, chillers, and a TTL trigger.
+
+A site file names them (`MonitorsConfig`), a `MonitorPoller` reads them beside the acquisition, interlocks
+(`knightshift.hardware.monitors.interlocks`) judge the readings. See docs/reference/monitors.md.
+"""
+
+from knightshift.hardware.monitors.configuration import MonitorsConfig
+from knightshift.hardware.monitors.poller import MonitorPoller, PolledMonitor
+from knightshift.hardware.monitors.reading import Reading, Severity
+from knightshift.hardware.monitors.serial_monitor import Monitor, SerialMonitor
+from knightshift.hardware.monitors.transport import LinkSettings, Transport
+
+__all__ = [
+    "LinkSettings",
+    "Monitor",
+    "MonitorPoller",
+    "MonitorsConfig",
+    "PolledMonitor",
+    "Reading",
+    "SerialMonitor",
+    "Severity",
+    "Transport",
+]

@@ -1,0 +1,142 @@
+"""Julabo-type circulator, and others that speak its line-based commands.
+
+Commands are ASCII and end with CR; answers end with LF, on most models CR LF [1]_. ``in_pv_00`` asks the bath
+temperature and is answered by a bare number in degC, ``status`` by a message such as ``03 REMOTE START`` or ``-01 LOW
+LEVEL ALARM``. Neither says what it answers: `status` and values alternate, so that an answer that comes one question
+late has the wrong form.
+
+References
+----------
+.. [1] JULABO FL recirculating coolers, operating manual, chapter 11 (remote control: list of commands, status
+   messages).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from knightshift.core.clock import Clock
+from knightshift.core.errors import GarbledReplyFault, WrongReplyFault
+from knightshift.core.quantities import KelvinDifference
+from knightshift.hardware.monitors.framers import until
+from knightshift.hardware.monitors.reading import Reading, Severity
+from knightshift.hardware.monitors.serial_monitor import ZERO_CELSIUS, SerialMonitor
+from knightshift.hardware.monitors.transport import LinkSettings, Transport
+
+_NUMBER = re.compile(rb" *[+-]?\d{1,3}(\.\d{1,3})? *\r?\n")
+_NO_SENSOR = re.compile(rb" *-{2,4}\.-{1,3} *\r?\n")
+_STATUS = re.compile(rb" *(-?\d{2}) ([A-Z][A-Z0-9 .:,/_+-]{2,59})\r?\n")
+_COMMAND_ERRORS = range(-14, -7)
+"""-08 INVALID COMMAND to -14 CHANNEL IS BLOCKED: about what was sent, not about the bath."""
+
+
+class ChillerSettings(BaseModel):
+    """How to read the chiller."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quantities: dict[str, Annotated[str, Field(pattern=r"^in_(pv|sp)_\d\d$")]] = {"bath": "in_pv_00"}
+    """Name of each temperature → command: in_pv_00 bath, in_pv_02 external sensor, in_sp_00 set point."""
+    agreement: KelvinDifference = 0.1
+    """By how much two answers in a row may differ [K]."""
+
+
+def default_link(port: str) -> LinkSettings:
+    """Give the line as the chiller leaves the factory: 4800 baud, 7 data bits, even parity, 1 stop bit."""
+    return LinkSettings(port=port, baud_rate=4800, data_bits=7, parity="even", stop_bits=1)
+
+
+def parse_temperature(answer: bytes, device: str = "chiller") -> float:
+    """Read the answer to an ``in_pv`` or ``in_sp`` command [degC]; NaN where no sensor is connected (``---.--``).
+
+    Raises
+    ------
+    WrongReplyFault
+        If it is a status message.
+    GarbledReplyFault
+        If it is neither.
+    """
+    if _NO_SENSOR.fullmatch(answer):
+        return math.nan
+    if _NUMBER.fullmatch(answer):
+        return float(answer)
+    kind = WrongReplyFault if _STATUS.fullmatch(answer) else GarbledReplyFault
+    raise kind(f"{answer!r} is no temperature", device)
+
+
+def parse_status(answer: bytes, device: str = "chiller") -> tuple[int, str]:
+    """Read the answer to ``status``: number and words.
+
+    Raises
+    ------
+    WrongReplyFault
+        If it is a temperature.
+    GarbledReplyFault
+        If it is neither, or says that the chiller did not understand us.
+    """
+    match = _STATUS.fullmatch(answer)
+    if match is None:
+        kind = WrongReplyFault if _NUMBER.fullmatch(answer) else GarbledReplyFault
+        raise kind(f"{answer!r} is no status", device)
+    number = int(match[1])
+    if number in _COMMAND_ERRORS:
+        raise GarbledReplyFault(f"the chiller did not understand: {answer!r}", device)
+    return number, match[2].decode("ascii").strip()
+
+
+def severity_of(number: int, words: str) -> Severity:
+    """How grave a status message is: negative numbers are alarms, unless they call themselves a warning."""
+    if number >= 0:
+        return Severity.OK
+    return Severity.WARNING if "WARNING" in words else Severity.ALARM
+
+
+class JulaboChiller(SerialMonitor):
+    """Temperatures of one chiller [K].
+
+    Parameters
+    ----------
+    link, clock, retries
+        As for `SerialMonitor`.
+    settings
+        How to read it.
+    """
+
+    def __init__(self, link: Transport, clock: Clock, settings: ChillerSettings, retries: int = 2) -> None:
+        super().__init__(link, clock, retries)
+        self._settings = settings
+
+    @property
+    def quantities(self) -> Mapping[str, str]:
+        """Names of its readings → their SI units."""
+        return {f"{self.name}.{quantity}": "K" for quantity in self._settings.quantities}
+
+    def _measure(self) -> tuple[Reading, ...]:
+        return tuple(self._temperature(name, command) for name, command in self._settings.quantities.items())
+
+    def _temperature(self, name: str, command: str) -> Reading:
+        asked = self._clock.now()
+        status, celsius = self._twice(lambda: self._status_and_value(command), self._settings.agreement)
+        number, words = status
+        severity = Severity.INVALID if math.isnan(celsius) else severity_of(number, words)
+        return Reading(
+            name=f"{self.name}.{name}",
+            value=celsius + ZERO_CELSIUS,
+            unit="K",
+            measured=asked,
+            read=self._clock.now(),
+            severity=severity,
+            problem="" if severity is Severity.OK else f"{number:03d} {words}",
+        )
+
+    def _status_and_value(self, command: str) -> tuple[tuple[int, str], float]:
+        status = parse_status(self._ask("status"), self.name)
+        return status, parse_temperature(self._ask(command), self.name)
+
+    def _ask(self, command: str) -> bytes:
+        return self._link.transact(command.encode("ascii") + b"\r", until(b"\n"))
