@@ -1,0 +1,128 @@
+"""Frames both ways over one transport: a thread that reads, a thread that writes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from typing import Protocol
+
+from knightshift.core.errors import LinkFault
+from knightshift.hardware.remote.framing import Deframer, Frame, FrameKind, encode_frame
+from knightshift.hardware.remote.settings import LinkTiming
+from knightshift.hardware.remote.transport import ByteTransport
+
+_LOG = logging.getLogger(__name__)
+_LONGEST_QUEUE = 1000
+_LONGEST_TICK = 0.1
+
+
+class FrameHandler(Protocol):
+    """What one end of a link does with frames. All is called in the reading thread and must not block."""
+
+    def received(self, frame: Frame) -> None:
+        """Take a frame that came whole."""
+        ...
+
+    def tick(self, now: float) -> None:
+        """Look at the time [s, monotonic]: several times in every heartbeat."""
+        ...
+
+    def lost(self, fault: LinkFault) -> None:
+        """Learn that the transport has ended; called once, unless `FrameLink.close` came first."""
+        ...
+
+
+class FrameLink:
+    """Sends and receives frames; says nothing of its own.
+
+    Parameters
+    ----------
+    transport
+        Open; the link owns it from now on.
+    timing
+        Patience.
+    """
+
+    def __init__(self, transport: ByteTransport, timing: LinkTiming) -> None:
+        self.name = transport.name
+        self._transport = transport
+        self._tick = min(timing.heartbeat, timing.resend_interval, 2 * _LONGEST_TICK) / 2
+        self._deframer = Deframer()
+        self._queues: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
+        self._changed = threading.Condition()
+        self._closing = False
+        self._write_fault: LinkFault | None = None
+        self._reader = threading.Thread(target=self._read_all, name=f"read {self.name}", daemon=True)
+        self._writer = threading.Thread(target=self._write_all, name=f"write {self.name}", daemon=True)
+        self.last_sent = time.monotonic()
+        """When the last frame was handed to the transport [s, monotonic]."""
+
+    def start(self, handler: FrameHandler) -> None:
+        """Begin to read and write."""
+        self._handler = handler
+        self._writer.start()
+        self._reader.start()
+
+    @property
+    def dropped(self) -> int:
+        """Pieces that came damaged."""
+        return self._deframer.dropped
+
+    def send(self, frame: Frame) -> None:
+        """Queue a frame and return at once. Parts of streams wait behind everything else."""
+        encoded = encode_frame(frame)
+        queue = self._queues[frame.kind == FrameKind.PART]
+        with self._changed:
+            if not self._closing and len(queue) < _LONGEST_QUEUE:  # what finds no room is lost, as on the line
+                queue.append(encoded)
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Send what is queued, then give the transport up; return when both threads have ended."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if threading.current_thread() is not self._reader and self._reader.ident is not None:
+            self._reader.join()
+
+    def _read_all(self) -> None:
+        fault: LinkFault | None = None
+        try:
+            while not self._closing:
+                for frame in self._deframer.feed(self._transport.read(self._tick)):
+                    self._handler.received(frame)
+                self._handler.tick(time.monotonic())
+                if self._write_fault is not None:
+                    raise self._write_fault
+        except LinkFault as problem:
+            fault = problem
+        finally:
+            with self._changed:
+                was_closing, self._closing = self._closing, True
+                self._changed.notify()
+            self._writer.join()
+            self._transport.close()
+        if fault is not None and not was_closing:
+            _LOG.info("link lost: %s", fault)
+            self._handler.lost(fault)
+
+    def _write_all(self) -> None:
+        while True:
+            with self._changed:
+                while not any(self._queues) and not self._closing:
+                    self._changed.wait()
+                if not any(self._queues):
+                    return
+                first = self._queues[0] or self._queues[1]
+                encoded = first.popleft()
+            try:
+                self._transport.write(encoded)
+            except LinkFault as fault:
+                with self._changed:
+                    self._write_fault = fault
+                    for queue in self._queues:
+                        queue.clear()
+                return
+            self.last_sent = time.monotonic()

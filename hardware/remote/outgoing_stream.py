@@ -1,0 +1,134 @@
+"""The server's end of a stream of readouts: takes them as they are wanted, sends each until it is had."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from knightshift.core.errors import KnightshiftError
+from knightshift.core.passes import Readout
+from knightshift.hardware.remote.framing import FrameKind
+from knightshift.hardware.remote.readout_records import Demand, Record, cut_into_parts, encode_record
+from knightshift.hardware.remote.settings import LinkTiming
+
+MAX_IN_FLIGHT = 60
+"""Parts that may be on their way; a DEMAND can name 64 of them."""
+
+
+@dataclass
+class _Unconfirmed:
+    """A part that has not been confirmed."""
+
+    payload: bytes
+    sent: float
+    interval: float
+
+
+class OutgoingStream:
+    """Pumps the readouts of one pass.
+
+    Parameters
+    ----------
+    number
+        Request that opened it.
+    readouts
+        Of the scanner.
+    send
+        Sends a PART: number of the frame and payload.
+    timing
+        Patience.
+    time_to_send
+        Gives the time of the server's virtual clock.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        readouts: Iterator[Readout],
+        send: Callable[[FrameKind, int, bytes], None],
+        timing: LinkTiming,
+        time_to_send: Callable[[], float | None],
+    ) -> None:
+        self.number = number
+        self._readouts, self._send = readouts, send
+        self._timing, self._time = timing, time_to_send
+        self._changed = threading.Condition()
+        self._unconfirmed: OrderedDict[int, _Unconfirmed] = OrderedDict()
+        self._next_part = self._taken = self._wanted = 0
+        self._closed = False
+
+    def pump(self) -> None:
+        """Take readouts and send them until the stream ends or is closed (a thread of its own)."""
+        try:
+            while self._is_wanted():
+                record = self._take()
+                self._taken += 1
+                for payload in cut_into_parts(self.number, encode_record(record)):
+                    self._send_part(payload)
+                if record.readout is None:
+                    return
+        finally:
+            close = getattr(self._readouts, "close", None)
+            if close is not None:
+                close()
+
+    def _is_wanted(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._taken < self._wanted)
+            return not self._closed
+
+    def _take(self) -> Record:
+        try:
+            readout = next(self._readouts, None)
+        except KnightshiftError as error:
+            return Record(None, error, self._time())
+        return Record(readout, None, self._time())
+
+    def _send_part(self, payload: bytes) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._unconfirmed) < MAX_IN_FLIGHT)
+            if self._closed:
+                return
+            number = self._next_part
+            self._next_part += 1
+            now, interval = time.monotonic(), self._timing.resend_interval
+            self._unconfirmed[number] = _Unconfirmed(payload, now, interval)
+        self._send(FrameKind.PART, number, payload)
+
+    def demanded(self, next_missing: int, demand: Demand) -> None:
+        """Learn what has come and how much is wanted (reading thread)."""
+        with self._changed:
+            for number in list(self._unconfirmed):
+                bit = number - next_missing - 1
+                if number < next_missing or (bit >= 0 and demand.received >> bit & 1):
+                    del self._unconfirmed[number]
+            self._wanted = max(self._wanted, demand.wanted)
+            overtaken = [number for number in self._unconfirmed if demand.received >> (number - next_missing)]
+            self._changed.notify_all()
+        if demand.received:
+            self._send_again(overtaken, time.monotonic(), early=True)
+
+    def tick(self, now: float) -> None:
+        """Send again what is not confirmed in time (reading thread)."""
+        with self._changed:
+            late = [number for number, part in self._unconfirmed.items() if now - part.sent >= part.interval]
+        self._send_again(late, now)
+
+    def _send_again(self, numbers: list[int], now: float, *, early: bool = False) -> None:
+        for number in numbers:
+            with self._changed:
+                part = self._unconfirmed.get(number)
+                if part is None or (early and now - part.sent < part.interval / 4):
+                    continue
+                part.sent, part.interval = now, self._timing.next_interval(part.interval)
+            self._send(FrameKind.PART, number, part.payload)
+
+    def close(self) -> None:
+        """End it; nothing more is taken from the scanner or sent."""
+        with self._changed:
+            self._closed = True
+            self._unconfirmed.clear()
+            self._changed.notify_all()

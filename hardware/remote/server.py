@@ -1,0 +1,163 @@
+"""Serve a scanner: what ``knightshift serve-scanner`` runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from knightshift.core.errors import ConfigError, LinkFault
+from knightshift.hardware.contract import Scanner
+from knightshift.hardware.remote.connection import Connection, Desk
+from knightshift.hardware.remote.serving_session import as_fault
+from knightshift.hardware.remote.settings import TOKEN_VARIABLE, ServeOptions
+from knightshift.hardware.remote.transport import TCP, ByteTransport, SerialTransport, TcpListener
+
+_LOG = logging.getLogger(__name__)
+_POLL = 0.1
+_REOPEN_AFTER = 1.0
+_MOST_CONNECTIONS = 8
+
+
+def serve(
+    scanner: Scanner,
+    port_or_url: int | str,
+    *,
+    stop: threading.Event,
+    options: ServeOptions | None = None,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve `scanner` until `stop` is set; then it is safe and closed.
+
+    One client at a time has the scanner. When its link dies, or is silent for `link_timeout`, the scanner is made safe.
+
+    Parameters
+    ----------
+    scanner
+        Any backend. This function connects it when a client comes.
+    port_or_url
+        A TCP port on the loopback interface, ``tcp://host:port`` (port 0: any free one), or a serial port,
+        pseudo-terminal or URL of pyserial.
+    stop
+        Ends the serving, within a fraction of a second unless the scanner blocks.
+    options
+        Token, patience, clock; None: the defaults.
+    on_ready
+        Called with the URL for clients once they can connect.
+
+    Raises
+    ------
+    ConfigError
+        If TCP is to be served without a token, or beyond loopback without saying so.
+    LinkFault
+        If the port cannot be had.
+    ScannerFault
+        If the backend fails with something that is no fault of a scanner; the scanner was made safe.
+    """
+    options = options or ServeOptions()
+    url = f"{TCP}127.0.0.1:{port_or_url}" if isinstance(port_or_url, int) else port_or_url
+    token = options.token()
+    if url.startswith(TCP) and token is None:
+        raise ConfigError(
+            f"{url}: a scanner is not served over TCP without a token: set token_file or {TOKEN_VARIABLE} on both "
+            "sides, for example to the output of: openssl rand -hex 32"
+        )
+    desk = Desk(scanner, options, token)
+    try:
+        if url.startswith(TCP):
+            _serve_tcp(TcpListener(url, any_interface=options.any_interface), desk, stop, on_ready)
+        else:
+            _serve_line(lambda: SerialTransport(url, options.baud_rate), desk, stop, on_ready)
+    finally:
+        scanner.make_safe()
+        desk.wait()
+        scanner.close()
+    if desk.crash is not None:
+        raise as_fault(desk.crash) from desk.crash
+
+
+def serve_transport(
+    scanner: Scanner, transport: ByteTransport, *, stop: threading.Event, options: ServeOptions
+) -> None:
+    """Serve `scanner` over one open transport, until `stop` is set or the transport ends; then it is safe and closed.
+
+    For links that `serve` does not know: parameters as there. The token is asked for if there is one.
+    """
+    desk = Desk(scanner, options, options.token())
+    connection = Connection(transport, desk)
+    connection.start()
+    try:
+        while not stop.is_set() and not connection.ended.is_set() and desk.crash is None:
+            stop.wait(_POLL)
+    finally:
+        connection.close()
+        scanner.make_safe()
+        desk.wait()
+        scanner.close()
+    if desk.crash is not None:
+        raise as_fault(desk.crash) from desk.crash
+
+
+def _serve_tcp(
+    listener: TcpListener, desk: Desk, stop: threading.Event, on_ready: Callable[[str], None] | None
+) -> None:
+    """Accept clients; each has its own connection, one of them the scanner."""
+    connections: list[tuple[Connection, float]] = []
+    _LOG.info("serving on %s", listener.url)
+    if on_ready is not None:
+        on_ready(listener.url)
+    try:
+        while not stop.is_set() and desk.crash is None:
+            transport = listener.accept(_POLL)
+            connections = _tidy(connections, desk.options.timing.link_timeout)
+            if transport is None:
+                continue
+            if len(connections) >= _MOST_CONNECTIONS:
+                transport.close()
+                continue
+            connection = Connection(transport, desk)
+            connection.start()
+            connections.append((connection, time.monotonic()))
+    finally:
+        listener.close()
+        for connection, _ in connections:
+            connection.close()
+
+
+def _tidy(connections: list[tuple[Connection, float]], patience: float) -> list[tuple[Connection, float]]:
+    """Keep the connections that live; one that has no session is closed after three times `patience` [s]."""
+    kept = []
+    for connection, since in connections:
+        if connection.is_serving:
+            kept.append((connection, time.monotonic()))
+        elif connection.ended.is_set() or time.monotonic() - since > 3 * patience:
+            connection.close()
+        else:
+            kept.append((connection, since))
+    return kept
+
+
+def _serve_line(
+    open_line: Callable[[], ByteTransport], desk: Desk, stop: threading.Event, on_ready: Callable[[str], None] | None
+) -> None:
+    """Serve on a line; one that was pulled out is tried again until it is back."""
+    first = True
+    while not stop.is_set() and desk.crash is None:
+        try:
+            transport = open_line()
+            transport.reset_input()
+        except LinkFault as fault:
+            if first:
+                raise
+            _LOG.warning("%s: trying again", fault)
+            stop.wait(_REOPEN_AFTER)
+            continue
+        connection = Connection(transport, desk)
+        connection.start()
+        if first and on_ready is not None:
+            on_ready(transport.name)
+        first = False
+        while not stop.is_set() and not connection.ended.is_set() and desk.crash is None:
+            stop.wait(_POLL)
+        connection.close()

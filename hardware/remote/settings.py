@@ -1,0 +1,107 @@
+"""How patient the two ends of a link are, and where the scanner is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SkipValidation, model_validator
+
+from knightshift.core.clock import Clock
+from knightshift.core.errors import ConfigError
+from knightshift.core.quantities import PositiveSeconds
+
+TOKEN_VARIABLE = "KNIGHTSHIFT_SCANNER_TOKEN"  # noqa: S105 - the name of a variable
+"""Environment variable that holds the token of a link, if no file does."""
+
+_SHORTEST_TOKEN = 16
+
+
+class LinkTiming(BaseModel):
+    """When to send again, and when to give a link up. Both ends keep their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    heartbeat: PositiveSeconds = 0.5
+    """Longest silence of a living end [s]."""
+    link_timeout: PositiveSeconds = 3.0
+    """Silence after which the link is lost: the serving side makes the scanner safe, the client is UNKNOWN [s]."""
+    resend_interval: PositiveSeconds = 0.25
+    """First wait before a request or a part is sent again; it doubles each time, up to `link_timeout` / 4 [s]."""
+    command_timeout: PositiveSeconds = 600.0
+    """Longest time that a command may take on the other side while the link lives [s]."""
+
+    @model_validator(mode="after")
+    def _several_tries_fit(self) -> Self:
+        for name, value in (("heartbeat", self.heartbeat), ("resend_interval", self.resend_interval)):
+            if value > self.link_timeout / 3:
+                raise ValueError(
+                    f"{name} {value:g} s leaves less than three tries within link_timeout {self.link_timeout:g} s: "
+                    f"lower it to {self.link_timeout / 3:.3g} s"
+                )
+        return self
+
+    def next_interval(self, interval: float) -> float:
+        """How long to wait after the try that waited `interval` [s]."""
+        return min(2 * interval, self.link_timeout / 4)
+
+
+class LinkSettings(BaseModel):
+    """What both ends of a link need."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    baud_rate: PositiveInt = 115_200
+    """Of a real serial line [baud]; a pseudo-terminal or TCP does not care."""
+    token_file: Path | None = None
+    """File whose first line is the token that both ends share; without one the environment variable
+    ``KNIGHTSHIFT_SCANNER_TOKEN`` counts. Needed for TCP."""
+    timing: LinkTiming = LinkTiming()
+    """Patience."""
+
+    def token(self) -> bytes | None:
+        """Read the token; None if there is none.
+
+        Raises
+        ------
+        ConfigError
+            If the file cannot be read, or the token is too short to be one.
+        """
+        if self.token_file is not None:
+            try:
+                first, _, _ = self.token_file.read_text(encoding="utf-8")[:4096].partition("\n")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(f"token_file {self.token_file} cannot be read: {error}") from error
+            words, source = first.strip(), f"token_file {self.token_file}"
+        else:
+            words, source = os.environ.get(TOKEN_VARIABLE, "").strip(), TOKEN_VARIABLE
+            if not words:
+                return None
+        if len(words) < _SHORTEST_TOKEN:
+            raise ConfigError(
+                f"{source}: a token of {len(words)} characters is too short: make one of at least {_SHORTEST_TOKEN}, "
+                "for example by: openssl rand -hex 32"
+            )
+        return words.encode()
+
+
+class RemoteSettings(LinkSettings):
+    """Settings of the backend ``remote`` (``settings:`` of a site file)."""
+
+    url: str = Field(min_length=1, max_length=500)
+    """Where the scanner is served: ``tcp://host:port``, a serial port or pseudo-terminal (``/dev/ttyUSB0``), or any
+    other URL of pyserial."""
+    window: PositiveInt = Field(default=32, le=60)
+    """Readouts, and parts of readouts, that may be on their way: 1 or 2 for a slow serial line."""
+
+
+class ServeOptions(LinkSettings):
+    """How a scanner is served."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    clock: Annotated[Clock | None, SkipValidation] = None
+    """The clock that the served scanner uses; only a `VirtualClock` matters: the client's then follows it."""
+    any_interface: bool = False
+    """Listen beyond the loopback interface. The link is authenticated, not encrypted: prefer a tunnel."""
