@@ -42,6 +42,8 @@ class ImageSeries:
     """What the raw data did not say and had to be left open."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Source, digests, versions, and how many passes of each echo went in."""
+    inversion_times: RealArray | None = None
+    """Inversion times [s], shape ``(echo,)``, where these step along the echo axis; None: the echo times do."""
     stacks: tuple[SliceStack, ...] = ()
     """Slices that do not lie in one stack (a tripilot), stack by stack; empty where `geometry` holds for all."""
 

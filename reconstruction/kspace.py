@@ -40,6 +40,8 @@ class KSpaceScan:
     """Echo times [s], shape ``(echo,)``."""
     slice_geometries: tuple[ImageGeometry, ...]
     """Where the voxels of each slice are, before any transposition, with axes ``(slice, phase_encode, readout)``."""
+    inversion_times: RealArray | None = None
+    """Inversion times [s], shape ``(echo,)``, where these step along the echo axis; None: the echo times do."""
     dwell_time: float | None = None
     """Time between samples [s]."""
     nucleus: str | None = None

@@ -208,6 +208,7 @@ def images_of_scan(scan: KSpaceScan, options: ReconstructionOptions | None = Non
             noise_sentence,
         ),
         missing=scan.missing,
+        inversion_times=scan.inversion_times,
         provenance={"source": str(scan.source), "format": scan.format, "frame": SUBJECT_FRAME, **scan.parameters},
         stacks=stacks if len(stacks) > 1 else (),
     )

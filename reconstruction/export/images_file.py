@@ -1,7 +1,8 @@
 """``images.h5``: an `ImageSeries` as one HDF5 file, complete and without pickle.
 
-Data sets ``images`` (complex64), ``echo_times`` and ``noise_std`` (float64), and for each stack of slices the group
-``stacks/<n>`` with ``slices``, ``voxel_size``, ``directions`` and ``origin``; everything that is text is JSON in the
+Data sets ``images`` (complex64), ``echo_times`` and ``noise_std`` (float64), ``inversion_times`` (float64, where these
+step), and for each stack of slices the group ``stacks/<n>`` with ``slices``, ``voxel_size``, ``directions`` and
+``origin``; everything that is text is JSON in the
 attribute ``description``.
 """
 
@@ -42,6 +43,8 @@ def write_images_file(series: ImageSeries, path: Path) -> None:
         file.create_dataset("images", data=np.asarray(series.images, dtype=np.complex64))
         file.create_dataset("echo_times", data=np.asarray(series.echo_times, dtype=np.float64))
         file.create_dataset("noise_std", data=np.asarray(series.noise_std, dtype=np.float64))
+        if series.inversion_times is not None:
+            file.create_dataset("inversion_times", data=np.asarray(series.inversion_times, dtype=np.float64))
         stacks = series.stacks or (SliceStack(tuple(range(series.images.shape[1])), series.geometry),)
         for number, stack in enumerate(stacks):
             group = file.create_group(f"stacks/{number}")
@@ -97,10 +100,13 @@ def _read_series(file: Any, path: Path, n_bytes: int) -> ImageSeries:
         methods=tuple(map(str, text["methods"])),
         missing=tuple(map(str, text["missing"])),
         provenance={str(key): str(value) for key, value in text["provenance"].items()},
+        inversion_times=(
+            _dataset(file, "inversion_times", np.float64, 1, path, n_bytes) if "inversion_times" in file else None
+        ),
         stacks=stacks if len(stacks) > 1 else (),
     )
-    for name in ("echo_times", "noise_std"):
-        if getattr(series, name).shape != (n_echoes,):
+    for name in ("echo_times", "noise_std", "inversion_times"):
+        if (values := getattr(series, name)) is not None and values.shape != (n_echoes,):
             raise DamagedDataError(path, name, f"its shape does not fit {n_echoes} echoes", _REMEDY)
     return series
 
