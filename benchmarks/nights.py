@@ -2,7 +2,8 @@
 
     python benchmarks/nights.py --seeds 10
 
-Each row is one night of 11.5 h on the simulated scanner (virtual clock): T2 of the electrodes (median, quartiles, FWHM), and of the dendrite with its place.
+Each row is a night of 11.5 h on the simulated scanner (virtual clock): T2 of the electrodes (median, quartiles, FWHM),
+and of the dendrite with its place.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from knightshift.cli.processing import ReportChoices, report_to
 from knightshift.cli.scanning import acquire_run
 from knightshift.hardware.simulated import load_phantom
 
-_HEAD = f"{'cell':9} {'seed':>4} | {'median':>6} {'quartiles':>11} {'FWHM':>5} | dendrite: voxels, median T2, SNR at the last echo, offset y, z"
+_HEAD = (
+    f"{'cell':9} {'seed':>4} | {'median':>6} {'quartiles':>11} {'FWHM':>5} | "
+    "dendrite: voxels, median T2, SNR at the last echo, offset y, z"
+)
 
 
 def _night(cell: str, seed: int, folder: Path) -> dict[str, Any]:
@@ -34,7 +38,8 @@ def _row(cell: str, seed: int, summary: dict[str, Any]) -> str:
     by_role = {region["role"]: region for region in reversed(summary["regions"])}
     bulk = by_role["bulk"]
     low, high = (1e3 * edge for edge in bulk["iqr_t2_s"])
-    text = f"{cell:9} {seed:4d} | {1e3 * bulk['median_t2_s']:6.2f} {low:5.2f}-{high:5.2f} {1e3 * bulk['fwhm_t2_s']:5.2f} | "
+    median, fwhm = 1e3 * bulk["median_t2_s"], 1e3 * bulk["fwhm_t2_s"]
+    text = f"{cell:9} {seed:4d} | {median:6.2f} {low:5.2f}-{high:5.2f} {fwhm:5.2f} | "
     found = [region for region in summary["regions"] if region["role"] == "dendrite"]
     if not found:
         return text + "none"
