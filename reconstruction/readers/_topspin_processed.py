@@ -1,0 +1,81 @@
+"""Spectra that TopSpin made of a pseudo-2D experiment: ``pdata/N/2rr`` (real) and ``2ii`` (imaginary)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nmrglue as ng
+import numpy as np
+
+from knightshift.core.arrays import ComplexArray, RealArray
+from knightshift.core.errors import DamagedDataError, UnsupportedDataError
+from knightshift.reconstruction.readers._raw_files import file_size, parsed, positive
+from knightshift.reconstruction.readers.jcamp import ParameterFile, read_parameters
+
+_WORDS = {0: "i4", 2: "f8"}
+
+
+@dataclass(frozen=True)
+class ProcessedSpectra:
+    """Spectra in order of rising frequency."""
+
+    values: ComplexArray
+    """complex128, shape ``(step, point)``."""
+    frequencies: RealArray
+    """Offset from `reference_frequency` [Hz], rising, shape ``(point,)``."""
+    width: float
+    """Width of the spectra [Hz]."""
+    reference_frequency: float
+    """Frequency of zero shift (SF) [Hz]."""
+
+
+def is_processed(path: Path) -> bool:
+    """Tell whether `path` is (or lies in) a folder of processed spectra."""
+    folder = path if path.is_dir() else path.parent
+    return folder.parent.name == "pdata" and (folder / "2rr").is_file()
+
+
+def processed_spectra(folder: Path) -> ProcessedSpectra:
+    """Read the spectra of one ``pdata/N`` folder.
+
+    Raises
+    ------
+    DamagedDataError
+        If a file is missing or truncated, or the headers lie.
+    UnsupportedDataError
+        If the second axis was Fourier transformed too: that is no pseudo-2D spectrum.
+    """
+    direct, indirect = read_parameters(folder / "procs"), read_parameters(folder / "proc2s")
+    if "FT_mod" in indirect and indirect.text("FT_mod") not in ("0", "no"):
+        raise UnsupportedDataError(
+            f"{folder}: its second axis was Fourier transformed: only pseudo-2D spectra are read"
+        )
+    shape = indirect.count("SI"), direct.count("SI", 1 << 28)
+    blocks = indirect.count("XDIM"), direct.count("XDIM", 1 << 28)
+    if any(size % block for size, block in zip(shape, blocks, strict=True)):
+        raise DamagedDataError(direct.path, "XDIM", f"blocks of {blocks} points do not tile spectra of {shape}")
+    values = _plane(folder / "2rr", direct, shape, blocks).astype(np.complex128)
+    if (folder / "2ii").is_file():
+        values.imag = _plane(folder / "2ii", direct, shape, blocks)
+    sf = positive(direct.path, "SF", direct.number("SF"), 1e6) * 1e6
+    width = positive(direct.path, "SW_p", direct.number("SW_p"), 1e12)
+    falling = direct.number("OFFSET") * 1e-6 * sf - np.arange(shape[1]) * (width / shape[1])
+    acquired = indirect.count("TDeff") if "TDeff" in indirect and indirect.number("TDeff") >= 1 else shape[0]
+    return ProcessedSpectra(values[:acquired, ::-1], falling[::-1], width, sf)
+
+
+def _plane(path: Path, direct: ParameterFile, shape: tuple[int, int], blocks: tuple[int, int]) -> RealArray:
+    kind = int(direct.number("DTYPP")) if "DTYPP" in direct else 0
+    if kind not in _WORDS:
+        raise UnsupportedDataError(f"{direct.path}: DTYPP {kind} is not known")
+    word = np.dtype((">" if int(direct.number("BYTORDP")) == 1 else "<") + _WORDS[kind])
+    needed = shape[0] * shape[1] * word.itemsize
+    if (actual := file_size(path)) != needed:
+        problem = f"{actual} bytes, but {shape[0]} spectra of {shape[1]} points need {needed}"
+        raise DamagedDataError(path, "file size", problem, "copy the data again from the console")
+    flat = np.fromfile(path, word).astype(float)
+    plane: RealArray = parsed(path, "XDIM", lambda: ng.bruker.reorder_submatrix(flat, shape, blocks))
+    if not np.isfinite(plane).all():
+        raise DamagedDataError(path, "points", "some are not finite")
+    return plane
