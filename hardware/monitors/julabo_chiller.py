@@ -33,6 +33,8 @@ _NO_SENSOR = re.compile(rb" *-{2,4}\.-{1,3} *\r?\n")
 _STATUS = re.compile(rb" *(-?\d{2}) ([A-Z][A-Z0-9 .:,/_+-]{2,59})\r?\n")
 _COMMAND_ERRORS = range(-14, -7)
 """-08 INVALID COMMAND to -14 CHANNEL IS BLOCKED: about what was sent, not about the bath."""
+_SENSOR_BROKEN = -5
+"""-05 WORKING SENSOR ALARM: short-circuited or interrupted."""
 
 
 class ChillerSettings(BaseModel):
@@ -93,6 +95,8 @@ def severity_of(number: int, words: str) -> Severity:
     """How grave a status message is: negative numbers are alarms, unless they call themselves a warning."""
     if number >= 0:
         return Severity.OK
+    if number == _SENSOR_BROKEN:
+        return Severity.INVALID
     return Severity.WARNING if "WARNING" in words else Severity.ALARM
 
 
@@ -126,7 +130,7 @@ class JulaboChiller(SerialMonitor):
         severity = Severity.INVALID if math.isnan(celsius) else severity_of(number, words)
         return Reading(
             name=f"{self.name}.{name}",
-            value=celsius + ZERO_CELSIUS,
+            value=math.nan if severity is Severity.INVALID else celsius + ZERO_CELSIUS,
             unit="K",
             measured=asked,
             read=self._clock.now(),

@@ -30,6 +30,11 @@ class EmulatedLine:
         How long the device takes to answer [s].
     timeout
         Time-out that the other side works with [s]: slow answers are made to straddle it.
+
+    Attributes
+    ----------
+    own_time
+        Time on the line's own clock [s], which a ``sim://`` port advances; it goes on while no port is open.
     """
 
     def __init__(
@@ -41,6 +46,7 @@ class EmulatedLine:
     ) -> None:
         self.device = device
         self.faults = faults or ScriptedFaults()
+        self.own_time = 0.0
         self._delay = answer_delay
         self._timeout = timeout
         self._due: list[tuple[float, bytes]] = []

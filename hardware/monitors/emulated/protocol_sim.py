@@ -14,8 +14,6 @@ from knightshift.hardware.monitors.emulated.plugs import line_for
 
 _FAILED_OPEN = 0.1
 """What a failed attempt to open costs on the clock of the line [s]: else a pulled cable would never come back."""
-_clocks: dict[str, float] = {}
-"""URL → time of its line [s]: it goes on while the port is closed."""
 
 
 class Serial(serial.SerialBase):  # type: ignore[misc]  # pyserial is untyped
@@ -24,7 +22,6 @@ class Serial(serial.SerialBase):  # type: ignore[misc]  # pyserial is untyped
     def open(self) -> None:
         """Find the device, or start one."""
         self._line = line_for(self.port)
-        _clocks.setdefault(self.port, 0.0)
         if not self._line.is_plugged(self.monotonic()):
             self.sleep(_FAILED_OPEN)
             raise serial.SerialException(f"could not open port {self.port!r}: No such file (emulated: unplugged)")
@@ -39,11 +36,11 @@ class Serial(serial.SerialBase):  # type: ignore[misc]  # pyserial is untyped
 
     def monotonic(self) -> float:
         """Time on the clock of the line [s]."""
-        return _clocks.get(self.port, 0.0)
+        return self._line.own_time
 
     def sleep(self, duration: float) -> None:
         """Let `duration` [s] pass at once."""
-        _clocks[self.port] = self.monotonic() + max(0.0, duration)
+        self._line.own_time += max(0.0, duration)
 
     @property
     def in_waiting(self) -> int:
