@@ -8,7 +8,8 @@ diffusion, radiation damping.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,7 +20,15 @@ from knightshift.hardware.simulated.timeline import Pulse, Step, Timeline, Windo
 Response = Callable[[RealArray, float], RealArray]
 """Amplitude response of the receiver: (frequency from its centre [Hz], bandwidth [Hz]) → factor."""
 
+_KeyT = TypeVar("_KeyT")
+_ValueT = TypeVar("_ValueT")
+
+_KeyT = TypeVar("_KeyT")
+_ValueT = TypeVar("_ValueT")
+
 _BATCH = 256
+_REMEMBERED = 32
+_REMEMBERED = 32
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,18 @@ class Ensemble:
     """Positions of the sub-spins, shape ``(x,)`` [m]."""
     detuning: RealArray
     """Frequencies of the sub-spins of each site (T2'), shape ``(frequency, site)`` [Hz]."""
+    share: RealArray
+    """Part of the spins of a site that has each frequency, shape ``(frequency,)``; adds up to 1."""
+    share: RealArray
+    """Part of the spins of a site that has each frequency, shape ``(frequency,)``; adds up to 1."""
+
+    def part(self, sites: slice) -> Ensemble:
+        """Give the ensemble of some of the sites."""
+        return replace(
+            self,
+            detuning=self.detuning[:, sites],
+            **{name: getattr(self, name)[sites] for name in ("y", "z", "offset", "r1", "r2", "transmit", "receive")},
+        )
 
 
 def play(timeline: Timeline, ensemble: Ensemble, response: Response) -> ComplexArray:
@@ -59,14 +80,24 @@ def play(timeline: Timeline, ensemble: Ensemble, response: Response) -> ComplexA
 
 
 class _Player:
-    """State of one ensemble while the timeline plays. Magnetisation has axes ``(x, frequency, site)``."""
+    """State of one ensemble while the timeline plays.
+
+    Magnetisation is held as three real planes of shape ``(x, frequency * site)`` in single precision (rounding adds up
+    to 1e-6 of the signal over a pass); everything that is the same for all spins along x is worked out in double.
+    """
 
     def __init__(self, timeline: Timeline, ensemble: Ensemble, response: Response) -> None:
         self._timeline, self._spins, self._response = timeline, ensemble, response
-        shape = (ensemble.x.size, ensemble.detuning.shape[0], ensemble.y.size)
-        self._transverse: ComplexArray = np.zeros(shape, dtype=complex)
-        self._longitudinal: RealArray = np.ones(shape)
+        shape, n_frequencies = (ensemble.x.size, ensemble.detuning.size), ensemble.detuning.shape[0]
+        self._planes = [np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.ones(shape, np.float32)]
+        self._spare = [np.empty(shape, np.float32) for _ in range(3)]
+        self._y, self._z = np.tile(ensemble.y, n_frequencies), np.tile(ensemble.z, n_frequencies)
+        self._rate = (2j * np.pi * (ensemble.offset + ensemble.detuning)).ravel()
+        self._r1, self._r2 = np.tile(ensemble.r1, n_frequencies), np.tile(ensemble.r2, n_frequencies)
+        self._weight = np.multiply.outer(ensemble.share, ensemble.receive).ravel() / ensemble.x.size
         self._rotations: dict[int, Rotation] = {}
+        self._evolutions: dict[tuple[float, float], ComplexArray] = {}
+        self._recoveries: dict[tuple[int, float, float], tuple[RealArray, ...]] = {}
         self._phasors: dict[int, ComplexArray] = {}
         self._waiting: dict[int, list[tuple[int, ComplexArray]]] = {}
         self._time = self._relaxing = 0.0
@@ -79,6 +110,7 @@ class _Player:
         self._time += step.duration
         self._relaxing += step.duration
         self._moment += step.moment
+        self._turn_along_x()
         if step.pulse >= 0:
             self._rotate(step)
         else:
@@ -89,50 +121,91 @@ class _Player:
             self._form_samples(index)
         return self._signal
 
+    def _turn_along_x(self) -> None:
+        """Take the moment of the x gradient into the planes."""
+        if self._moment[0] == 0:
+            return
+        angle = 2 * np.pi * self._moment[0] * self._spins.x[:, None]
+        cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+        (mx, my, mz), (new_x, new_y, product) = self._planes, self._spare
+        np.multiply(mx, cosine, out=new_x)
+        new_x -= np.multiply(my, sine, out=product)
+        np.multiply(mx, sine, out=new_y)
+        new_y += np.multiply(my, cosine, out=product)
+        self._planes, self._spare = [new_x, new_y, mz], [mx, my, product]
+        self._moment[0] = 0.0
+
     def _rotate(self, step: Step) -> None:
-        pulse = self._timeline.pulses[step.pulse]
-        self._relaxing += pulse.duration / 2
-        self._transverse *= self._site_factor() * self._frequency_factor()
-        if self._spins.x.size > 1:
-            self._transverse *= self._x_factor()[:, None, None]
-        recovery = np.exp(-self._spins.r1 * self._relaxing)
-        self._longitudinal *= recovery
-        self._longitudinal += 1 - recovery
-        if step.pulse not in self._rotations:
-            self._rotations[step.pulse] = pulse_rotation(pulse, self._spins)
-        rotation = self._rotations[step.pulse].with_phase(step.phase)
-        self._transverse, self._longitudinal = rotation.apply(self._transverse, self._longitudinal)
-        self._time, self._relaxing = 0.0, pulse.duration / 2
+        """Precess, relax and play the pulse: one affine map of the magnetisation."""
+        half = self._timeline.pulses[step.pulse].duration / 2
+        self._relaxing += half
+        xx, xy, yx, yy, zx, zy = self._precession_terms(step)
+        xz, x0, yz, y0, zz, z0 = self._recovery_terms(step)
+        (mx, my, mz), (new_x, new_y, product) = self._planes, self._spare
+        np.multiply(mx, xx, out=new_x)
+        new_x += np.multiply(my, xy, out=product)
+        new_x += np.multiply(mz, xz, out=product)
+        new_x += x0
+        np.multiply(mx, yx, out=new_y)
+        new_y += np.multiply(my, yy, out=product)
+        new_y += np.multiply(mz, yz, out=product)
+        new_y += y0
+        mz *= zz
+        mz += np.multiply(mx, zx, out=product)
+        mz += np.multiply(my, zy, out=product)
+        mz += z0
+        self._planes, self._spare = [new_x, new_y, mz], [mx, my, product]
+        self._time, self._relaxing = 0.0, half
         self._moment = np.zeros(3)
 
-    def _site_factor(self) -> ComplexArray:
-        spins = self._spins
+    def _rotation(self, index: int) -> Rotation:
+        if index not in self._rotations:
+            self._rotations[index] = pulse_rotation(self._timeline.pulses[index], self._spins)
+        return self._rotations[index]
+
+    def _precession_terms(self, step: Step) -> tuple[RealArray, ...]:
+        """Give what Mx and My before the precession contribute to Mx, My and Mz after the pulse."""
+        rotation, turn, before = self._rotation(step.pulse), np.exp(1j * step.phase), self._evolution()
+        keep, flip = rotation.keep * before, rotation.flip * (turn**2 * before.conj())
+        lift = rotation.lift * (before / turn)
+        total, difference = keep + flip, keep - flip
+        parts = (total.real, -difference.imag, total.imag, difference.real, lift.real, -lift.imag)
+        return tuple(part.astype(np.float32) for part in parts)
+
+    def _recovery_terms(self, step: Step) -> tuple[RealArray, ...]:
+        """Give what Mz and its recovery contribute to Mx, My and Mz after the pulse."""
+        key = (step.pulse, step.phase, self._relaxing)
+        if key not in self._recoveries:
+            _make_room(self._recoveries)
+            rotation, left = self._rotation(step.pulse), np.exp(-self._r1 * self._relaxing)
+            tip = rotation.tip * np.exp(1j * step.phase)
+            terms = [part * share for part in (tip.real, tip.imag, rotation.stay) for share in (left, 1 - left)]
+            self._recoveries[key] = tuple(term.astype(np.float32) for term in terms)
+        return self._recoveries[key]
+
+    def _evolution(self) -> ComplexArray:
+        """Precession and decay since the last pulse, except along x; shape ``(frequency * site,)``."""
+        key = (self._time, self._relaxing)
+        if key not in self._evolutions:
+            _make_room(self._evolutions)
+            self._evolutions[key] = np.exp(self._rate * self._time - self._r2 * self._relaxing)
         _, ky, kz = self._moment
-        turns = ky * spins.y + kz * spins.z + spins.offset * self._time
-        factor: ComplexArray = np.exp(2j * np.pi * turns - spins.r2 * self._relaxing)
-        return factor
-
-    def _x_factor(self) -> ComplexArray:
-        factor: ComplexArray = np.exp(2j * np.pi * self._moment[0] * self._spins.x)
-        return factor
-
-    def _frequency_factor(self) -> ComplexArray:
-        factor: ComplexArray = np.exp(2j * np.pi * self._time * self._spins.detuning)
-        return factor
+        if ky == 0 and kz == 0:
+            return self._evolutions[key]
+        evolution: ComplexArray = self._evolutions[key] * np.exp(2j * np.pi * (ky * self._y + kz * self._z))
+        return evolution
 
     def _receive(self, step: Step) -> None:
         """Note the magnetisation at the start of a window; samples are formed for many readouts at once."""
-        window = self._timeline.windows[step.window]
-        n_x, n_frequency, _ = self._transverse.shape
-        across = self._x_factor() / (n_x * n_frequency)
-        if moves_along_x(window):
-            noted = across[:, None, None] * self._transverse
+        mx, my, _ = self._planes
+        noted: ComplexArray = np.empty((1, self._rate.size), complex)
+        if moves_along_x(self._timeline.windows[step.window]):
+            noted = mx + 1j * my
         else:
-            # no BLAS: called from several threads at once, its own threads would fight over the cores
-            noted = np.einsum("x,xfs->fs", across, self._transverse)
-        noted = noted * (self._frequency_factor() * self._site_factor() * self._spins.receive)
+            noted.real, noted.imag = mx.sum(axis=0), my.sum(axis=0)
+        noted = noted * (self._evolution() * self._weight)
         waiting = self._waiting.setdefault(step.window, [])
-        waiting.append((self._readout, noted.ravel()))
+        waiting.append((self._readout, noted.ravel().astype(np.complex64)))
         self._readout += 1
         if len(waiting) == _BATCH:
             self._form_samples(step.window)
@@ -148,13 +221,19 @@ class _Player:
         waiting.clear()
 
 
+def _make_room(remembered: dict[_KeyT, _ValueT]) -> None:
+    """Bound what is remembered: sequences repeat few delays, but some sweep many."""
+    if len(remembered) >= _REMEMBERED:
+        remembered.clear()
+
+
 def moves_along_x(window: Window) -> bool:
     """Whether the x gradient is on during the window."""
     return bool(np.abs(window.moments[:, 0]).max() > 1e-9)
 
 
 def pulse_rotation(pulse: Pulse, spins: Ensemble) -> Rotation:
-    """Rotation by one pulse of phase 0 at every spin, broadcasting against ``(x, frequency, site)``.
+    """Rotation by one pulse of phase 0 at every spin, shape ``(1, frequency * site)``, or with all of x.
 
     Worked out in the frame of the pulse's own frequency, in which every step is a constant field.
     """
@@ -167,7 +246,8 @@ def pulse_rotation(pulse: Pulse, spins: Ensemble) -> Rotation:
             offset = offset + gx * spins.x[:, None, None]
         spinor = then(spinor, step_spinor(nutation * spins.transmit, offset, float(duration)))
     half_turn = np.exp(1j * np.pi * pulse.frequency * pulse.duration)
-    return rotation_of((spinor[0] / half_turn, spinor[1] * half_turn))
+    rotation = rotation_of((spinor[0] / half_turn, spinor[1] * half_turn))
+    return rotation.reshaped((-1, spins.detuning.size))
 
 
 def window_phasors(window: Window, spins: Ensemble, response: Response) -> ComplexArray:
@@ -185,14 +265,14 @@ def window_phasors(window: Window, spins: Ensemble, response: Response) -> Compl
     if np.abs(window.gradients - mean).max() <= 1e-6 * np.abs(mean).max():
         local = _local_frequency(window, spins, mean)
         heard = response(local - window.frequency, 1 / window.dwell_time)
-        return _powers((2j * np.pi * local - spins.r2).ravel(), times, heard.ravel())
+        return _powers((2j * np.pi * local - spins.r2).ravel(), times, heard.ravel()).astype(np.complex64)
     turns = np.stack(
         [_local_frequency(window, spins, moment, time) for moment, time in zip(window.moments, times, strict=True)], -1
     )
     local = np.stack([_local_frequency(window, spins, gradient) for gradient in window.gradients], -1)
     heard = response(local - window.frequency, 1 / window.dwell_time)
     general: ComplexArray = heard * np.exp(2j * np.pi * turns - np.multiply.outer(spins.r2, times))
-    return general.reshape(-1, times.size)
+    return general.reshape(-1, times.size).astype(np.complex64)
 
 
 def _local_frequency(window: Window, spins: Ensemble, gradient: RealArray, time: float = 1.0) -> RealArray:

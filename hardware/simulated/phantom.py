@@ -1,4 +1,4 @@
-"""What lies in the simulated magnet: compartments with shapes, relaxation times and shifts, read from YAML."""
+"""What lies in the simulated magnet: compartments with shapes, or voxels from array files, read from YAML."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validat
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.quantities import Metres, PositiveMetres, PositiveSeconds, Ratio
-from knightshift.core.yaml_files import read_config
+from knightshift.core.yaml_files import find_config, read_config
 from knightshift.hardware.simulated.shapes import Shape
+from knightshift.hardware.simulated.voxel_map import VoxelMap, located
 
 
 class RandomT2(BaseModel):
@@ -39,6 +40,25 @@ class RandomT2(BaseModel):
                 f"mean {self.mean * 1e3:g} ms must lie between lowest {self.lowest * 1e3:g} ms "
                 f"and highest {self.highest * 1e3:g} ms"
             )
+        return self
+
+
+class BiexponentialT2(BaseModel):
+    """T2 of I = 3/2 in slow motion: satellites decay fast, the central line slowly."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fast: PositiveSeconds
+    """T2 of the satellite transitions [s]."""
+    slow: PositiveSeconds
+    """T2 of the central transition [s]."""
+    fast_fraction: float = Field(default=0.6, gt=0, lt=1)
+    """Part of the signal that decays fast: 60 % for I = 3/2."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> BiexponentialT2:
+        if not self.fast < self.slow:
+            raise ValueError(f"fast {self.fast * 1e3:g} ms must be shorter than slow {self.slow * 1e3:g} ms")
         return self
 
 
@@ -70,8 +90,8 @@ class Compartment(BaseModel):
     """Spin density over that of the metal."""
     t1: PositiveSeconds
     """Longitudinal relaxation time [s]."""
-    t2: PositiveSeconds | RandomT2
-    """Transverse relaxation time [s]."""
+    t2: PositiveSeconds | RandomT2 | BiexponentialT2
+    """Transverse relaxation time [s], a distribution of it, or two for I = 3/2 in slow motion."""
     t2_prime: PositiveSeconds | None = None
     """Decay time of the Lorentzian distribution of frequencies [s]; None for none."""
     shift: Ratio
@@ -85,15 +105,24 @@ class Compartment(BaseModel):
 
     @model_validator(mode="after")
     def _t2_below_its_ceiling(self) -> Compartment:
-        longest = self.t2.highest if isinstance(self.t2, RandomT2) else self.t2
+        longest = self.longest_t2
         if longest > 2 * self.t1:
             raise ValueError(f"T2 {longest * 1e3:g} ms exceeds 2 T1 = {2e3 * self.t1:g} ms: no spin does that")
         return self
 
     @property
     def mean_t2(self) -> float:
-        """T2, or the centre of its distribution [s]."""
+        """T2, or the centre of its distribution, or the mean of the two [s]."""
+        if isinstance(self.t2, BiexponentialT2):
+            return self.t2.fast_fraction * self.t2.fast + (1 - self.t2.fast_fraction) * self.t2.slow
         return self.t2.mean if isinstance(self.t2, RandomT2) else self.t2
+
+    @property
+    def longest_t2(self) -> float:
+        """The longest T2 that occurs [s]."""
+        if isinstance(self.t2, BiexponentialT2):
+            return self.t2.slow
+        return self.t2.highest if isinstance(self.t2, RandomT2) else self.t2
 
 
 @dataclass(frozen=True)
@@ -118,14 +147,18 @@ class Phantom(BaseModel):
 
     name: str
     """What people call it."""
-    compartments: tuple[Compartment, ...] = Field(min_length=1)
+    compartments: tuple[Compartment, ...] = ()
     """Bodies; where a metal one overlaps another, the metal is there."""
+    voxel_maps: tuple[VoxelMap, ...] = ()
+    """Voxels from array files, beside the bodies."""
     notes: tuple[str, ...] = ()
     """What is known, what is assumed."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Phantom:
-        names = [compartment.name for compartment in self.compartments]
+        names = [body.name for body in (*self.compartments, *self.voxel_maps)]
+        if not names:
+            raise ValueError("nothing is in the magnet: give compartments or voxel_maps")
         if len(set(names)) != len(names):
             raise ValueError(f"compartments need different names, not {names}")
         return self
@@ -152,4 +185,6 @@ def load_phantom(name_or_path: str | Path) -> Phantom:
     ConfigError
         With one line for each mistake.
     """
-    return read_config(Phantom, "phantoms", name_or_path)
+    phantom: Phantom = read_config(Phantom, "phantoms", name_or_path)
+    folder = find_config("phantoms", name_or_path).parent
+    return phantom.model_copy(update={"voxel_maps": tuple(located(body, folder) for body in phantom.voxel_maps)})

@@ -18,7 +18,8 @@ from knightshift.core.arrays import ComplexArray, RealArray
 class Rotation:
     """Coefficients of one rotation, arrays that broadcast against the spins.
 
-    ``M' = keep M + flip conj(M) + tip Mz``; ``Mz' = Re(lift M) + stay Mz`` [1]_.
+    ``M' = keep M + flip conj(M) + tip Mz``; ``Mz' = Re(lift M) + stay Mz`` [1]_. The same pulse with its phase advanced
+    by φ has ``flip exp(2iφ)``, ``tip exp(iφ)`` and ``lift exp(-iφ)``.
 
     References
     ----------
@@ -31,20 +32,10 @@ class Rotation:
     lift: ComplexArray
     stay: RealArray
 
-    def with_phase(self, phase: float) -> Rotation:
-        """Give the same pulse with its phase advanced by `phase` [rad]."""
-        turn = np.exp(1j * phase)
-        return Rotation(self.keep, self.flip * turn**2, self.tip * turn, self.lift / turn, self.stay)
-
-    def apply(self, transverse: ComplexArray, longitudinal: RealArray) -> tuple[ComplexArray, RealArray]:
-        """Rotate magnetisation ``Mx + i My`` and ``Mz``; shapes as the spins."""
-        turned = self.keep * transverse
-        turned += self.flip * transverse.conj()
-        turned += self.tip * longitudinal
-        upright = self.lift.real * transverse.real
-        upright -= self.lift.imag * transverse.imag
-        upright += self.stay * longitudinal
-        return turned, upright
+    def reshaped(self, shape: tuple[int, int]) -> Rotation:
+        """Give the same coefficients as arrays of another shape."""
+        parts = (self.keep, self.flip, self.tip, self.lift, self.stay)
+        return Rotation(*(part.reshape(shape) for part in parts))
 
 
 def step_spinor(nutation: ComplexArray, offset: RealArray, duration: float) -> tuple[ComplexArray, ComplexArray]:
