@@ -7,6 +7,18 @@ from typing import Annotated
 
 import typer
 
+from knightshift.cli.plan_options import (
+    PlanAverages,
+    PlanDuration,
+    PlanFromRun,
+    PlanOptimise,
+    PlanRuns,
+    PlanStart,
+    PlanT2,
+    PlanUntil,
+    Zone,
+)
+
 app = typer.Typer(
     name="knightshift",
     help="Overnight T2 imaging of sodium batteries: from a protocol to a T2 map, and nothing of the night can be lost.",
@@ -60,16 +72,38 @@ def _common(
     """Overnight T2 imaging of sodium batteries: from a protocol to a T2 map, and nothing of the night can be lost."""
 
 
-@app.command(epilog="Example: knightshift plan overnight_t2")
-def plan(
+@app.command(epilog="Example: knightshift plan overnight_t2 --until 08:30 --from-run runs/20260105-190000-quick_look")
+def plan(  # noqa: PLR0913, PLR0917 - one parameter an option
     protocol: Protocol,
     scanner: Scanner = "simulated",
+    duration: PlanDuration = None,
+    until: PlanUntil = None,
+    averages: PlanAverages = None,
+    start: PlanStart = None,
+    zone: Zone = None,
+    t2: PlanT2 = None,
+    from_run: PlanFromRun = None,
+    phantom: Phantom = None,
+    optimise: PlanOptimise = None,
+    runs: PlanRuns = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, quantities in SI units.")] = False,
 ) -> None:
-    """Say what a protocol will take: passes, duration, finish time, gradients, disk. Nothing is played."""
-    from knightshift.cli.planning import print_plan
+    """Say what a protocol will take: passes, duration, finish time, duty, disk, SNR, T2 error. Nothing is played."""
+    from knightshift.cli.planning import PlanChoices, print_plan
 
-    print_plan(protocol, scanner, as_json=as_json)
+    choices = PlanChoices(
+        duration=duration,
+        until=until,
+        averages=averages,
+        start=start,
+        zone=zone,
+        t2=t2 or (),
+        from_run=from_run,
+        phantom=phantom,
+        optimise=optimise,
+        runs=runs,
+    )
+    print_plan(protocol, scanner, choices, as_json=as_json)
 
 
 @app.command(epilog="Example: knightshift acquire overnight_t2 --phantom shorted --runs runs --virtual-clock --seed 1")
