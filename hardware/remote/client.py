@@ -103,6 +103,8 @@ class RemoteScanner:
             if (session := self._living()) is not None:
                 session.call("connect")
                 return
+            if self._session is not None:
+                self._session.close()  # a serial port can be opened again only when it has been given up
             session, server_is_virtual = self._greet()
             try:
                 session.call("attach")
@@ -215,7 +217,8 @@ class RemoteScanner:
         session = self._require_session("readouts")
         if not (math.isfinite(timeout) and timeout >= 0):
             raise ConfigError(f"timeout {timeout!r} s is not possible: give a finite number, 0 or more")
-        stream = session.open_stream({"timeout": float(timeout)}, self._window_in_use)
+        arguments: JsonObject = {"timeout": float(timeout), "window": self._window}
+        stream = session.open_stream(arguments, self._window_in_use)
         return self._deliver(stream, timeout)
 
     def _deliver(self, stream: IncomingStream, timeout: float) -> Iterator[Readout]:

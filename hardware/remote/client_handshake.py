@@ -126,7 +126,7 @@ class Greeter:
         while time.monotonic() < deadline:
             self._link.send(Frame(kind, 0, 0, payload))
             frame = self._next(self._timing.resend_interval)
-            while frame is not None:
+            while frame is not None and time.monotonic() < deadline:
                 if frame.kind == wanted and (answer := self._ours(model, frame)) is not None:
                     return frame, answer
                 refused = self._refused(frame) or refused

@@ -212,6 +212,7 @@ class ClientSession:
         self._link.close()
 
     def close(self) -> None:
-        """Say goodbye and give the link up."""
+        """Say goodbye and give the link up; return when that is done."""
         self._send(FrameKind.GOODBYE, 0)
         self.fail(LinkFault("the link was closed from this side", self._link.name))
+        self._link.close()

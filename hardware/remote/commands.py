@@ -44,6 +44,7 @@ class _Start(WireModel):
 
 class _Readouts(WireModel):
     timeout: float = Field(ge=0)
+    window: int = Field(ge=1)
 
 
 class _Stop(WireModel):
@@ -61,8 +62,8 @@ class _Gain(WireModel):
 class StreamOpener(Protocol):
     """Opens the stream of readouts of a session."""
 
-    def __call__(self, number: int, timeout: float) -> None:
-        """Take the readouts of the pass that plays, as stream `number`."""
+    def __call__(self, number: int, timeout: float, window: int) -> None:
+        """Take the readouts of the pass that plays, as stream `number` with `window` parts on their way."""
         ...
 
 
@@ -128,7 +129,8 @@ def _start(order: Order) -> None:
 
 
 def _readouts(order: Order) -> None:
-    order.open_stream(order.number, order.arguments(_Readouts).timeout)
+    readouts: _Readouts = order.arguments(_Readouts)
+    order.open_stream(order.number, readouts.timeout, readouts.window)
 
 
 def _stop(order: Order) -> None:

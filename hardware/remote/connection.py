@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict
 from importlib.metadata import version
 
 from knightshift.core.errors import LinkFault
@@ -29,6 +30,7 @@ from knightshift.hardware.remote.transport import ByteTransport
 from knightshift.hardware.remote.virtual_time import clock_kind
 
 _LOG = logging.getLogger(__name__)
+_CHALLENGES_KEPT = 4
 
 
 class Desk:
@@ -86,10 +88,9 @@ class Connection:
     def __init__(self, transport: ByteTransport, desk: Desk) -> None:
         self._desk, self._timing = desk, desk.options.timing
         self._link = FrameLink(transport, self._timing)
-        self._challenge: Challenge | None = None
+        self._challenges: OrderedDict[str, Challenge] = OrderedDict()
         self._welcome: tuple[str, Frame] | None = None
         self._session: ServingSession | None = None
-        self._hello_clock = "system"
         self.ended = threading.Event()
         """Set when the transport has ended."""
 
@@ -138,28 +139,31 @@ class Connection:
                 hello.client_nonce, f"this side speaks version {VERSION} of the protocol only", transient=False
             )
             return
-        if self._challenge is None or self._challenge.client_nonce != hello.client_nonce:
+        challenge = self._challenges.get(hello.client_nonce)
+        if challenge is None:
             if self._session is not None:
                 self._refuse(hello.client_nonce, "another client has the scanner", transient=True)
                 return
-            self._challenge = Challenge(
+            challenge = Challenge(
                 client_nonce=hello.client_nonce, server_nonce=new_nonce(), token_needed=self._desk.token is not None
             )
-            self._hello_clock = hello.clock
+            self._challenges[hello.client_nonce] = challenge
+            if len(self._challenges) > _CHALLENGES_KEPT:
+                self._challenges.popitem(last=False)
             _LOG.info("%s: %s says hello", self._link.name, hello.software)
-        self._send(FrameKind.CHALLENGE, self._challenge)
+        self._send(FrameKind.CHALLENGE, challenge)
 
     def _authenticated(self, message: Authenticate) -> None:
         nonces = (message.client_nonce, message.server_nonce)
-        challenge = self._challenge
-        if challenge is None or nonces != (challenge.client_nonce, challenge.server_nonce):
+        challenge = self._challenges.get(message.client_nonce)
+        if challenge is None or challenge.server_nonce != message.server_nonce:
             return
         if self._welcome is not None and self._welcome[0] == message.server_nonce:
             self._link.send(self._welcome[1])
             return
         if not is_proof(message.proof, proof_of("client", self._desk.token, *nonces)):
             _LOG.warning("%s: the token is wrong", self._link.name)
-            self._challenge = None
+            del self._challenges[message.client_nonce]
             self._refuse(message.client_nonce, "the token is not that of the serving side", transient=False)
         elif not self._desk.take():
             self._refuse(message.client_nonce, "another client has the scanner, or has just lost it", transient=True)
@@ -209,7 +213,8 @@ class Connection:
 
     def _leave(self, reason: str) -> None:
         session, self._session = self._session, None
-        self._challenge = self._welcome = None
+        self._challenges.clear()
+        self._welcome = None
         if session is not None:
             _LOG.info("%s: session %x ends, the scanner is made safe: %s", self._link.name, session.number, reason)
             self._desk.leave(session)

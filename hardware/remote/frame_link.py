@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Protocol
 
 from knightshift.core.errors import LinkFault
@@ -15,7 +15,7 @@ from knightshift.hardware.remote.transport import ByteTransport
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_QUEUE = 1000
-_LONGEST_TICK = 0.1
+_LONGEST_TICK = 0.05
 
 
 class FrameHandler(Protocol):
@@ -48,9 +48,10 @@ class FrameLink:
     def __init__(self, transport: ByteTransport, timing: LinkTiming) -> None:
         self.name = transport.name
         self._transport = transport
-        self._tick = min(timing.heartbeat, timing.resend_interval, 2 * _LONGEST_TICK) / 2
+        self._tick = min(timing.heartbeat / 2, timing.resend_interval / 2, _LONGEST_TICK)
         self._deframer = Deframer()
-        self._queues: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
+        self._urgent: deque[bytes] = deque()
+        self._parts: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._changed = threading.Condition()
         self._closing = False
         self._write_fault: LinkFault | None = None
@@ -71,16 +72,19 @@ class FrameLink:
         return self._deframer.dropped
 
     def send(self, frame: Frame) -> None:
-        """Queue a frame and return at once. Parts of streams wait behind everything else."""
+        """Queue a frame and return at once. Parts of streams wait behind everything else, each only once."""
         encoded = encode_frame(frame)
-        queue = self._queues[frame.kind == FrameKind.PART]
         with self._changed:
-            if not self._closing and len(queue) < _LONGEST_QUEUE:  # what finds no room is lost, as on the line
-                queue.append(encoded)
-                self._changed.notify()
+            if self._closing:
+                return
+            if frame.kind == FrameKind.PART:
+                self._parts.setdefault((frame.session, frame.number), encoded)
+            elif len(self._urgent) < _LONGEST_QUEUE:  # what finds no room is lost, as on the line
+                self._urgent.append(encoded)
+            self._changed.notify()
 
     def close(self) -> None:
-        """Send what is queued, then give the transport up; return when both threads have ended."""
+        """Send what is queued, parts of streams excepted; give the transport up; return when both threads have ended."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -102,27 +106,29 @@ class FrameLink:
             with self._changed:
                 was_closing, self._closing = self._closing, True
                 self._changed.notify()
+            if fault is not None and not was_closing:
+                _LOG.info("link lost: %s", fault)
+                self._handler.lost(fault)  # first of all: the scanner must be safe before anything is tidied up
             self._writer.join()
             self._transport.close()
-        if fault is not None and not was_closing:
-            _LOG.info("link lost: %s", fault)
-            self._handler.lost(fault)
 
     def _write_all(self) -> None:
         while True:
             with self._changed:
-                while not any(self._queues) and not self._closing:
+                while not (self._urgent or self._parts or self._closing):
                     self._changed.wait()
-                if not any(self._queues):
+                if self._urgent:
+                    encoded = self._urgent.popleft()
+                elif self._parts and not self._closing:
+                    _, encoded = self._parts.popitem(last=False)
+                else:
                     return
-                first = self._queues[0] or self._queues[1]
-                encoded = first.popleft()
             try:
                 self._transport.write(encoded)
             except LinkFault as fault:
                 with self._changed:
                     self._write_fault = fault
-                    for queue in self._queues:
-                        queue.clear()
+                    self._urgent.clear()
+                    self._parts.clear()
                 return
             self.last_sent = time.monotonic()

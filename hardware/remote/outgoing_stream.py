@@ -40,6 +40,8 @@ class OutgoingStream:
         Sends a PART: number of the frame and payload.
     timing
         Patience.
+    window
+        Parts that may be on their way, at most `MAX_IN_FLIGHT`.
     time_to_send
         Gives the time of the server's virtual clock.
     """
@@ -50,11 +52,13 @@ class OutgoingStream:
         readouts: Iterator[Readout],
         send: Callable[[FrameKind, int, bytes], None],
         timing: LinkTiming,
+        window: int,
         time_to_send: Callable[[], float | None],
     ) -> None:
         self.number = number
         self._readouts, self._send = readouts, send
         self._timing, self._time = timing, time_to_send
+        self._in_flight = min(window, MAX_IN_FLIGHT)
         self._changed = threading.Condition()
         self._unconfirmed: OrderedDict[int, _Unconfirmed] = OrderedDict()
         self._next_part = self._taken = self._wanted = 0
@@ -89,7 +93,7 @@ class OutgoingStream:
 
     def _send_part(self, payload: bytes) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._unconfirmed) < MAX_IN_FLIGHT)
+            self._changed.wait_for(lambda: self._closed or len(self._unconfirmed) < self._in_flight)
             if self._closed:
                 return
             number = self._next_part

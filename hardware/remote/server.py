@@ -15,7 +15,7 @@ from knightshift.hardware.remote.settings import TOKEN_VARIABLE, ServeOptions
 from knightshift.hardware.remote.transport import TCP, ByteTransport, SerialTransport, TcpListener
 
 _LOG = logging.getLogger(__name__)
-_POLL = 0.1
+_POLL = 0.05
 _REOPEN_AFTER = 1.0
 _MOST_CONNECTIONS = 8
 

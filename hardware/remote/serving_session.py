@@ -131,9 +131,10 @@ class ServingSession:
         _LOG.error("the served scanner fails: %r", error)
         self.crash = self.crash or error
 
-    def _open_stream(self, number: int, timeout: float) -> None:
+    def _open_stream(self, number: int, timeout: float, window: int) -> None:
         readouts = self._scanner.readouts(timeout)
-        stream = OutgoingStream(number, readouts, self._send, self._timing, lambda: time_to_send(self._clock))
+        clock = self._clock
+        stream = OutgoingStream(number, readouts, self._send, self._timing, window, lambda: time_to_send(clock))
         with self._lock:
             former, self._stream = self._stream, stream
             if self._ended:

@@ -106,6 +106,9 @@ class SerialTransport(_DescriptorTransport):
         except (serial.SerialException, OSError, ValueError) as error:
             raise LinkFault(f"cannot be opened: {error}", url) from error
         super().__init__(url, descriptor)
+        if url.startswith("socket://"):
+            with socket.socket(fileno=os.dup(descriptor)) as twin:
+                twin.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def reset_input(self) -> None:
         """Forget what has come but was not read."""

@@ -18,6 +18,9 @@ FAULTS: dict[str, type[ScannerFault]] = {
     "OverrangeFault": errors.OverrangeFault,
     "InterlockFault": errors.InterlockFault,
     "LinkFault": errors.LinkFault,
+    "NoReplyFault": errors.NoReplyFault,
+    "GarbledReplyFault": errors.GarbledReplyFault,
+    "WrongReplyFault": errors.WrongReplyFault,
 }
 """Faults by name: message, device, transient and data_valid cross the link."""
 

@@ -1,4 +1,4 @@
-"""Links for the tests: a wire in memory that can be told to misbehave, a pair of pseudo-terminals, a scanner that counts."""
+"""For the tests: a wire in memory that misbehaves when told to, a cable of pseudo-terminals, a counting scanner."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ class Wire:
         self.unplugged = False
         self.written = 0
 
-    def arm(self, fault: Fault) -> None:
-        """The next message that is written suffers `fault`."""
+    def arm(self, fault: Fault, after: int = 0) -> None:
+        """Let `fault` happen to the message that comes after `after` others."""
         with self._changed:
+            self._armed.extend([Wire.put] * after)
             self._armed.append(fault)
 
     @property
@@ -301,7 +302,9 @@ class CountingScanner:
     def status(self) -> ScannerStatus:
         fault = self.states.fault
         readings = {"coil_temperature": 293.0, "unread": float("nan")}
-        return ScannerStatus(self.states.state, self.frequency, self.gain, None if fault is None else str(fault), readings)
+        return ScannerStatus(
+            self.states.state, self.frequency, self.gain, None if fault is None else str(fault), readings
+        )
 
     def reset(self) -> None:
         self._do("reset")
