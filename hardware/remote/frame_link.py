@@ -84,7 +84,7 @@ class FrameLink:
             self._changed.notify()
 
     def close(self) -> None:
-        """Send what is queued, parts of streams excepted; give the transport up; return when both threads have ended."""
+        """Send what is queued, but no parts of streams; give the transport up; return when both threads have ended."""
         with self._changed:
             self._closing = True
             self._changed.notify()

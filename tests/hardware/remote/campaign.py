@@ -191,8 +191,7 @@ class Worker:
         assert status.frequency == frequency, f"status of another time: {status.frequency} instead of {frequency}"
 
     def _prepare(self) -> None:
-        text = self.program.pulseq + f"# {self.random.random()}
-"
+        text = self.program.pulseq + f"# {self.random.random()}\n"
         program = dataclasses.replace(self.program, n_readouts=self.random.randint(1, 30), pulseq=text)
         self._once("prepare", self.client.prepare, program)
         assert self.scanner.n_readouts == program.n_readouts

@@ -1,4 +1,4 @@
-"""Link faults by the thousand: each ends in a retry that succeeds or in a typed fault in time, none in a wrong value."""
+"""Link faults by the thousand: each ends in a successful retry or a typed fault in time, none in a wrong value."""
 
 from __future__ import annotations
 
