@@ -152,7 +152,7 @@ def _delays(series: FidSeries, options: Pseudo2DOptions) -> RealArray:
 
 def _spectra(series: FidSeries, broadening: float) -> tuple[ComplexArray | RealArray, RealArray, str]:
     """Spectra, shape ``(step, point)``, and their axis: shifts in ppm, or offsets in Hz where no reference is known."""
-    spectra = _weighted(series, broadening).spectra
+    spectra: ComplexArray | RealArray = _weighted(series, broadening).spectra
     if series.frequencies is not None:  # the console has corrected the phase
         spectra = spectra.real
     if series.shifts is not None:

@@ -80,7 +80,9 @@ def _raw(path: Path, acqus: ParameterFile) -> FidSeries:
         delays=None if steps is None else steps.delays,
         counts=None if steps is None else steps.counts,
         experiment="unknown" if steps is None else experiment_of(program, steps),
-        **_frequencies(acqus),
+        nucleus=isotope(acqus.text("NUC1")) if "NUC1" in acqus else None,
+        working_frequency=_frequency(acqus, "SFO1"),
+        reference_frequency=_frequency(acqus, "BF1"),
         methods=(
             f"FIDs were read from {path.name} of {_version(acqus)} (pulse program {program}){shown}.",
             filter_words,
@@ -90,13 +92,11 @@ def _raw(path: Path, acqus: ParameterFile) -> FidSeries:
     )
 
 
-def _frequencies(acqus: ParameterFile) -> dict[str, float | str | None]:
-    """Nucleus and frequencies of the experiment, as far as they are there; zero shift is at BF1."""
-    found: dict[str, float | str | None] = {"nucleus": isotope(acqus.text("NUC1")) if "NUC1" in acqus else None}
-    for field, name in (("working_frequency", "SFO1"), ("reference_frequency", "BF1")):
-        known = name in acqus and acqus.number(name) > 0
-        found[field] = positive(acqus.path, name, acqus.number(name)) * 1e6 if known else None
-    return found
+def _frequency(acqus: ParameterFile, name: str) -> float | None:
+    """Frequency [Hz] of a parameter in MHz; None where it is not there."""
+    if name not in acqus or acqus.number(name) <= 0:
+        return None
+    return positive(acqus.path, name, acqus.number(name), 1e6) * 1e6
 
 
 def _version(acqus: ParameterFile) -> str:
@@ -182,9 +182,7 @@ def _processed(folder: Path, processed: Path, acqus: ParameterFile) -> FidSeries
     spectra = processed_spectra(processed)
     steps = step_list(folder, len(spectra.values))
     program = acqus.text("PULPROG") if "PULPROG" in acqus else ""
-    known = _frequencies(acqus)
-    working = known["working_frequency"]
-    centre = float(working) if working else spectra.reference_frequency
+    centre = _frequency(acqus, "SFO1") or spectra.reference_frequency
     title = (processed / "title").read_text(errors="replace")[:400].strip() if (processed / "title").is_file() else ""
     return FidSeries(
         source=processed / "2rr",

@@ -1,9 +1,9 @@
 """T1, T1rho, T2 and T2* of any signal against a delay: recoveries and decays by variable projection.
 
 A recovery ``M - B exp(-t / T1)`` is a decay of amplitude ``B`` turned over, with a free constant: how well the
-inversion or the saturation worked is fitted along and needs not be known. Signals without a sign (magnitudes) get theirs
-back by trying every place where the recovery may cross zero; complex signals get a phase of their own for every voxel
-[1]_.
+inversion or the saturation worked is fitted along and needs not be known. Signals without a sign (magnitudes) get
+theirs back by trying every place where the recovery may cross zero; complex signals get a phase of their own for every
+voxel [1]_.
 
 References
 ----------
