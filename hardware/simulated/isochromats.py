@@ -18,7 +18,7 @@ from knightshift.hardware.simulated.voxel_map import VoxelMap, read_voxels
 
 _FloatT = TypeVar("_FloatT", float, RealArray)
 
-_SPINS_PER_CHUNK = 16_000
+_SPINS_PER_CHUNK = 96_000
 _PHASORS_PER_CHUNK = 400_000
 _MM3 = 1e9
 _GOLDEN = 0.6180339887498949
@@ -146,7 +146,8 @@ class _Scene:
         if max(*cycles, in_window, in_pulse * thickness) < 1e-6:
             return np.array([center])
         count = spins_along_x(cycles, self.settings.spins_along_x)
-        return center + thickness * ((np.arange(count) + 0.5) / count - 0.5)
+        positions: RealArray = center + thickness * ((np.arange(count) + 0.5) / count - 0.5)
+        return positions
 
 
 def _shares(count: int) -> RealArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,12 +18,14 @@ from knightshift.core.limits import ScannerLimits
 from knightshift.core.passes import Readout
 from knightshift.core.program import PassProgram
 from knightshift.hardware.contract import Capabilities, Identity, ScannerState, ScannerStatus, StopAt
+from knightshift.hardware.faults import SCANNER_FAULTS
 from knightshift.hardware.program_check import check_program
 from knightshift.hardware.pulseq_text import EventTables
 from knightshift.hardware.simulated.phantom import Phantom
 from knightshift.hardware.simulated.receiver import digitise, noise
 from knightshift.hardware.simulated.settings import SimulatorSettings
 from knightshift.hardware.simulated.signals import PassSignal, SignalLibrary
+from knightshift.hardware.simulated.spoiling import SpoiledPass, disturb, spoiled
 from knightshift.hardware.simulated.timeline import with_pass
 from knightshift.hardware.states import StateMachine
 
@@ -43,6 +46,7 @@ class _PlayingPass:
     samples: ComplexArray
     overrange: BoolArray
     counters: IntArray
+    spoiled: SpoiledPass
 
 
 class SimulatedScanner:
@@ -75,7 +79,7 @@ class SimulatedScanner:
         self._gain = 0.0
         self._playing: _PlayingPass | None = None
         self._stop_at = StopAt.PASS
-        self._lost = {(fault.pass_index, fault.readout) for fault in settings.faults}
+        self._attempts: Counter[int] = Counter()
 
     def __enter__(self) -> Self:
         """Connect."""
@@ -133,10 +137,15 @@ class SimulatedScanner:
             )
         signal = self._library.signal(program, self._tables(program), frequency)
         started = self._clock.now()
-        samples, overrange = self._receive(signal, frequency, pass_index, started)
+        attempt = self._attempts[pass_index] + 1
+        strikes = list(self._settings.faults.strikes(SCANNER_FAULTS, pass_index, attempt, epoch))
+        analogue = self._receive(signal, frequency, pass_index, started)
+        disturb(analogue, strikes)
+        samples, overrange = digitise(analogue[:, np.newaxis, :], self._settings.receiver)
         counters = with_pass(signal.timeline.counters, pass_index, epoch)
         ends = tuple(started + float(end) for end in signal.timeline.ends)
         with self._states.transition("start"):
+            self._attempts[pass_index] = attempt
             self._stop_at = StopAt.PASS
             self._playing = _PlayingPass(
                 pass_index,
@@ -147,29 +156,26 @@ class SimulatedScanner:
                 samples,
                 overrange,
                 counters,
+                spoiled(strikes, len(ends)),
             )
 
-    def _receive(
-        self, signal: PassSignal, frequency: float, pass_index: int, started: float
-    ) -> tuple[ComplexArray, BoolArray]:
-        """Receive one pass: drift, gain, noise, converter. Shape ``(readout, channel, sample)``."""
+    def _receive(self, signal: PassSignal, frequency: float, pass_index: int, started: float) -> ComplexArray:
+        """Receive one pass up to the converter: drift, gain, noise. Shape ``(readout, sample)``."""
         receiver = self._settings.receiver
         ideal = signal.at_offset(self.field_offset(started) - (frequency - signal.frequency))
         window = signal.timeline.windows[0]
-        analogue = (receiver.sensitivity * ideal).astype(np.complex64)
+        analogue: ComplexArray = (receiver.sensitivity * ideal).astype(np.complex64)
         analogue += noise(ideal.shape, 1 / window.dwell_time, receiver, (self._seed, pass_index))
-        analogue *= np.float32(10 ** (self._gain / 20))
-        return digitise(analogue[:, np.newaxis, :], receiver)
+        analogue *= np.float32(10 ** (self._gain / 20) * self.gain_factor(started))
+        return analogue
 
     def field_offset(self, time: float) -> float:
-        """Shift of every resonance by the drift of the field [Hz] at `time` [s since the Unix epoch].
+        """Shift of every resonance by the drift of the field [Hz] at `time` [s since the Unix epoch]."""
+        return self._settings.field_drift * _drifting_time(time)
 
-        The field follows the temperature of the room through the day: a sine of 24 h that starts with the rate of the
-        settings on the evening on which the virtual clock starts. The time is taken to the millisecond, so that a
-        resumed night sees the same field to the bit.
-        """
-        hours = 2 * np.pi * (round(time, 3) - VirtualClock.EVENING) / _DAY
-        return float(self._settings.field_drift * _DAY / (2 * np.pi) * np.sin(hours))
+    def gain_factor(self, time: float) -> float:
+        """Gain of the receiver over the one set, by its drift, at `time` [s since the Unix epoch]."""
+        return max(0.0, 1 + self._settings.gain_drift * _drifting_time(time))
 
     def readouts(self, timeout: float) -> Iterator[Readout]:
         """Yield the readouts of the pass that plays, each when its window has ended.
@@ -195,19 +201,37 @@ class SimulatedScanner:
             self._wait_until(end, playing)
             if self._stopped_early(playing):
                 return
-            if (playing.index, number) in self._lost:
-                self._lost.discard((playing.index, number))
-                self._wait_until(end + timeout, playing)
-                self.abort()
-                raise ReadoutTimeoutError(
-                    f"readout {number} of pass {playing.index} did not come within {timeout:g} s: repeat the pass",
-                    "simulated scanner",
-                )
+            self._suffer(number, playing, timeout)
             yield Readout(playing.counters[number], playing.samples[number], bool(playing.overrange[number]))
             if self._stopped_early(playing):
                 return
         self._wait_until(playing.started + playing.duration, playing)
         self._states.finish_pass(playing.generation)
+
+    def _suffer(self, number: int, playing: _PlayingPass, timeout: float) -> None:
+        """Let the faults that fall on a readout have their way.
+
+        Raises
+        ------
+        InterlockFault
+            If an interlock opens; it is latched.
+        ReadoutTimeoutError
+            If the readout does not come in time; the pass has been aborted then.
+        """
+        trip = playing.spoiled.trips.get(number)
+        if trip is not None:
+            self._armed = self._playing = None
+            self._states.latch(trip)
+            raise trip
+        delay = math.inf if number in playing.spoiled.lost else playing.spoiled.delays.get(number, 0.0)
+        if delay:
+            self._wait_until(playing.ends[number] + min(delay, timeout), playing)
+        if delay > timeout:
+            self.abort()
+            raise ReadoutTimeoutError(
+                f"readout {number} of pass {playing.index} did not come within {timeout:g} s: repeat the pass",
+                "simulated scanner",
+            )
 
     def _stopped_early(self, playing: _PlayingPass) -> bool:
         if self._states.state is ScannerState.STOPPING and self._stop_at is StopAt.READOUT:
@@ -289,3 +313,14 @@ class SimulatedScanner:
         """Clear a latched fault."""
         with self._states.transition("reset"):
             self._armed = self._playing = None
+
+
+def _drifting_time(time: float) -> float:
+    """Time by which a rate of drift is to be multiplied [s], at `time` [s since the Unix epoch].
+
+    Field and gain follow the temperature of the room through the day: a sine of 24 h that starts with the rate of the
+    settings on the evening on which the virtual clock starts. The time is taken to the millisecond, so that a resumed
+    night sees the same drift to the bit.
+    """
+    angle = 2 * np.pi * (round(time, 3) - VirtualClock.EVENING) / _DAY
+    return float(_DAY / (2 * np.pi) * np.sin(angle))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationInfo
 
 from knightshift.core.quantities import UNITS_REQUIRED, PositiveMetres, to_si
+from knightshift.hardware.faults import FaultScript, load_fault_script
 
 
-def _drift_rate(value: object, info: ValidationInfo) -> object:
-    required = bool(info.context and info.context.get(UNITS_REQUIRED))
-    return to_si(value, "Hz/s", units_required=required)
+def _rate(unit: str) -> BeforeValidator:
+    def convert(value: object, info: ValidationInfo) -> object:
+        return to_si(value, unit, units_required=bool(info.context and info.context.get(UNITS_REQUIRED)))
+
+    return BeforeValidator(convert)
 
 
-HertzPerSecond = Annotated[float, BeforeValidator(_drift_rate), Field(allow_inf_nan=False)]
+HertzPerSecond = Annotated[float, _rate("Hz/s"), Field(allow_inf_nan=False)]
+PerSecond = Annotated[float, _rate("1/s"), Field(allow_inf_nan=False)]
 
 
 class ReceiverSettings(BaseModel):
@@ -51,16 +55,8 @@ class IsochromatSettings(BaseModel):
     """Sub-spins for the distribution of frequencies of T2'."""
 
 
-class LostReadout(BaseModel):
-    """A readout that never comes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["lost_readout"] = "lost_readout"
-    pass_index: NonNegativeInt
-    """In this pass, the first time it is played."""
-    readout: NonNegativeInt
-    """Number of the readout in the pass."""
+def _by_name(value: object) -> object:
+    return load_fault_script(value) if isinstance(value, str) else value
 
 
 class SimulatorSettings(BaseModel):
@@ -78,7 +74,9 @@ class SimulatorSettings(BaseModel):
     """B1 over the nominal one (imperfect calibration of the transmitter)."""
     field_drift: HertzPerSecond = 0.0
     """Drift of the resonance, counted from the evening on which the virtual clock starts [Hz/s]."""
-    faults: tuple[LostReadout, ...] = ()
-    """Faults on demand."""
+    gain_drift: PerSecond = 0.0
+    """Drift of the receiver gain, relative, counted from the same evening [1/s]."""
+    faults: Annotated[FaultScript, BeforeValidator(_by_name)] = FaultScript()
+    """Faults on demand: a shipped name, a path, or the script itself."""
     threads: PositiveInt = 2
     """Threads over chunks of isochromats."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from knightshift.core.arrays import ComplexArray, RealArray
+from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.hardware.simulated.phantom import BiexponentialT2, Compartment, RandomT2
 from knightshift.hardware.simulated.settings import IsochromatSettings
 from knightshift.hardware.simulated.shapes import Box, smooth_field
@@ -113,7 +113,7 @@ class _Grid:
     area: float
     """Of one point [m²]."""
 
-    def kept(self, chosen: RealArray, body: Compartment, field: ComplexArray) -> Sites:
+    def kept(self, chosen: BoolArray, body: Compartment, field: ComplexArray) -> Sites:
         """Sites at the `chosen` points of the grid."""
         y = self.y[chosen]
         volume = np.full(y.size, self.area * body.thickness * _MM3)
@@ -125,7 +125,7 @@ def _grid(body: Compartment, spacing: float) -> _Grid:
     """Points of a regular grid inside a body."""
     half_y, half_z = body.shape.half_extent
     n_y, n_z = max(1, round(2 * half_y / spacing)), max(1, round(2 * half_z / spacing))
-    along, across = (grid.ravel() for grid in np.meshgrid(np.arange(n_y), np.arange(n_z), indexing="ij"))
+    along, across = (grid.ravel() for grid in np.meshgrid(np.arange(float(n_y)), np.arange(float(n_z)), indexing="ij"))
     y = body.shape.center_y + 2 * half_y * ((along + 0.5) / n_y - 0.5)
     z = body.shape.center_z + 2 * half_z * ((across + 0.5) / n_z - 0.5)
     inside = body.shape.contains(y, z)

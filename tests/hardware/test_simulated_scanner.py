@@ -103,7 +103,7 @@ def test_on_the_system_clock_it_really_waits_and_an_abort_is_noticed(make_scanne
 
 def test_a_readout_that_never_comes_is_a_transient_fault_and_the_repeat_succeeds(make_scanner, fid_program) -> None:
     clock, program = VirtualClock(), fid_program()
-    with make_scanner(clock, faults=[{"kind": "lost_readout", "pass_index": 5, "readout": 1}]) as scanner:
+    with make_scanner(clock, faults={"faults": [{"kind": "lost_readout", "passes": [5], "readout": 1}]}) as scanner:
         scanner.prepare(program)
         scanner.start(5)
         readouts = scanner.readouts(2.5)
