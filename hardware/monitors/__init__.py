@@ -4,7 +4,7 @@ A site file names them (`MonitorsConfig`), a `MonitorPoller` reads them beside t
 (`knightshift.hardware.monitors.interlocks`) judge the readings. See docs/reference/monitors.md.
 """
 
-from knightshift.hardware.monitors.configuration import MonitorsConfig
+from knightshift.hardware.monitors.configuration import Monitoring, MonitorsConfig
 from knightshift.hardware.monitors.poller import MonitorPoller, PolledMonitor
 from knightshift.hardware.monitors.reading import Reading, Severity
 from knightshift.hardware.monitors.serial_monitor import Monitor, SerialMonitor
@@ -14,6 +14,7 @@ __all__ = [
     "LinkSettings",
     "Monitor",
     "MonitorPoller",
+    "Monitoring",
     "MonitorsConfig",
     "PolledMonitor",
     "Reading",

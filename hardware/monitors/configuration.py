@@ -16,12 +16,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from knightshift.core.clock import Clock
 from knightshift.core.quantities import PositiveSeconds
+from knightshift.core.yaml_files import read_config
 from knightshift.hardware.monitors import (
     eurotherm_bisynch,
     julabo_chiller,
@@ -35,6 +37,7 @@ from knightshift.hardware.monitors.julabo_chiller import ChillerSettings, Julabo
 from knightshift.hardware.monitors.modbus_temperature import ModbusSettings, ModbusTemperature
 from knightshift.hardware.monitors.oxford_ilm import IlmSettings, OxfordIlm
 from knightshift.hardware.monitors.poller import MonitorPoller, PolledMonitor
+from knightshift.hardware.monitors.reading import Reading
 from knightshift.hardware.monitors.serial_monitor import SerialMonitor
 from knightshift.hardware.monitors.transport import LinkSettings, Transport
 from knightshift.hardware.monitors.ttl_trigger import TtlTrigger, TtlTriggerSettings
@@ -226,16 +229,35 @@ class MonitorsConfig(BaseModel):
                 raise ValueError(f"{other} and {name} share the port {device.link.port}: give each its own")
         return self
 
-    def make_poller(self, clock: Clock) -> MonitorPoller:
-        """Make the poller of all monitors, not yet started."""
-        return MonitorPoller(
-            [
-                PolledMonitor(config.make(name, clock), config.every, config.stale_after)
-                for name, config in self.monitors.items()
-            ],
-            clock,
-        )
+    def make_poller(
+        self, clock: Clock, on_reading: Callable[[tuple[Reading, ...]], None] | None = None
+    ) -> MonitorPoller:
+        """Make the poller of all monitors, not yet started.
+
+        Parameters
+        ----------
+        clock, on_reading
+            As for `MonitorPoller`.
+
+        Raises
+        ------
+        ConfigError
+            If a monitor needs a library that is not installed.
+        """
+        polled = [
+            PolledMonitor(config.make(name, clock), config.every, config.stale_after)
+            for name, config in self.monitors.items()
+        ]
+        return MonitorPoller(polled, clock, on_reading)
 
     def make_panel(self) -> InterlockPanel:
         """Make the interlocks, all clear."""
         return InterlockPanel(self.interlocks)
+
+
+def _by_name(value: object) -> object:
+    return read_config(MonitorsConfig, "monitors", value) if isinstance(value, str) else value
+
+
+Monitoring: TypeAlias = Annotated[MonitorsConfig, BeforeValidator(_by_name)]
+"""For a site file: the monitors themselves, or the shipped name or path of a file with them."""

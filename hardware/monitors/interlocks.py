@@ -153,6 +153,10 @@ def _bounds(low: float | None, high: float | None) -> tuple[float, float]:
     return (-math.inf if low is None else low), (math.inf if high is None else high)
 
 
+def _shown(value: float, unit: str) -> str:
+    return f"{100 * value:.4g} %" if unit == "1" else f"{value:.5g} {unit}"
+
+
 @dataclass(frozen=True)
 class InterlockStatus:
     """Where an interlock stands, and why."""
@@ -220,13 +224,19 @@ class Interlock:
             return Severity.INVALID, f"{rule.watch}: the last value is stale"
         if reading.severity is Severity.ALARM:
             return Severity.ALARM, f"{rule.watch}: {reading.problem}"
-        low, high = _bounds(rule.low, rule.high)
-        if not low <= reading.value <= high:
-            return Severity.ALARM, f"{rule.watch} {reading.value:.4g} {rule.unit} is not in {low:.4g} to {high:.4g}"
-        low, high = _bounds(rule.warning_low, rule.warning_high)
-        if not low <= reading.value <= high:
-            return Severity.WARNING, f"{rule.watch} {reading.value:.4g} {rule.unit} is not in {low:.4g} to {high:.4g}"
+        if outside := self._beyond(reading.value, rule.low, rule.high):
+            return Severity.ALARM, outside
+        if outside := self._beyond(reading.value, rule.warning_low, rule.warning_high):
+            return Severity.WARNING, outside
         return reading.severity, reading.problem
+
+    def _beyond(self, value: float, low: float | None, high: float | None) -> str:
+        """Say which bound is violated; empty if none is."""
+        if low is not None and not value >= low:
+            return f"{self.rule.watch} {_shown(value, self.rule.unit)} is below {_shown(low, self.rule.unit)}"
+        if high is not None and not value <= high:
+            return f"{self.rule.watch} {_shown(value, self.rule.unit)} is above {_shown(high, self.rule.unit)}"
+        return ""
 
     def _is_well_inside(self, reading: Reading | None) -> bool:
         low, high = _bounds(self.rule.low, self.rule.high)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from knightshift.core.clock import Clock
-from knightshift.core.errors import LinkFault
+from knightshift.core.errors import KnightshiftError, LinkFault
 from knightshift.hardware.monitors.reading import Reading, no_reading
 from knightshift.hardware.monitors.serial_monitor import Monitor
 
@@ -61,6 +61,7 @@ class MonitorPoller:
         self._faults: dict[str, LinkFault] = {}
         self._due = dict.fromkeys((polled.monitor.name for polled in self._monitors), clock.now())
         self._lock = threading.Lock()
+        self._failure: KnightshiftError | None = None
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -112,7 +113,17 @@ class MonitorPoller:
                 self._due[polled.monitor.name] = self._clock.now() + polled.every
 
     def latest(self) -> dict[str, Reading]:
-        """Latest reading of every quantity, by name; stale where it is old, NaN where there never was one. At once."""
+        """Give the latest reading of every quantity, by name; stale where it is old, NaN where there never was one.
+
+        Never waits for a device.
+
+        Raises
+        ------
+        KnightshiftError
+            What `on_reading` raised in one of the threads: that thread has ended.
+        """
+        if self._failure is not None:
+            raise self._failure
         now = self._clock.now()
         with self._lock:
             latest = dict(self._latest)
@@ -133,9 +144,12 @@ class MonitorPoller:
             return dict(self._faults)
 
     def _keep_reading(self, polled: PolledMonitor) -> None:
-        while not self._stop.is_set():
-            self._read(polled)
-            self._stop.wait(polled.every)
+        try:
+            while not self._stop.is_set():
+                self._read(polled)
+                self._stop.wait(polled.every)
+        except KnightshiftError as error:
+            self._failure = error  # told by the next `latest`
 
     def _read(self, polled: PolledMonitor) -> None:
         name = polled.monitor.name

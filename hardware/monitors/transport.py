@@ -149,6 +149,7 @@ class Transport:
                 stopbits=s.stop_bits,
                 timeout=s.timeout,
                 write_timeout=s.timeout,
+                exclusive=True,
                 do_not_open=True,
             )
             for line, level in (outputs or {}).items():

@@ -14,7 +14,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from knightshift.core.errors import LinkFault
+from knightshift.core.errors import InputError, LinkFault
 from knightshift.core.quantities import PositiveSeconds
 from knightshift.hardware.monitors.transport import InputLine, LinkSettings, OutputLine, Transport
 
@@ -116,11 +116,13 @@ class TtlTrigger:
 
         Raises
         ------
+        InputError
+            If `length` is not positive.
         LinkFault
             If the line does not follow, or the pulse came out longer than the tolerance allows.
         """
         if not length > 0:
-            raise ValueError(f"a pulse of {length} s is none")
+            raise InputError(f"a pulse of {length} s is none: give a length above 0 s")
         start = self._link.monotonic()
         try:
             self.set()
