@@ -13,7 +13,7 @@ from knightshift.core.clock import Clock
 from knightshift.core.errors import ConfigError
 from knightshift.core.yaml_files import validate
 from knightshift.hardware.remote.client import RemoteScanner
-from knightshift.hardware.remote.server import serve, serve_transport
+from knightshift.hardware.remote.server import serve
 from knightshift.hardware.remote.settings import LinkTiming, RemoteSettings, ServeOptions
 from knightshift.hardware.remote.transport import TCP, ByteTransport, open_transport
 from knightshift.hardware.site import SiteConfig
@@ -26,7 +26,6 @@ __all__ = [
     "ServeOptions",
     "open_scanner",
     "serve",
-    "serve_transport",
 ]
 
 

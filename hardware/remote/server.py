@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from knightshift.core.errors import ConfigError, LinkFault
 from knightshift.hardware.contract import Scanner
@@ -22,7 +23,7 @@ _MOST_CONNECTIONS = 8
 
 def serve(
     scanner: Scanner,
-    port_or_url: int | str,
+    port_or_url: int | str | Callable[[], ByteTransport],
     *,
     stop: threading.Event,
     options: ServeOptions | None = None,
@@ -37,8 +38,8 @@ def serve(
     scanner
         Any backend. This function connects it when a client comes.
     port_or_url
-        A TCP port on the loopback interface, ``tcp://host:port`` (port 0: any free one), or a serial port,
-        pseudo-terminal or URL of pyserial.
+        A TCP port on the loopback interface; ``tcp://host:port`` (port 0: any free one); a serial port, pseudo-terminal
+        or URL of pyserial; or a function that opens a transport of your own, called again when that has ended.
     stop
         Ends the serving, within a fraction of a second unless the scanner blocks.
     options
@@ -56,7 +57,8 @@ def serve(
         If the backend fails with something that is no fault of a scanner; the scanner was made safe.
     """
     options = options or ServeOptions()
-    url = f"{TCP}127.0.0.1:{port_or_url}" if isinstance(port_or_url, int) else port_or_url
+    line = f"{TCP}127.0.0.1:{port_or_url}" if isinstance(port_or_url, int) else port_or_url
+    url = line if isinstance(line, str) else ""
     token = options.token()
     if url.startswith(TCP) and token is None:
         raise ConfigError(
@@ -68,30 +70,9 @@ def serve(
         if url.startswith(TCP):
             _serve_tcp(TcpListener(url, any_interface=options.any_interface), desk, stop, on_ready)
         else:
-            _serve_line(lambda: SerialTransport(url, options.baud_rate), desk, stop, on_ready)
+            open_line = partial(SerialTransport, url, options.baud_rate) if isinstance(line, str) else line
+            _serve_line(open_line, desk, stop, on_ready)
     finally:
-        scanner.make_safe()
-        desk.wait()
-        scanner.close()
-    if desk.crash is not None:
-        raise as_fault(desk.crash) from desk.crash
-
-
-def serve_transport(
-    scanner: Scanner, transport: ByteTransport, *, stop: threading.Event, options: ServeOptions
-) -> None:
-    """Serve `scanner` over one open transport, until `stop` is set or the transport ends; then it is safe and closed.
-
-    For links that `serve` does not know: parameters as there. The token is asked for if there is one.
-    """
-    desk = Desk(scanner, options, options.token())
-    connection = Connection(transport, desk)
-    connection.start()
-    try:
-        while not stop.is_set() and not connection.ended.is_set() and desk.crash is None:
-            stop.wait(_POLL)
-    finally:
-        connection.close()
         scanner.make_safe()
         desk.wait()
         scanner.close()
@@ -142,22 +123,28 @@ def _serve_line(
     open_line: Callable[[], ByteTransport], desk: Desk, stop: threading.Event, on_ready: Callable[[str], None] | None
 ) -> None:
     """Serve on a line; one that was pulled out is tried again until it is back."""
-    first = True
+    transport: ByteTransport | None = open_line()
+    if on_ready is not None and transport is not None:
+        on_ready(transport.name)
     while not stop.is_set() and desk.crash is None:
-        try:
-            transport = open_line()
-            transport.reset_input()
-        except LinkFault as fault:
-            if first:
-                raise
-            _LOG.warning("%s: trying again", fault)
-            stop.wait(_REOPEN_AFTER)
+        if transport is None:
+            transport = _try_to_open(open_line)
+        if transport is None:
+            stop.wait(min(_REOPEN_AFTER, desk.options.timing.link_timeout / 8))
             continue
         connection = Connection(transport, desk)
         connection.start()
-        if first and on_ready is not None:
-            on_ready(transport.name)
-        first = False
         while not stop.is_set() and not connection.ended.is_set() and desk.crash is None:
             stop.wait(_POLL)
         connection.close()
+        transport = None
+
+
+def _try_to_open(open_line: Callable[[], ByteTransport]) -> ByteTransport | None:
+    try:
+        transport = open_line()
+        transport.reset_input()
+    except LinkFault as fault:
+        _LOG.debug("%s: trying again", fault)
+        return None
+    return transport

@@ -141,7 +141,8 @@ class Worker:
             while fires[0].is_armed and not fires[0].unplugged:
                 self._tune()
         except ScannerFault as problem:
-            assert problem.transient, f"not worth a repetition: {problem!r}"
+            if not problem.transient:
+                raise
             self._recover()
             self.told[kind].append(str(problem))
             return f"{type(problem).__name__}", self.slowest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import os
+import queue
 import random
 import select
 import threading
@@ -19,7 +20,7 @@ from knightshift.core.limits import ScannerLimits
 from knightshift.core.passes import COUNTERS, Readout
 from knightshift.core.program import PassProgram
 from knightshift.hardware.contract import Capabilities, Identity, ScannerState, ScannerStatus, StopAt
-from knightshift.hardware.remote import LinkTiming, RemoteScanner, ServeOptions, serve_transport
+from knightshift.hardware.remote import LinkTiming, RemoteScanner, ServeOptions, serve
 from knightshift.hardware.states import StateMachine
 
 QUICK = LinkTiming(heartbeat=0.05, link_timeout=0.4, resend_interval=0.02, command_timeout=5.0)
@@ -321,20 +322,27 @@ class LoopServer:
         self.scanner = scanner
         self.options = options or ServeOptions(timing=QUICK)
         self.stop = threading.Event()
-        self._threads: list[threading.Thread] = []
         self.to_server = self.to_client = Wire()
         self.before_client: Callable[[LoopServer], None] = lambda server: None
+        self._plugged: queue.SimpleQueue[LoopEnd] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def _serve(self) -> None:
+        serve(self.scanner, self._next_end, stop=self.stop, options=self.options)
+
+    def _next_end(self) -> LoopEnd:
+        try:
+            return self._plugged.get(timeout=0.02)
+        except queue.Empty:
+            raise LinkFault("nothing is plugged in", "loop") from None
 
     def open(self) -> LoopEnd:
-        """A new link; the former server ends first, as one plug fits into the socket."""
-        for thread in self._threads:
-            thread.join(10.0)
+        """Plug a new cable in."""
         self.to_server, self.to_client = Wire(), Wire()
-        end = LoopEnd("loop (server)", self.to_server, self.to_client)
-        arguments = {"stop": self.stop, "options": self.options}
-        thread = threading.Thread(target=serve_transport, args=(self.scanner, end), kwargs=arguments, daemon=True)
-        self._threads = [thread]
-        thread.start()
+        self._plugged.put(LoopEnd("loop (server)", self.to_server, self.to_client))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve)
+            self._thread.start()
         self.before_client(self)
         return LoopEnd("loop (client)", self.to_client, self.to_server)
 
@@ -343,9 +351,9 @@ class LoopServer:
 
     def close(self) -> None:
         self.stop.set()
-        for thread in self._threads:
-            thread.join(10.0)
-            assert not thread.is_alive()
+        if self._thread is not None:
+            self._thread.join(10.0)
+            assert not self._thread.is_alive()
 
 
 class PtyCable:

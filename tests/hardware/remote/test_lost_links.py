@@ -1,0 +1,385 @@
+"""What happens to the scanner and to the client when the link between them misbehaves."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+
+import pytest
+
+from knightshift.core.clock import SystemClock, VirtualClock
+from knightshift.core.errors import (
+    ConfigError,
+    IllegalTransitionError,
+    InterlockFault,
+    LinkFault,
+    ProtocolError,
+    ReadoutTimeoutError,
+    ScannerFault,
+)
+from knightshift.hardware.backends import open_scanner
+from knightshift.hardware.contract import ScannerState, StopAt
+from knightshift.hardware.remote import ServeOptions, serve
+from knightshift.hardware.remote.framing import Deframer, Frame, FrameKind, encode_frame
+from knightshift.hardware.remote.messages import encode_body
+from knightshift.hardware.site import SiteConfig, load_site
+
+loop = sys.modules["remote_loop"]
+S = ScannerState
+PATIENCE = loop.QUICK.link_timeout
+
+
+def play(client, program, pass_index=0):
+    client.prepare(program)
+    client.start(pass_index)
+    return client.readouts(2.0)
+
+
+def wait_for(condition, longest=3 * PATIENCE):
+    deadline = time.monotonic() + longest
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def test_a_silent_link_makes_the_scanner_safe_by_itself(
+    served_in_memory, memory_client, counting, plain_program
+) -> None:
+    next(play(memory_client, plain_program))
+    counting.made_safe.clear()
+    served_in_memory.to_server.mute(60.0)
+    assert counting.made_safe.wait(3 * PATIENCE)
+    assert counting.states.state is S.IDLE
+
+
+def test_a_pulled_plug_makes_the_scanner_safe_at_once(served_in_memory, memory_client, counting, plain_program) -> None:
+    next(play(memory_client, plain_program))
+    counting.made_safe.clear()
+    served_in_memory.to_server.unplug()
+    assert counting.made_safe.wait(PATIENCE / 2)
+
+
+def test_a_client_whose_link_is_lost_is_unknown_until_it_connects(
+    served_in_memory, memory_client, counting, plain_program
+) -> None:
+    readouts = play(memory_client, plain_program)
+    next(readouts)
+    served_in_memory.to_client.mute(60.0)
+    started = time.monotonic()
+    with pytest.raises(LinkFault) as caught:
+        list(readouts)
+    assert caught.value.transient
+    assert time.monotonic() - started < 2 * PATIENCE
+    assert memory_client.status().state is S.UNKNOWN
+    with pytest.raises(IllegalTransitionError) as refused:
+        memory_client.prepare(plain_program)
+    assert refused.value.transient, "after connect the pass may be repeated"
+    memory_client.abort()
+    memory_client.make_safe()
+    assert memory_client.status().state is S.UNKNOWN
+    memory_client.connect()
+    assert memory_client.status().state is S.IDLE
+    assert len(list(play(memory_client, plain_program, 1))) == plain_program.n_readouts
+
+
+def test_close_is_possible_when_the_link_is_lost(served_in_memory, memory_client) -> None:
+    served_in_memory.to_client.unplug()
+    wait_for(lambda: memory_client.status().state is S.UNKNOWN)
+    memory_client.close()
+    assert memory_client.status().state is S.DISCONNECTED
+
+
+def test_nobody_at_the_other_end_is_a_transient_fault_in_bounded_time(served_in_memory) -> None:
+    served_in_memory.before_client = lambda server: server.to_client.mute(60.0)
+    client, started = served_in_memory.client(SystemClock()), time.monotonic()
+    with pytest.raises(LinkFault, match="nobody answers") as caught:
+        client.connect()
+    assert caught.value.transient
+    assert time.monotonic() - started < 4 * PATIENCE
+    assert client.status().state is S.DISCONNECTED
+
+
+def test_make_safe_gets_through_while_another_call_blocks(memory_client, counting, plain_program) -> None:
+    counting.blocked.clear()
+    blocked = threading.Thread(target=memory_client.prepare, args=(plain_program,))
+    blocked.start()
+    wait_for(lambda: memory_client._session._requests)
+    time.sleep(1.2 * PATIENCE)  # longer than a dead link would be given: the call is alive and known to be
+    started = time.monotonic()
+    memory_client.make_safe()
+    assert time.monotonic() - started < PATIENCE
+    assert counting.made_safe.is_set()
+    assert blocked.is_alive()
+    counting.blocked.set()
+    blocked.join(2.0)
+    assert not blocked.is_alive()
+
+
+def test_abort_gets_through_while_readouts_stream(limits, plain_program) -> None:
+    counting = loop.CountingScanner(limits, length=2000, period=1e-3)
+    server = loop.LoopServer(counting)
+    client = server.client(SystemClock(), token=server.options.token())
+    with client:
+        readouts = play(client, plain_program)
+        next(readouts)
+        aborting = threading.Timer(5e-3, client.abort)
+        aborting.start()
+        with pytest.raises(ScannerFault):
+            list(readouts)
+        aborting.join()
+        assert client.status().state is S.IDLE
+    server.close()
+
+
+def test_a_readout_that_never_comes_is_told(memory_client, counting, plain_program) -> None:
+    counting.n_readouts = 3
+    memory_client.prepare(plain_program)
+    memory_client.start(0)
+    readouts = memory_client.readouts(0.05)
+    counting.blocked.clear()
+    with pytest.raises(ReadoutTimeoutError):
+        list(readouts)
+    assert memory_client.status().state is S.IDLE
+
+
+def test_stop_after_the_readout_ends_early(limits, plain_program) -> None:
+    server = loop.LoopServer(loop.CountingScanner(limits, period=0.05))
+    with server.client(SystemClock(), token=server.options.token()) as client:
+        readouts = play(client, plain_program)
+        next(readouts)
+        client.stop(StopAt.READOUT)
+        assert client.status().state is S.STOPPING
+    server.close()
+
+
+def test_a_latched_fault_outlives_a_lost_link_and_is_cleared_by_reset_only(
+    served_in_memory, memory_client, counting
+) -> None:
+    counting.trip()
+    served_in_memory.to_client.unplug()
+    wait_for(lambda: memory_client.status().state is S.UNKNOWN)
+    memory_client.connect()
+    status = memory_client.status()
+    assert status.state is S.FAULT
+    assert "too warm" in str(status.fault)
+    memory_client.make_safe()
+    assert memory_client.status().state is S.FAULT
+    memory_client.reset()
+    assert memory_client.status().state is S.IDLE
+
+
+def test_what_the_scanner_raises_arrives_with_its_type(memory_client, plain_program, counting, monkeypatch) -> None:
+    def trip(*args):
+        raise InterlockFault("helium is low", "level meter", data_valid=True)
+
+    monkeypatch.setattr(counting, "set_receiver_gain", trip)
+    with pytest.raises(InterlockFault, match="helium is low") as caught:
+        memory_client.set_receiver_gain(3.0)
+    assert (caught.value.device, caught.value.transient, caught.value.data_valid) == ("level meter", False, True)
+    object.__setattr__(plain_program, "name", "wrong")
+    try:
+        with pytest.raises(ProtocolError, match="wrong is wrong"):
+            memory_client.validate(plain_program)
+    finally:
+        object.__setattr__(plain_program, "name", "plain")
+    assert memory_client.status().readings["coil_temperature"] == 293.0
+
+
+def test_a_program_travels_once(served_in_memory, memory_client, plain_program) -> None:
+    memory_client.prepare(plain_program)
+    before = served_in_memory.to_server.written
+    memory_client.prepare(plain_program)
+    assert served_in_memory.to_server.written - before < 6
+
+
+def test_readouts_longer_than_a_frame_arrive_whole(limits, plain_program) -> None:
+    counting = loop.CountingScanner(limits, channels=3, length=5000)
+    server = loop.LoopServer(counting)
+    with server.client(SystemClock(), token=server.options.token(), window=4) as client:
+        for number, readout in enumerate(play(client, plain_program, 2)):
+            assert (readout.samples == loop.expected_samples(2, number, 3, 5000)).all()
+    server.close()
+
+
+def test_old_messages_that_come_again_do_nothing(served_in_memory, memory_client, counting, plain_program) -> None:
+    """Everything that was ever sent, in both directions, is sent again and again while passes play."""
+    tape: list[tuple[object, bytes]] = []
+    for wire in (served_in_memory.to_server, served_in_memory.to_client):
+
+        def record(message, wire=wire, put=wire.put):
+            tape.append((wire, message))
+            put(message)
+            for earlier, old in tape[-80::7]:
+                type(earlier).put(earlier, old)
+
+        wire.put = record
+    for index in range(4):
+        before = counting.calls.copy()
+        readouts = list(play(memory_client, plain_program, index))
+        assert len(readouts) == plain_program.n_readouts
+        for number, readout in enumerate(readouts):
+            assert (readout.samples == loop.expected_samples(index, number, 1, 8)).all()
+        assert counting.calls - before == {"prepare": 1, "start": 1}
+    assert len(tape) > 200
+
+
+def test_babble_and_hostile_frames_do_not_keep_a_client_from_connecting(limits, counting, plain_program) -> None:
+    generator = random.Random(11)
+    to_server, to_client = loop.Wire(), loop.Wire()
+    stop = threading.Event()
+    options = ServeOptions(timing=loop.QUICK)
+    end = loop.LoopEnd("server", to_server, to_client)
+    arguments = {"stop": stop, "options": options}
+    server = threading.Thread(target=serve, args=(counting, lambda: end), kwargs=arguments)
+    server.start()
+    for _ in range(1500):
+        body = generator.choice(
+            [
+                generator.randbytes(generator.randrange(60)),
+                encode_body({"client_nonce": "0" * 32, "versions": [1], "software": "x", "clock": "system"}),
+                encode_body({"client_nonce": "0" * 32, "server_nonce": "1" * 32, "proof": "2" * 64}),
+                encode_body({"command": "start", "arguments": {"pass_index": 1, "epoch": 0}}),
+            ]
+        )
+        kind, session = generator.randrange(20), generator.choice([0, 1, generator.getrandbits(64)])
+        to_server.put(encode_frame(Frame(kind, session, generator.getrandbits(32), body, generator.choice([1, 1, 2]))))
+        to_server.put(generator.randbytes(generator.randrange(40)))
+    client = loop.RemoteScanner(
+        lambda: loop.LoopEnd("client", to_client, to_server),
+        clock=SystemClock(),
+        timing=loop.QUICK,
+        token=options.token(),
+    )
+    with client:
+        assert counting.calls["start"] == 0
+        for number, readout in enumerate(play(client, plain_program)):
+            assert (readout.samples == loop.expected_samples(0, number, 1, 8)).all()
+            to_server.put(generator.randbytes(50))
+            to_client.put(generator.randbytes(50) + b"\0")
+    stop.set()
+    server.join(5.0)
+    assert not server.is_alive()
+
+
+def test_a_wrong_token_is_refused_and_the_scanner_left_alone(served_in_memory, counting) -> None:
+    for token in (b"not the one that was agreed on", None):
+        client = served_in_memory.client(SystemClock(), token=token)
+        with pytest.raises(LinkFault, match="token") as caught:
+            client.connect()
+        assert not caught.value.transient
+    assert counting.calls["connect"] == 0
+
+
+def test_another_version_of_the_protocol_is_refused_with_both_numbers(served_in_memory) -> None:
+    end = served_in_memory.open()
+    hello = {"versions": [7], "software": "of the future", "client_nonce": "ab" * 16, "clock": "system"}
+    end.write(encode_frame(Frame(FrameKind.HELLO, 0, 0, encode_body(hello), version=7)))
+    (answer,) = Deframer().feed(end.read(2.0))
+    assert answer.kind == FrameKind.REFUSED
+    assert b"version 1" in answer.payload
+    end.close()
+
+
+def test_a_virtual_clock_needs_one_on_the_other_side(served_in_memory) -> None:
+    with pytest.raises(LinkFault, match="real time") as caught:
+        served_in_memory.client(VirtualClock(), token=served_in_memory.options.token()).connect()
+    assert not caught.value.transient
+
+
+def test_a_mistake_in_the_backend_is_told_on_both_sides_and_the_scanner_is_safe(counting, monkeypatch) -> None:
+    def stumble(gain):
+        raise TypeError("a mistake in the program")
+
+    monkeypatch.setattr(counting, "set_receiver_gain", stumble)
+    wires, stop, raised = (loop.Wire(), loop.Wire()), threading.Event(), []
+    options = ServeOptions(timing=loop.QUICK)
+
+    def run():
+        with pytest.raises(ScannerFault, match="a mistake in the program") as caught:
+            serve(counting, lambda: loop.LoopEnd("server", *wires), stop=stop, options=options)
+        raised.append(caught.value)
+
+    server = threading.Thread(target=run)
+    server.start()
+    ours = loop.LoopEnd("client", *reversed(wires))
+    with loop.RemoteScanner(lambda: ours, clock=SystemClock(), timing=loop.QUICK, token=options.token()) as client:
+        with pytest.raises(ScannerFault, match="TypeError: a mistake"):
+            client.set_receiver_gain(1.0)
+        server.join(5.0)
+    assert raised
+    assert counting.states.state is S.DISCONNECTED
+
+
+def test_a_second_client_waits_until_the_first_has_left(counting, serve_on, plain_program) -> None:
+    url = serve_on(counting, 0, ServeOptions(timing=loop.QUICK))
+    first, second = (open_remote(url) for _ in range(2))
+    with first:
+        next(play(first, plain_program))
+        with pytest.raises(LinkFault, match="another client") as caught:
+            second.connect()
+        assert caught.value.transient
+        assert first.identify().backend == "remote"
+        assert counting.calls["connect"] == 1
+    with second:
+        assert second.status().state is S.IDLE
+
+
+def open_remote(url, **settings):
+    timing = loop.QUICK.model_dump()
+    plain = {key: f"{value} s" for key, value in timing.items()}
+    site = SiteConfig(backend="remote", limits="microimaging_9t4", settings={"url": url, "timing": plain, **settings})
+    return open_scanner(site, clock=SystemClock())
+
+
+def test_a_served_tcp_port_needs_a_token_on_both_sides(monkeypatch, counting) -> None:
+    monkeypatch.delenv("KNIGHTSHIFT_SCANNER_TOKEN")
+    with pytest.raises(ConfigError, match="token"):
+        serve(counting, 0, stop=threading.Event())
+    with pytest.raises(ConfigError, match="token"):
+        open_remote("tcp://127.0.0.1:7523")
+
+
+def test_a_token_comes_from_a_file_and_is_never_short(tmp_path) -> None:
+    path = tmp_path / "token"
+    path.write_text("0123456789abcdef0123456789abcdef\nnothing else counts\n")
+    assert ServeOptions(token_file=path).token() == b"0123456789abcdef0123456789abcdef"
+    path.write_text("short\n")
+    with pytest.raises(ConfigError, match="too short"):
+        ServeOptions(token_file=path).token()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        ServeOptions(token_file=tmp_path / "nowhere").token()
+
+
+def test_serving_beyond_loopback_must_be_said(counting) -> None:
+    with pytest.raises(ConfigError, match="network"):
+        serve(counting, "tcp://0.0.0.0:0", stop=threading.Event())
+
+
+@pytest.mark.parametrize("url", ["tcp://", "tcp://host", "tcp://host:port", "tcp://127.0.0.1:99999"])
+def test_an_address_that_is_none_is_refused(counting, url: str) -> None:
+    with pytest.raises(ConfigError, match="host:port"):
+        serve(counting, url, stop=threading.Event())
+
+
+@pytest.mark.parametrize("url", ["/dev/no_such_port", "tcp://127.0.0.1:1", "socket://127.0.0.1:1"])
+def test_a_port_that_is_not_there_is_a_link_fault(url: str) -> None:
+    with pytest.raises(LinkFault):
+        open_remote(url).connect()
+
+
+def test_phantom_and_seed_belong_to_the_serving_side() -> None:
+    site = SiteConfig(backend="remote", limits="microimaging_9t4", settings={"url": "/dev/ttyUSB0"})
+    for options in ({"seed": 3}, {"phantom": "shorted"}):
+        with pytest.raises(ConfigError, match="serves"):
+            open_scanner(site, clock=SystemClock(), **options)
+
+
+def test_patience_must_allow_several_tries() -> None:
+    with pytest.raises(ConfigError, match="three tries"):
+        open_remote("/dev/ttyUSB0", timing={"heartbeat": "2 s", "link_timeout": "3 s"})
+
+
+def test_the_shipped_site_file_is_good() -> None:
+    assert open_scanner(load_site("remote"), clock=SystemClock()).status().state is S.DISCONNECTED
