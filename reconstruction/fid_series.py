@@ -50,7 +50,7 @@ class FidSeries:
     @property
     def n_steps(self) -> int:
         """FIDs or spectra."""
-        return self.values.shape[0]
+        return len(self.values)
 
     @property
     def spectra(self) -> ComplexArray:

@@ -148,8 +148,8 @@ def _check_supported(procpar: Procpar) -> None:
     name = f"{procpar.text('seqfil')} {procpar.text('layout')}"
     if _NOT_CARTESIAN.search(name) or procpar.count("etl", 1) > 1 or procpar.text("petable", "n") not in ("", "n"):
         raise UnsupportedDataError(
-            f"{procpar.path}: sequence {name.strip()} (etl {procpar.text('etl', '1')}) needs more than an FFT or a table "
-            "of its own: reconstruct it on the console"
+            f"{procpar.path}: sequence {name.strip()} (etl {procpar.text('etl', '1')}) needs more than an FFT "
+            "or a table of its own: reconstruct it on the console"
         )
     seqcon = procpar.text("seqcon")
     if len(seqcon) != 5 or set(seqcon) - set("ncs") or seqcon[3:] != "nn" or seqcon[2] == "n":
@@ -225,7 +225,7 @@ def _geometries(
     """Where the slices are along the gradient axes ``(slice, phase_encode, readout)``."""
     positions = _slice_positions(procpar, loops.n_slices)[order]
     thickness = procpar.positive("thk") * _MM if "thk" in procpar else 1e-3
-    in_plane = tuple(procpar.positive(name) * _CM / n for name, n in zip(("lpe", "lro"), matrix, strict=True))
+    in_plane = procpar.positive("lpe") * _CM / matrix[0], procpar.positive("lro") * _CM / matrix[1]
     gaps = np.diff(positions)
     spacing = float(gaps[0]) if gaps.size and gaps[0] > 0 and np.allclose(gaps, gaps[0]) else thickness
     corner = -np.array([matrix[0] // 2 * in_plane[0], matrix[1] // 2 * in_plane[1]])

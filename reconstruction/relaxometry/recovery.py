@@ -117,7 +117,7 @@ def fit_relaxation(
     InputError
         If there are too few delays, or they or the noise are no sensible numbers.
     """
-    signal, delays = np.asarray(signal), np.asarray(delays, dtype=float)
+    delays = np.asarray(delays, dtype=float)
     _check(signal, delays, curve, mask)
     noise = _noise(noise_std, len(delays))
     status = np.full(signal.shape[1:], T2Status.OK, dtype=np.int8)
@@ -181,7 +181,7 @@ def object_mask(images: RealArray | ComplexArray) -> BoolArray:
     brightness = np.sqrt(np.mean(np.abs(images) ** 2, axis=0))
     finite = brightness[np.isfinite(brightness)]
     if finite.size == 0 or finite.min() == finite.max():
-        return np.isfinite(brightness)
+        return np.asarray(np.isfinite(brightness))
     counts, edges = np.histogram(finite, bins=256)
     centres = (edges[1:] + edges[:-1]) / 2
     below, total = np.cumsum(counts), finite.size
@@ -298,8 +298,9 @@ def _as_maps(
 ) -> RelaxationFit:
     time = np.exp(-solution.log_rate)
     columns = (time, time * solution.log_rate_std, solution.amplitude, solution.offset, solution.chi2)
-    maps = [np.full(chosen.shape, np.nan) for _ in columns]
+    maps: list[RealArray] = [np.full(chosen.shape, np.nan) for _ in columns]
     for image, column in zip(maps, columns, strict=True):
         image[chosen] = column
         image[status != T2Status.OK] = np.nan
-    return RelaxationFit(*maps, status, signal, *how)
+    values, std, amplitude, offset, chi2 = maps
+    return RelaxationFit(values, std, amplitude, offset, chi2, status, signal, *how)
