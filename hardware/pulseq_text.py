@@ -7,18 +7,18 @@ sequence, and it is a hundred times faster, so that parsing never dominates the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.errors import ProtocolError
+from knightshift.hardware.pulseq_events import AXES, AdcEvent, Block, EventTables, GradientEvent, RfEvent
+from knightshift.hardware.pulseq_extensions import BlockExtension, GradientTurner, read_extensions
+
+__all__ = ["AXES", "AdcEvent", "Block", "EventTables", "GradientEvent", "RfEvent", "read_pulseq"]
 
 _EventT = TypeVar("_EventT")
-
-AXES = ("x", "y", "z")
-"""Order of the gradient columns of a block."""
 
 _DEFAULT_RASTERS = {
     "GradientRasterTime": 10e-6,
@@ -26,110 +26,6 @@ _DEFAULT_RASTERS = {
     "AdcRasterTime": 100e-9,
     "BlockDurationRaster": 10e-6,
 }
-_HARMLESS_EXTENSIONS = {"TRIGGERS"}
-
-
-@dataclass(frozen=True)
-class RfEvent:
-    """One RF pulse: piecewise constant, phases and frequency offset apart."""
-
-    envelope: ComplexArray
-    """Nutation frequency γB1/2π with the phase of the shape, shape ``(step,)`` [Hz]."""
-    step_times: RealArray
-    """Edges of the steps from the start of the pulse, shape ``(step + 1,)`` [s]."""
-    delay: float
-    """From the start of the block to the start of the pulse [s]."""
-    center: float
-    """From the start of the pulse to its effective centre [s]."""
-    frequency: float
-    """Offset from the working frequency [Hz]."""
-    phase: float
-    """Phase at the start of the pulse [rad]."""
-    use: str
-    """Pulseq's letter: e excitation, r refocusing, i inversion, s saturation, p preparation, o other, u undefined."""
-
-    @property
-    def duration(self) -> float:
-        """Length of the pulse [s]."""
-        return float(self.step_times[-1])
-
-    @property
-    def flip_angle(self) -> float:
-        """Flip angle on resonance if the pulse does not turn its phase [rad]."""
-        return float(2 * np.pi * np.abs(np.sum(self.envelope * np.diff(self.step_times))))
-
-
-@dataclass(frozen=True)
-class GradientEvent:
-    """One gradient on one axis: straight lines between corners."""
-
-    times: RealArray
-    """Corners from the start of the block, shape ``(corner,)`` [s]."""
-    amplitudes: RealArray
-    """Amplitude γG/2π at the corners, shape ``(corner,)`` [Hz/m]."""
-
-    def moment(self, time: RealArray | float) -> RealArray:
-        """Integral from the start of the block to `time` [s], same shape as `time` [1/m]."""
-        steps = np.diff(self.times) * 0.5 * (self.amplitudes[1:] + self.amplitudes[:-1])
-        before = np.concatenate([[0.0], np.cumsum(steps)])
-        inside = np.clip(np.asarray(time, dtype=float), self.times[0], self.times[-1])
-        left = np.clip(np.searchsorted(self.times, inside, side="right") - 1, 0, self.times.size - 2)
-        elapsed = inside - self.times[left]
-        width = self.times[left + 1] - self.times[left]
-        slope = (self.amplitudes[left + 1] - self.amplitudes[left]) / np.where(width > 0, width, 1.0)
-        moment: RealArray = before[left] + elapsed * (self.amplitudes[left] + 0.5 * slope * elapsed)
-        return moment
-
-
-@dataclass(frozen=True)
-class AdcEvent:
-    """One acquisition window."""
-
-    samples: int
-    """Complex samples."""
-    dwell_time: float
-    """Time between samples [s]; sample ``s`` sits at ``(s + 0.5) * dwell_time``."""
-    delay: float
-    """From the start of the block to the start of the window [s]."""
-    frequency: float
-    """Offset of the receiver from the working frequency [Hz]."""
-    phase: float
-    """Phase of the receiver at the start of the window [rad]."""
-
-    @property
-    def duration(self) -> float:
-        """Length of the window [s]."""
-        return self.samples * self.dwell_time
-
-
-@dataclass(frozen=True)
-class Block:
-    """What plays at the same time; every number is an id in the tables of `EventTables`, 0 for none."""
-
-    duration: float
-    """Length [s]."""
-    rf: int
-    gradients: tuple[int, int, int]
-    """On ``(x, y, z)``."""
-    adc: int
-    labels: tuple[tuple[str, str, int], ...]
-    """``("SET" or "INC", name, value)`` in the order of the file."""
-
-
-@dataclass(frozen=True)
-class EventTables:
-    """A whole Pulseq file."""
-
-    definitions: Mapping[str, str]
-    blocks: tuple[Block, ...]
-    rf: Mapping[int, RfEvent]
-    gradients: Mapping[int, GradientEvent]
-    adc: Mapping[int, AdcEvent]
-
-    @property
-    def duration(self) -> float:
-        """Sum of all blocks [s]."""
-        return float(np.sum([block.duration for block in self.blocks]))
 
 
 def read_pulseq(text: str, larmor_frequency: float) -> EventTables:
@@ -146,7 +42,7 @@ def read_pulseq(text: str, larmor_frequency: float) -> EventTables:
     ------
     ProtocolError
         If it is not Pulseq 1.4 or 1.5, is damaged, or uses an extension that changes what the spins see and that
-        is not understood (rotations, shims, soft delays).
+        is not understood (RF shims).
     """
     sections = _sections(text)
     try:
@@ -186,11 +82,13 @@ class _Reader:
 
     def read(self) -> EventTables:
         gradients = {**self._table("TRAP", _trapezoid), **self._table("GRADIENTS", self._arbitrary)}
+        turner = GradientTurner(gradients)
+        blocks = tuple(turner.turned(block, extension) for block, extension in self._blocks())
         tables = EventTables(
             self._definitions,
-            tuple(self._blocks()),
+            blocks,
             self._table("RF", self._pulse),
-            gradients,
+            turner.gradients,
             self._table("ADC", self._window),
         )
         for block in tables.blocks:
@@ -204,12 +102,13 @@ class _Reader:
         rows = (line.split() for line in self._sections.get(section, []))
         return {int(row[0]): build(row[1:]) for row in rows}
 
-    def _blocks(self) -> Iterator[Block]:
+    def _blocks(self) -> Iterator[tuple[Block, BlockExtension]]:
         raster = self._raster("BlockDurationRaster")
-        extensions = _read_extensions(self._sections.get("EXTENSIONS", []))
+        extensions = read_extensions(self._sections.get("EXTENSIONS", []))
         for line in self._sections["BLOCKS"]:
-            _, ticks, rf, gx, gy, gz, adc, extension = (int(word) for word in line.split())
-            yield Block(ticks * raster, rf, (gx, gy, gz), adc, extensions(extension))
+            _, ticks, rf, gx, gy, gz, adc, index = (int(word) for word in line.split())
+            extension = extensions(index)
+            yield Block(ticks * raster, rf, (gx, gy, gz), adc, extension.labels), extension
 
     def _pulse(self, row: list[str]) -> RfEvent:
         amplitude, magnitude, phase, timing = float(row[0]), int(row[1]), int(row[2]), int(row[3])
@@ -319,38 +218,6 @@ def _unpack(packed: list[float], count: int) -> RealArray:
     if len(steps) != count:
         raise ProtocolError(f"a shape unpacks to {len(steps)} samples instead of {count}: the Pulseq file is damaged")
     return np.cumsum(steps)
-
-
-def _read_extensions(lines: list[str]) -> Callable[[int], tuple[tuple[str, str, int], ...]]:
-    """Read the linked lists of extensions; the result maps the id of a list to its labels."""
-    links: dict[int, tuple[int, int, int]] = {}
-    names: dict[int, str] = {}
-    rows: dict[tuple[int, int], list[str]] = {}
-    current = -1
-    for line in lines:
-        words = line.split()
-        if words[0] == "extension":
-            current = int(words[2])
-            names[current] = words[1]
-        elif current < 0:
-            links[int(words[0])] = (int(words[1]), int(words[2]), int(words[3]))
-        else:
-            rows[current, int(words[0])] = words[1:]
-    strange = set(names.values()) - {"LABELSET", "LABELINC"} - _HARMLESS_EXTENSIONS
-    if strange:
-        raise ProtocolError(f"Pulseq extensions {sorted(strange)} are not understood: write the sequence without them")
-
-    def labels(index: int) -> tuple[tuple[str, str, int], ...]:
-        found = []
-        while index:
-            kind, reference, index = links[index]
-            name = names[kind]
-            if name not in _HARMLESS_EXTENSIONS:
-                value, label = rows[kind, reference]
-                found.append((name.removeprefix("LABEL"), label, int(value)))
-        return tuple(found)
-
-    return labels
 
 
 def _check_ids(block: Block, tables: EventTables) -> None:

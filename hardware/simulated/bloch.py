@@ -20,8 +20,6 @@ from knightshift.hardware.simulated.timeline import Pulse, Step, Timeline, Windo
 Response = Callable[[RealArray, float], RealArray]
 """Amplitude response of the receiver: (frequency from its centre [Hz], bandwidth [Hz]) → factor."""
 
-_KeyT = TypeVar("_KeyT")
-_ValueT = TypeVar("_ValueT")
 
 _KeyT = TypeVar("_KeyT")
 _ValueT = TypeVar("_ValueT")
@@ -55,8 +53,6 @@ class Ensemble:
     """Frequencies of the sub-spins of each site (T2'), shape ``(frequency, site)`` [Hz]."""
     share: RealArray
     """Part of the spins of a site that has each frequency, shape ``(frequency,)``; adds up to 1."""
-    share: RealArray
-    """Part of the spins of a site that has each frequency, shape ``(frequency,)``; adds up to 1."""
 
     def part(self, sites: slice) -> Ensemble:
         """Give the ensemble of some of the sites."""
@@ -69,6 +65,8 @@ class Ensemble:
 
 def play(timeline: Timeline, ensemble: Ensemble, response: Response) -> ComplexArray:
     """Signal of one ensemble, without receiver phase, shape ``(readout, sample)``; starts in thermal equilibrium.
+
+    A window shorter than the longest one is filled up with 0.
 
     The sub-spins along x are summed before the samples are formed wherever no x gradient is on during the window, so
     the cost is linear in isochromats times pulses plus sites times samples.
@@ -102,8 +100,7 @@ class _Player:
         self._waiting: dict[int, list[tuple[int, ComplexArray]]] = {}
         self._time = self._relaxing = 0.0
         self._moment = np.zeros(3)
-        samples = timeline.windows[0].times.size
-        self._signal: ComplexArray = np.zeros((timeline.counters.size, samples), dtype=complex)
+        self._signal: ComplexArray = np.zeros((timeline.counters.size, timeline.n_samples), dtype=complex)
         self._readout = 0
 
     def advance(self, step: Step) -> None:
@@ -217,7 +214,8 @@ class _Player:
         if index not in self._phasors:
             self._phasors[index] = window_phasors(self._timeline.windows[index], self._spins, self._response)
         rows = [row for row, _ in waiting]
-        self._signal[rows] = np.stack([noted for _, noted in waiting]) @ self._phasors[index]
+        samples = np.stack([noted for _, noted in waiting]) @ self._phasors[index]
+        self._signal[rows, : samples.shape[1]] = samples
         waiting.clear()
 
 

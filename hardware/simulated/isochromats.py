@@ -110,7 +110,8 @@ class _Scene:
 
     def offset(self, shift: _FloatT) -> _FloatT:
         """Resonance minus working frequency [Hz]."""
-        return self.surroundings.larmor_frequency * (1 + shift) - self.surroundings.working_frequency
+        offset: _FloatT = self.surroundings.larmor_frequency * (1 + shift) - self.surroundings.working_frequency
+        return offset
 
     def chunks(self, whole: Ensemble) -> Iterator[Ensemble]:
         """Cut an ensemble into pieces whose memory is bounded, whatever the phantom and the sequence."""
@@ -155,7 +156,8 @@ def _shares(count: int) -> RealArray:
     widths = np.ones(count)
     if count > 2:
         widths[[0, -1]] = _TAIL
-    return widths / widths.sum()
+    shares: RealArray = widths / widths.sum()
+    return shares
 
 
 def spins_along_x(cycles: Sequence[float], least: int) -> int:

@@ -156,7 +156,7 @@ class Phantom(BaseModel):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Phantom:
-        names = [body.name for body in (*self.compartments, *self.voxel_maps)]
+        names = [body.name for body in self.compartments] + [voxels.name for voxels in self.voxel_maps]
         if not names:
             raise ValueError("nothing is in the magnet: give compartments or voxel_maps")
         if len(set(names)) != len(names):

@@ -26,15 +26,17 @@ def filter_response(frequency: RealArray, bandwidth: float, settings: ReceiverSe
     return response
 
 
-def noise(shape: tuple[int, ...], bandwidth: float, settings: ReceiverSettings, key: tuple[int, int]) -> ComplexArray:
+def noise(
+    shape: tuple[int, int], bandwidth: RealArray, settings: ReceiverSettings, key: tuple[int, int]
+) -> ComplexArray:
     """White noise; real and imaginary part have the standard deviation ``noise_density * sqrt(bandwidth)``.
 
     Parameters
     ----------
     shape
-        Shape of the result.
+        Shape of the result, ``(readout, sample)``.
     bandwidth
-        Sampling rate [Hz].
+        Sampling rate of each readout [Hz], shape ``(readout,)``.
     settings
         Noise density.
     key
@@ -42,7 +44,7 @@ def noise(shape: tuple[int, ...], bandwidth: float, settings: ReceiverSettings, 
     """
     generator = np.random.default_rng(key)
     parts = generator.standard_normal((*shape, 2), dtype=np.float32)
-    parts *= np.float32(settings.noise_density * np.sqrt(bandwidth))
+    parts *= (settings.noise_density * np.sqrt(bandwidth)).astype(np.float32)[:, None, None]
     return parts.view(np.complex64)[..., 0]
 
 

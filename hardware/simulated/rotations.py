@@ -34,8 +34,13 @@ class Rotation:
 
     def reshaped(self, shape: tuple[int, int]) -> Rotation:
         """Give the same coefficients as arrays of another shape."""
-        parts = (self.keep, self.flip, self.tip, self.lift, self.stay)
-        return Rotation(*(part.reshape(shape) for part in parts))
+        return Rotation(
+            self.keep.reshape(shape),
+            self.flip.reshape(shape),
+            self.tip.reshape(shape),
+            self.lift.reshape(shape),
+            self.stay.reshape(shape),
+        )
 
 
 def step_spinor(nutation: ComplexArray, offset: RealArray, duration: float) -> tuple[ComplexArray, ComplexArray]:

@@ -46,6 +46,7 @@ class _PlayingPass:
     samples: ComplexArray
     overrange: BoolArray
     counters: IntArray
+    lengths: IntArray
     spoiled: SpoiledPass
 
 
@@ -156,6 +157,7 @@ class SimulatedScanner:
                 samples,
                 overrange,
                 counters,
+                signal.timeline.lengths,
                 spoiled(strikes, len(ends)),
             )
 
@@ -163,9 +165,10 @@ class SimulatedScanner:
         """Receive one pass up to the converter: drift, gain, noise. Shape ``(readout, sample)``."""
         receiver = self._settings.receiver
         ideal = signal.at_offset(self.field_offset(started) - (frequency - signal.frequency))
-        window = signal.timeline.windows[0]
+        timeline = signal.timeline
+        bandwidth = np.array([1 / window.dwell_time for window in timeline.windows])[timeline.readout_windows]
         analogue: ComplexArray = (receiver.sensitivity * ideal).astype(np.complex64)
-        analogue += noise(ideal.shape, 1 / window.dwell_time, receiver, (self._seed, pass_index))
+        analogue += noise((timeline.counters.size, timeline.n_samples), bandwidth, receiver, (self._seed, pass_index))
         analogue *= np.float32(10 ** (self._gain / 20) * self.gain_factor(started))
         return analogue
 
@@ -202,7 +205,8 @@ class SimulatedScanner:
             if self._stopped_early(playing):
                 return
             self._suffer(number, playing, timeout)
-            yield Readout(playing.counters[number], playing.samples[number], bool(playing.overrange[number]))
+            samples = playing.samples[number, :, : playing.lengths[number]]
+            yield Readout(playing.counters[number], samples, bool(playing.overrange[number]))
             if self._stopped_early(playing):
                 return
         self._wait_until(playing.started + playing.duration, playing)

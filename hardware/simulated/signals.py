@@ -44,9 +44,8 @@ class PassSignal:
         """
         if offset == 0.0:
             return self.samples
-        windows = self.timeline.windows
-        times = np.stack([windows[index].times for index in self.timeline.readout_windows])
-        shifted: ComplexArray = self.samples * np.exp(-2j * np.pi * offset * (self.timeline.evolution[:, None] + times))
+        times = self.timeline.evolution[:, None] + self.timeline.sample_times
+        shifted: ComplexArray = self.samples * np.exp(-2j * np.pi * offset * times)
         return shifted
 
 
@@ -95,7 +94,7 @@ class SignalLibrary:
 def sum_of_signals(timeline: Timeline, ensembles: list[Ensemble], settings: SimulatorSettings) -> ComplexArray:
     """Sum over all isochromats, always in the same order, shape ``(readout, sample)``."""
     response = partial(filter_response, settings=settings.receiver)
-    total = np.zeros((timeline.counters.size, timeline.windows[0].times.size), dtype=complex)
+    total = np.zeros((timeline.counters.size, timeline.n_samples), dtype=complex)
     with ThreadPoolExecutor(settings.threads) as pool:
         for signal in pool.map(lambda ensemble: play(timeline, ensemble, response), ensembles):
             total += signal
@@ -111,6 +110,6 @@ def received(timeline: Timeline, raw: ComplexArray) -> ComplexArray:
     """
     phases = np.array([step.phase for step in timeline.steps if step.window >= 0])
     windows = [timeline.windows[index] for index in timeline.readout_windows]
-    turns = np.stack([window.frequency * window.times for window in windows])
+    turns = np.array([window.frequency for window in windows])[:, None] * timeline.sample_times
     delivered: ComplexArray = (raw * np.exp(-1j * (phases[:, None] + 2 * np.pi * turns))).conj()
     return delivered

@@ -102,6 +102,24 @@ class Timeline:
         """Index into `windows` of each readout, shape ``(readout,)``."""
         return np.array([step.window for step in self.steps if step.window >= 0], dtype=np.intp)
 
+    @property
+    def n_samples(self) -> int:
+        """Samples of the longest window."""
+        return max(window.times.size for window in self.windows)
+
+    @property
+    def lengths(self) -> IntArray:
+        """Samples of each readout, shape ``(readout,)``."""
+        return np.array([window.times.size for window in self.windows], dtype=np.intp)[self.readout_windows]
+
+    @property
+    def sample_times(self) -> RealArray:
+        """Time of each sample from the start of its window [s], shape ``(readout, sample)``; 0 beyond a short one."""
+        times = np.zeros((len(self.windows), self.n_samples))
+        for row, window in zip(times, self.windows, strict=True):
+            row[: window.times.size] = window.times
+        return times[self.readout_windows]
+
 
 def with_pass(counters: IntArray, pass_index: int, epoch: int) -> IntArray:
     """Copy `counters` and fill in the pass (``average``) and the epoch (``segment``)."""

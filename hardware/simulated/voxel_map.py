@@ -157,8 +157,7 @@ def _planes(body: VoxelMap, maps: dict[str, RealArray]) -> Iterator[VoxelPlane]:
     n_x, n_y, n_z = maps["density"].shape
     middle = n_x // 2 if "x" in body.axes else 0
     fine = body.sites_per_voxel
-    y, z = (_positions(body, axis, count) for axis, count in (("y", n_y), ("z", n_z)))
-    yy, zz = np.meshgrid(y, z, indexing="ij")
+    yy, zz = np.meshgrid(_positions(body, "y", n_y), _positions(body, "z", n_z), indexing="ij")
     volume = body.voxel_size["x"] * body.voxel_size["y"] * body.voxel_size["z"] / fine**2
     for plane in range(n_x):
         filled = {name: np.repeat(np.repeat(values[plane], fine, 0), fine, 1) for name, values in maps.items()}
@@ -217,10 +216,11 @@ def _load(entry: MapFile, place: str) -> RealArray:
     path = entry.file
     if path.name.endswith((".nii", ".nii.gz")):
         import nibabel
+        from nibabel.filebasedimages import ImageFileError
 
         try:
             image = nibabel.load(path)
-        except nibabel.filebasedimages.ImageFileError as error:
+        except ImageFileError as error:
             raise ConfigError(f"{place}: is not NIfTI: {error}") from error
         _check_size(int(np.prod(image.shape)), place)
         return np.asarray(image.get_fdata(dtype=np.float64)).squeeze()

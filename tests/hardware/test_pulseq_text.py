@@ -80,7 +80,7 @@ def test_an_older_file_plays_the_same(bench, cube, tmp_path) -> None:
     ("old", "new", "told"),
     [
         ("minor 5", "minor 9", "1.9"),
-        ("extension LABELSET", "extension ROTATIONS", "ROTATIONS"),
+        ("extension LABELSET", "extension RF_SHIMS", "RF_SHIMS"),
         ("num_samples 1000", "num_samples 999", "999"),
         ("[ADC]", "[ACD]", "ADC"),
         ("[SHAPES]", "[SHAPE]", "damaged"),
