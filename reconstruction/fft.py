@@ -1,4 +1,4 @@
-"""Centred inverse Fourier transform by FFTW: planned once, in place, and without a single ``fftshift`` copy.
+"""Centred inverse Fourier transform by FFTW: planned once, slab by slab, and without a single ``fftshift`` copy.
 
 With k = 0 and the isocentre both at index ``c = N // 2`` the transform is
 
@@ -6,16 +6,22 @@ With k = 0 and the isocentre both at index ``c = N // 2`` the transform is
 
 an ordinary inverse FFT between two modulations ``exp(-i 2 pi m c / N)`` and ``exp(-i 2 pi (n - c) c / N)``. For even N
 both are a checkerboard of signs. Input modulation, scale, window and fractional shift are folded into one
-multiplication, which is also the copy into the buffer of the plan; the output modulation is left out where only
-magnitudes are asked for.
+multiplication.
+
+Images that fit the cache of a processor core are transformed in the small buffer of a plan: modulated into it,
+transformed, and modulated out of it while they are still in the cache. Larger ones (volumes) are transformed plane by
+plane and then, along the first axis, strip by strip. Either way the memory taken is that of the result and little more,
+or next to nothing with ``overwrite=True``.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -29,19 +35,14 @@ _THREADS_FROM = 1_000_000
 """Points from which a second thread pays: below, a busy neighbour makes two threads a hundred times slower than one."""
 _PLANNING_LIMIT = 2.0
 """Longest time that measuring plans may take [s]."""
-_CACHE_BYTES = 64 * 1024**2
-"""Plans whose buffer is larger are not kept: their memory would never come back."""
+_SLAB_BYTES = 512 * 1024
+"""Images are transformed together up to this size, so that they stay in the cache of a core."""
+_BUFFER_BYTES = 4 * 1024**2
+"""Images larger than this are transformed axis by axis: planes first, then strips along the first axis."""
+_MAX_KEPT_SHAPES = 16
 
-
-@dataclass
-class _Plan:
-    """One FFTW plan with its own aligned buffer; one thread at a time."""
-
-    transform: Any
-    buffer: ComplexArray
-    lock: threading.Lock
-    kept: bool
-    """Whether the plan is cached, so that its buffer must not be handed out."""
+_Factor = RealArray | ComplexArray
+_PlanKey = tuple[tuple[int, ...], tuple[int, ...], np.dtype[Any], bool]
 
 
 def centered_ifft2(
@@ -50,12 +51,13 @@ def centered_ifft2(
     windows: Sequence[RealArray | None] | None = None,
     shifts: Sequence[float] | None = None,
     measure: bool = False,
+    overwrite: bool = False,
 ) -> ComplexArray:
     """Transform the last two axes from k-space to the image; see `centered_ifft`.
 
     Equals ``fftshift(ifft2(ifftshift(kspace)))`` on the last two axes.
     """
-    return centered_ifft(kspace, n_axes=2, windows=windows, shifts=shifts, measure=measure)
+    return centered_ifft(kspace, n_axes=2, windows=windows, shifts=shifts, measure=measure, overwrite=overwrite)
 
 
 def centered_ifft(
@@ -65,13 +67,15 @@ def centered_ifft(
     windows: Sequence[RealArray | None] | None = None,
     shifts: Sequence[float] | None = None,
     measure: bool = False,
+    overwrite: bool = False,
 ) -> ComplexArray:
     """Transform the last `n_axes` axes from k-space to the image.
 
     Parameters
     ----------
     kspace
-        Shape ``(..., k_1, .., k_n)`` with k = 0 at index ``N // 2`` of each transformed axis; it is not changed.
+        Shape ``(..., k_1, .., k_n)`` with k = 0 at index ``N // 2`` of each transformed axis; it is not changed unless
+        `overwrite` is set.
     n_axes
         How many of the last axes to transform.
     windows
@@ -81,6 +85,9 @@ def centered_ifft(
     measure
         Let FFTW time its plans (up to two seconds, once per shape) rather than estimate. Estimated plans are the same
         on every run and so are their results, to the last bit; measured ones are faster on large arrays.
+    overwrite
+        Put the image where the k-space was, and return that array: no further memory is taken. `kspace` must then be
+        C-contiguous complex64 or complex128.
 
     Returns
     -------
@@ -90,31 +97,39 @@ def centered_ifft(
     Raises
     ------
     ShapeError
-        If there are fewer than `n_axes` axes, an axis is empty, or a window has the wrong length.
+        If there are fewer than `n_axes` axes, an axis is empty, a window has the wrong length, or `kspace` cannot be
+        overwritten.
     """
     lengths = _checked_lengths(kspace, n_axes)
-    plan = _plan_for(kspace.shape, n_axes, _dtype_of(kspace), measure)
-    modulation = _input_modulation(lengths, windows, shifts, plan.buffer.dtype)
-    with plan.lock:
-        _modulate(kspace, modulation, plan.buffer)
-        plan.transform.execute()
-        image = np.empty(kspace.shape, plan.buffer.dtype) if plan.kept else plan.buffer
-        _modulate(plan.buffer, _plain_modulation(lengths, plan.buffer.dtype, output=True), image)
+    dtype = _dtype_of(kspace)
+    modulation = _modulation_of(lengths, windows, shifts)
+    image = _target(kspace, dtype, overwrite)
+    source = kspace
+    if source is not image and (source.dtype != dtype or not source.flags.c_contiguous):
+        image[...] = source
+        source = image
+    _transform(source.reshape(-1, *lengths), image.reshape(-1, *lengths), modulation, measure)
     return image
 
 
 def centered_ifft2_magnitude(
     kspace: ComplexArray, *, windows: Sequence[RealArray | None] | None = None, measure: bool = False
 ) -> RealArray:
-    """Magnitude of `centered_ifft2`, one pass over the memory cheaper: its signs do not matter."""
-    lengths = _checked_lengths(kspace, 2)
-    plan = _plan_for(kspace.shape, 2, _dtype_of(kspace), measure)
-    modulation = _input_modulation(lengths, windows, None, plan.buffer.dtype)
-    with plan.lock:
-        _modulate(kspace, modulation, plan.buffer)
-        plan.transform.execute()
-        magnitude: RealArray = np.abs(plan.buffer)
+    """Magnitude of `centered_ifft2`."""
+    magnitude: RealArray = np.abs(centered_ifft2(kspace, windows=windows, measure=measure))
     return magnitude
+
+
+def _target(kspace: ComplexArray, dtype: np.dtype[Any], overwrite: bool) -> ComplexArray:
+    """Array that takes the image."""
+    if not overwrite:
+        return np.empty(kspace.shape, dtype)
+    if kspace.dtype != dtype or not kspace.flags.c_contiguous or not kspace.flags.writeable:
+        raise ShapeError(
+            f"k-space of {kspace.dtype}, shape {kspace.shape}, cannot be overwritten: it must be writeable, "
+            "C-contiguous complex64 or complex128"
+        )
+    return kspace
 
 
 def _dtype_of(kspace: ComplexArray) -> np.dtype[Any]:
@@ -128,12 +143,111 @@ def _checked_lengths(kspace: ComplexArray, n_axes: int) -> tuple[int, ...]:
     return kspace.shape[kspace.ndim - n_axes :]
 
 
-def _input_factor(length: int, window: RealArray | None, shift: float) -> RealArray | ComplexArray:
+def _transform(source: ComplexArray, image: ComplexArray, modulation: _Modulation, measure: bool) -> None:
+    """Transform images of shape ``(image, *lengths)`` in pieces that fit the cache."""
+    lengths = image.shape[1:]
+    if image[0].nbytes <= _BUFFER_BYTES or len(lengths) == 1:
+        _transform_slabs(source, image, modulation, measure)
+        return
+    n_planes, n_first = len(image) * lengths[0], lengths[0]
+    planes = (n_planes, *lengths[1:])
+    _transform(source.reshape(planes), image.reshape(planes), modulation.without_first_axis(), measure)
+    _transform_first_axis(image.reshape(len(image), n_first, -1), modulation, measure)
+
+
+def _transform_slabs(source: ComplexArray, image: ComplexArray, modulation: _Modulation, measure: bool) -> None:
+    """Transform images as many at a time as fit the cache, in the buffer of a plan."""
+    before, after = modulation.of_image(image.dtype)
+    step = max(1, _SLAB_BYTES // image[0].nbytes)
+    axes = tuple(range(1, image.ndim))
+
+    def one_slab(start: int) -> None:
+        target = image[start : start + step]
+        with _borrowed_plan((target.shape, axes, image.dtype, measure)) as plan:
+            buffer = plan.input_array
+            _modulate(source[start : start + step], before, buffer)
+            plan.execute()
+            _modulate(buffer, after, target)
+
+    _in_threads(one_slab, range(0, len(image), step), thread_count(image.size))
+
+
+def _transform_first_axis(volumes: ComplexArray, modulation: _Modulation, measure: bool) -> None:
+    """Transform the first axis of large volumes, shape ``(volume, k_1, rest)``, in place and strip by strip."""
+    before, after = modulation.of_first_axis(volumes.dtype)
+    n_first, n_rest = volumes.shape[1:]
+    step = max(1, _SLAB_BYTES // (n_first * volumes.itemsize))
+    n_strips = -(-n_rest // step)
+
+    def one_strip(number: int) -> None:
+        volume, strip = divmod(number, n_strips)
+        target = volumes[volume, :, strip * step : (strip + 1) * step]
+        with _borrowed_plan((target.shape, (0,), volumes.dtype, measure)) as plan:
+            buffer = plan.input_array
+            np.multiply(target, before, out=buffer)
+            plan.execute()
+            np.multiply(buffer, after, out=target)
+
+    _in_threads(one_strip, range(len(volumes) * n_strips), thread_count(volumes.size))
+
+
+def _in_threads(work: Callable[[int], None], items: range, n_threads: int) -> None:
+    """Do independent pieces of work, in several threads where that pays."""
+    if n_threads < 2 or len(items) < 2:
+        for item in items:
+            work(item)
+        return
+    with ThreadPoolExecutor(min(n_threads, len(items))) as pool:
+        list(pool.map(work, items))
+
+
+@dataclass
+class _Modulation:
+    """What multiplies k-space before, and the image after, a plain inverse FFT; one factor an axis."""
+
+    before: list[_Factor]
+    after: list[_Factor]
+    _products: dict[np.dtype[Any], tuple[_Factor, _Factor]] = field(default_factory=dict)
+
+    def of_image(self, dtype: np.dtype[Any]) -> tuple[_Factor, _Factor]:
+        """Products over all axes, kept from call to call."""
+        if dtype not in self._products:
+            self._products[dtype] = _outer(self.before, dtype), _outer(self.after, dtype)
+        return self._products[dtype]
+
+    def of_first_axis(self, dtype: np.dtype[Any]) -> tuple[_Factor, _Factor]:
+        """Factors of the first axis, shape ``(k_1, 1)``."""
+        before, after = (_in_precision(f, dtype)[:, np.newaxis] for f in (self.before[0], self.after[0]))
+        return before, after
+
+    def without_first_axis(self) -> _Modulation:
+        """Those of the other axes."""
+        return _Modulation(self.before[1:], self.after[1:])
+
+
+def _modulation_of(
+    lengths: tuple[int, ...], windows: Sequence[RealArray | None] | None, shifts: Sequence[float] | None
+) -> _Modulation:
+    if windows is None and shifts is None:
+        return _plain_modulation(lengths)
+    windows = (None,) * len(lengths) if windows is None else windows
+    shifts = (0.0,) * len(lengths) if shifts is None else shifts
+    before = [_input_factor(n, w, s) for n, w, s in zip(lengths, windows, shifts, strict=True)]
+    return _Modulation(before, [_output_factor(n) for n in lengths])
+
+
+@lru_cache(maxsize=16)
+def _plain_modulation(lengths: tuple[int, ...]) -> _Modulation:
+    """Modulation without window and shift, kept from call to call."""
+    return _Modulation([_input_factor(n, None, 0.0) for n in lengths], [_output_factor(n) for n in lengths])
+
+
+def _input_factor(length: int, window: RealArray | None, shift: float) -> _Factor:
     """Checkerboard, scale, window and shift of one axis as one vector, real where possible."""
     if window is not None and np.shape(window) != (length,):
         raise ShapeError(f"a window of shape {np.shape(window)} does not fit an axis of {length} points")
     scale = np.full(length, 1.0 / length) if window is None else np.asarray(window, float) / length
-    factor: RealArray | ComplexArray = scale * _centre_factor(length)
+    factor: _Factor = scale * _centre_factor(length)
     if shift == 0.0:
         return factor
     k = np.arange(length) - length // 2
@@ -141,7 +255,8 @@ def _input_factor(length: int, window: RealArray | None, shift: float) -> RealAr
     return ramped
 
 
-def _centre_factor(length: int) -> RealArray | ComplexArray:
+@lru_cache(maxsize=64)
+def _centre_factor(length: int) -> _Factor:
     """Modulation ``exp(-i 2 pi m c / N)`` of one axis."""
     m = np.arange(length)
     if length % 2 == 0:
@@ -149,7 +264,8 @@ def _centre_factor(length: int) -> RealArray | ComplexArray:
     return np.asarray(np.exp(-2j * np.pi * ((m * (length // 2)) % length) / length))
 
 
-def _output_factor(length: int) -> RealArray | ComplexArray:
+@lru_cache(maxsize=64)
+def _output_factor(length: int) -> _Factor:
     """Modulation ``exp(-i 2 pi (n - c) c / N)`` of one axis."""
     c = length // 2
     if length % 2 == 0:
@@ -157,72 +273,63 @@ def _output_factor(length: int) -> RealArray | ComplexArray:
     return np.asarray(_centre_factor(length) * np.exp(2j * np.pi * ((c * c) % length) / length))
 
 
-def _outer(factors: Sequence[RealArray | ComplexArray], dtype: np.dtype[Any]) -> RealArray | ComplexArray:
-    """Outer product of the factors of all axes, each value twice where real: once for each part of a complex number."""
+def _in_precision(factor: _Factor, dtype: np.dtype[Any]) -> _Factor:
+    """Convert to the precision of complex `dtype`, real where it is real."""
+    return np.asarray(factor.astype(dtype if np.iscomplexobj(factor) else np.zeros(1, dtype).real.dtype))
+
+
+def _outer(factors: Sequence[_Factor], dtype: np.dtype[Any]) -> _Factor:
+    """Outer product of the factors of some axes.
+
+    Each real value stands twice, once for each part of a complex number: real times real is twice as fast as real
+    times complex.
+    """
     whole = factors[0]
     for factor in factors[1:]:
         whole = whole[..., np.newaxis] * factor
-    if np.iscomplexobj(whole):
-        return np.asarray(whole.astype(dtype))
-    return np.asarray(np.repeat(whole.astype(np.zeros(1, dtype).real.dtype), 2, axis=-1))
+    whole = _in_precision(whole, dtype)
+    return whole if np.iscomplexobj(whole) else np.asarray(np.repeat(whole, 2, axis=-1))
 
 
-def _input_modulation(
-    lengths: tuple[int, ...],
-    windows: Sequence[RealArray | None] | None,
-    shifts: Sequence[float] | None,
-    dtype: np.dtype[Any],
-) -> RealArray | ComplexArray:
-    if windows is None and shifts is None:
-        return _plain_modulation(lengths, dtype, output=False)
-    windows = (None,) * len(lengths) if windows is None else windows
-    shifts = (0.0,) * len(lengths) if shifts is None else shifts
-    return _outer([_input_factor(n, w, s) for n, w, s in zip(lengths, windows, shifts, strict=True)], dtype)
-
-
-@lru_cache(maxsize=16)
-def _plain_modulation(lengths: tuple[int, ...], dtype: np.dtype[Any], *, output: bool) -> RealArray | ComplexArray:
-    """Modulation without window and shift, kept from call to call."""
-    factors = [_output_factor(n) if output else _input_factor(n, None, 0.0) for n in lengths]
-    modulation = _outer(factors, dtype)
-    modulation.flags.writeable = False
-    return modulation
-
-
-def _modulate(source: ComplexArray, modulation: RealArray | ComplexArray, target: ComplexArray) -> None:
+def _modulate(source: ComplexArray, modulation: _Factor, target: ComplexArray) -> None:
     """Write ``source * modulation`` into `target`, in one pass over the memory."""
     if np.iscomplexobj(modulation):
-        np.multiply(source, modulation, out=target, casting="same_kind")
+        np.multiply(source, modulation, out=target)
         return
-    plain = source if source.dtype == target.dtype and source.flags.c_contiguous else None
-    if plain is None:
-        target[...] = source
-        plain = target
-    real = target.real.dtype  # real times real is twice as fast as real times complex
-    np.multiply(plain.view(real), modulation, out=target.view(real))
+    real = target.real.dtype
+    np.multiply(source.view(real), modulation, out=target.view(real))
 
 
-def _plan_for(shape: tuple[int, ...], n_axes: int, dtype: np.dtype[Any], measure: bool) -> _Plan:
-    if int(np.prod(shape)) * dtype.itemsize > _CACHE_BYTES:
-        return _make_plan(shape, n_axes, dtype, measure, kept=False)
-    return _cached_plan(shape, n_axes, dtype, measure, kept=True)
+_kept_plans: dict[_PlanKey, list[Any]] = {}
+_lock = threading.Lock()
 
 
-def _make_plan(shape: tuple[int, ...], n_axes: int, dtype: np.dtype[Any], measure: bool, *, kept: bool) -> _Plan:
+@contextmanager
+def _borrowed_plan(key: _PlanKey) -> Iterator[Any]:
+    """Lend a plan with a buffer of its own to one thread; it is kept for the next transform of that shape."""
+    with _lock:
+        idle = _kept_plans.get(key)
+        plan = idle.pop() if idle else _make_plan(*key)
+    try:
+        yield plan
+    finally:
+        with _lock:
+            if key not in _kept_plans and len(_kept_plans) >= _MAX_KEPT_SHAPES:
+                _kept_plans.pop(next(iter(_kept_plans)))
+            _kept_plans.setdefault(key, []).append(plan)
+
+
+def _make_plan(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any], measure: bool) -> Any:
     buffer = pyfftw.empty_aligned(shape, dtype=dtype)
-    transform = pyfftw.FFTW(
+    return pyfftw.FFTW(
         buffer,
         buffer,
-        axes=tuple(range(len(shape) - n_axes, len(shape))),
+        axes=axes,
         direction="FFTW_BACKWARD",
         flags=("FFTW_MEASURE" if measure else "FFTW_ESTIMATE",),
-        threads=thread_count(int(np.prod(shape))),
+        threads=1,
         planning_timelimit=_PLANNING_LIMIT if measure else None,
     )
-    return _Plan(transform, buffer, threading.Lock(), kept)
-
-
-_cached_plan = lru_cache(maxsize=16)(_make_plan)
 
 
 def thread_count(points: int) -> int:
