@@ -37,7 +37,7 @@ from knightshift.hardware.monitors.transport import LinkSettings, Transport
 STX, ENQ = 0x02, 0x05
 _NUMBER = re.compile(rb" *[+-]? *(\d{1,5}\.?\d{0,3}|\.\d{1,3}) *")
 
-Mnemonic = Annotated[str, Field(pattern=r"^[A-Z0-9!-~]{2}$")]
+Mnemonic = Annotated[str, Field(pattern=r"^[!-~]{2}$")]
 
 
 class EurothermSettings(BaseModel):

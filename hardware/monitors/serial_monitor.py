@@ -104,16 +104,20 @@ class SerialMonitor(ABC):
         LinkFault
             The last fault (`NoReplyFault`, `GarbledReplyFault`, `WrongReplyFault`, or the line is lost).
         """
-        for attempt in range(self._retries + 1):
+        for repetition in range(self._retries):
             try:
-                self._link.open()
-                return self._measure()
+                return self._attempt()
             except LinkFault as fault:
-                self._link.out_of_step()
-                _log.info("%s (attempt %d of %d)", fault, attempt + 1, self._retries + 1)
-                if attempt == self._retries:
-                    raise
-        raise AssertionError("unreachable")  # pragma: no cover
+                _log.info("%s: repetition %d of %d", fault, repetition + 1, self._retries)
+        return self._attempt()
+
+    def _attempt(self) -> tuple[Reading, ...]:
+        try:
+            self._link.open()
+            return self._measure()
+        except LinkFault:
+            self._link.out_of_step()
+            raise
 
     def _twice(self, ask: Callable[[], tuple[StatusT, float]], agreement: float) -> tuple[StatusT, float]:
         """Ask status and value two times and insist that the answers agree.

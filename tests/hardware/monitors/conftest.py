@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,13 +137,20 @@ def _settings(port: str, timeout: float) -> LinkSettings:
     return LinkSettings(port=port, timeout=timeout, quiet_time=0.01, latest_reply=1.7 * timeout)
 
 
-def make_bench(device: Device, port: str, faults: Any = None, timeout: float = 0.4, retries: int = 2) -> Bench:
-    """Put one device behind `port`."""
+def make_bench(
+    device: Device,
+    port: str,
+    faults: Any = None,
+    timeout: float = 0.4,
+    retries: int = 2,
+    line_timeout: float | None = None,
+) -> Bench:
+    """Put one device behind `port`; slow answers straddle `line_timeout`, by default that of the driver."""
     if device.name == "modbus_temperature" and importlib.util.find_spec("minimalmodbus") is None:
         pytest.skip("minimalmodbus is not installed (extra `monitors`)")
     emulated = device.emulate()
     scripted = faults or ScriptedFaults(seed=1)
-    line = EmulatedLine(emulated, scripted, timeout=timeout)
+    line = EmulatedLine(emulated, scripted, timeout=timeout if line_timeout is None else line_timeout)
     link = Transport(_settings(port, timeout), device.name)
     if port.startswith("sim://"):
         plug_in(port, line)
@@ -170,16 +178,22 @@ def sim_bench(device: Device) -> Iterator[Callable[..., Bench]]:
     unplug_all()
 
 
+@pytest.fixture
+def pty_bench(device: Device, tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    """Make a bench on a pseudo-terminal, in real time."""
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> Bench:
+            made = make_bench(device, str(tmp_path / "tty"), **options)
+            stack.enter_context(PtyServer(made.line, tmp_path / "tty"))
+            stack.callback(made.monitor.close)
+            return made
+
+        yield make
+
+
 @pytest.fixture(params=["sim", "pty"])
-def bench(request: pytest.FixtureRequest, device: Device, tmp_path: Path) -> Iterator[Bench]:
-    """A bench on each kind of line."""
-    if request.param == "sim":
-        made = make_bench(device, f"sim://{device.name}/bench")
-        yield made
-        made.monitor.close()
-        unplug_all()
-        return
-    made = make_bench(device, str(tmp_path / "tty"), timeout=0.1)
-    with PtyServer(made.line, tmp_path / "tty"):
-        yield made
-        made.monitor.close()
+def bench(request: pytest.FixtureRequest, device: Device) -> Bench:
+    """A bench of each device on each kind of line."""
+    make: Callable[..., Bench] = request.getfixturevalue(f"{request.param}_bench")
+    return make(timeout={"sim": 0.4, "pty": 0.1}[request.param])

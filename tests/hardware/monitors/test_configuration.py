@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from knightshift.core.clock import VirtualClock
-from knightshift.core.errors import ConfigError
+from knightshift.core.errors import ConfigError, NoReplyFault
 from knightshift.core.yaml_files import as_plain, read_config, shipped_names, validate
 from knightshift.hardware.monitors import Monitoring, MonitorsConfig
 from knightshift.hardware.monitors.emulated import EmulatedIlm, line_for, unplug_all
@@ -92,6 +92,14 @@ def test_what_is_left_out_of_a_line_is_as_the_device_leaves_the_factory() -> Non
 def test_mistakes_are_told_with_their_place(path: str, value: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         _parse(**{path: value})
+
+
+def test_faults_of_an_emulated_line_are_part_of_its_url() -> None:
+    clock = VirtualClock()
+    poller = _parse(monitors__probe__link={"port": "sim://eurotherm_bisynch?seed=1&mute=1"}).make_poller(clock)
+    poller.step()
+    assert isinstance(poller.faults()["probe"], NoReplyFault)
+    assert "cryostat" not in poller.faults()
 
 
 def test_a_configuration_survives_its_json() -> None:
