@@ -16,7 +16,7 @@ from knightshift.core.errors import ProtocolError
 from knightshift.hardware.pulseq_events import AXES, AdcEvent, Block, EventTables, GradientEvent, RfEvent
 from knightshift.hardware.pulseq_extensions import BlockExtension, GradientTurner, read_extensions
 
-__all__ = ["AXES", "AdcEvent", "Block", "EventTables", "GradientEvent", "RfEvent", "read_pulseq"]
+__all__ = ["AXES", "AdcEvent", "Block", "EventTables", "GradientEvent", "RfEvent", "read_definitions", "read_pulseq"]
 
 _EventT = TypeVar("_EventT")
 
@@ -51,6 +51,22 @@ def read_pulseq(text: str, larmor_frequency: float) -> EventTables:
         raise ProtocolError(f"the Pulseq file is damaged or incomplete ({error!r}): export it again") from error
 
 
+def read_definitions(text: str) -> dict[str, str]:
+    """Read only the definitions of a Pulseq file, as text by name.
+
+    Raises
+    ------
+    ProtocolError
+        If it is not Pulseq.
+    """
+    return _definitions(_sections(text))
+
+
+def _definitions(sections: Mapping[str, list[str]]) -> dict[str, str]:
+    words = (line.split(maxsplit=1) for line in sections.get("DEFINITIONS", []))
+    return {pair[0]: pair[1] for pair in words if len(pair) == 2}
+
+
 def _sections(text: str) -> dict[str, list[str]]:
     sections: dict[str, list[str]] = {}
     name = ""
@@ -77,7 +93,7 @@ class _Reader:
         self._version = (int(version["major"]), int(version["minor"]))
         if self._version not in {(1, 4), (1, 5)}:
             raise ProtocolError(f"Pulseq {self._version[0]}.{self._version[1]} is not understood: export 1.4 or 1.5")
-        self._definitions = dict(line.split(maxsplit=1) for line in sections.get("DEFINITIONS", []) if " " in line)
+        self._definitions = _definitions(sections)
         self._shapes = _read_shapes(sections.get("SHAPES", []))
 
     def read(self) -> EventTables:

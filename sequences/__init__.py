@@ -10,6 +10,7 @@ from knightshift.sequences.plan_summary import PlanSummary, describe
 from knightshift.sequences.protocols import ImagingProtocol, Protocol, build, export_seq, load_protocol
 from knightshift.sequences.pulse_acquire import PulseAcquire
 from knightshift.sequences.pulseq_system import sequence_of, system_of
+from knightshift.sequences.pulseq_versions import as_pulseq_version
 from knightshift.sequences.spin_echo_series import SpinEchoSeries
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Protocol",
     "PulseAcquire",
     "SpinEchoSeries",
+    "as_pulseq_version",
     "build",
     "describe",
     "export_seq",

@@ -178,11 +178,38 @@ def export_seq(
     protocol: Protocol,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.seq", help="The Pulseq file to write.")],
     scanner: Scanner = "simulated",
+    pulseq_version: Annotated[
+        str, typer.Option("--pulseq-version", metavar="1.4|1.5", help="Form of the file; 1.4 is what older tools read.")
+    ] = "1.5",
 ) -> None:
     """Write the pass of a protocol as Pulseq; a stepped echo time gives one file a step."""
     from knightshift.cli.planning import write_sequences
 
-    write_sequences(protocol, scanner, output)
+    write_sequences(protocol, scanner, output, pulseq_version)
+
+
+@app.command(epilog='Example: knightshift play theirs.seq --nucleus 23Na --b0 "9.4 T" --phantom pristine -o played')
+def play(
+    file: Annotated[Path, typer.Argument(metavar="FILE.seq", help="A Pulseq file, 1.4 or 1.5, ours or another's.")],
+    output: Output,
+    phantom: Phantom = None,
+    nucleus: Annotated[
+        str | None, typer.Option("--nucleus", metavar="NUCLEUS", help="Nucleus, if the file does not say it (23Na).")
+    ] = None,
+    b0: Annotated[
+        str | None, typer.Option("--b0", metavar="FIELD", help='Field, if the file does not say it ("9.4 T").')
+    ] = None,
+    shift: Annotated[
+        str | None, typer.Option("--shift", metavar="SHIFT", help='Where the scanner is tuned to ("1126 ppm").')
+    ] = None,
+    scanner: Scanner = "simulated",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the simulated noise.")] = 0,
+    noise: Annotated[bool, typer.Option("--noise/--no-noise", help="Whether the receiver has noise.")] = True,
+) -> None:
+    """Play any Pulseq file once on the simulated scanner: samples as HDF5, and a figure of their magnitude."""
+    from knightshift.cli.playing import PlayChoices, play_file
+
+    play_file(file, output, PlayChoices(scanner, phantom, nucleus, b0, shift, seed, noise))
 
 
 @app.command(epilog="Example: knightshift demo -o demo")

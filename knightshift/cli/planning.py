@@ -248,9 +248,9 @@ def _advice_words(advice: EchoTimeAdvice) -> str:
     )
 
 
-def write_sequences(protocol: str, scanner: str, output: Path) -> None:
+def write_sequences(protocol: str, scanner: str, output: Path, version: str) -> None:
     """Write the Pulseq file of each step; with several steps the echo time goes into the name."""
-    measurement = build(load_protocol(protocol), load_site(scanner).limits)
+    measurement = as_pulseq_version(build(load_protocol(protocol), load_site(scanner).limits), version)
     console = Console()
     for step in range(len(measurement.programs)):
         path = output
