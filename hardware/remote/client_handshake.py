@@ -69,7 +69,7 @@ class Greeter:
         """Take a frame (reading thread)."""
         if self._session is not None:
             self._session.received(frame)
-        elif frame.kind in _HANDSHAKE:
+        elif frame.kind == FrameKind.REFUSED or (frame.kind in _HANDSHAKE and frame.version == VERSION):
             self._arrived.put(frame)
 
     def tick(self, now: float) -> None:

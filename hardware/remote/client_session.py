@@ -13,7 +13,7 @@ from knightshift.core.clock import Clock
 from knightshift.core.errors import LinkFault
 from knightshift.hardware.remote.client_handshake import Established
 from knightshift.hardware.remote.frame_link import FrameLink
-from knightshift.hardware.remote.framing import Frame, FrameKind
+from knightshift.hardware.remote.framing import VERSION, Frame, FrameKind
 from knightshift.hardware.remote.incoming_stream import IncomingStream
 from knightshift.hardware.remote.messages import (
     JsonObject,
@@ -152,7 +152,7 @@ class ClientSession:
 
     def received(self, frame: Frame) -> None:
         """Take a frame of the link (reading thread); what belongs to another session is nothing to us."""
-        if frame.session != self._established.session:
+        if frame.session != self._established.session or frame.version != VERSION:
             return
         try:
             self._dispatch(frame)

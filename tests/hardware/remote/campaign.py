@@ -138,7 +138,7 @@ class Worker:
             fires = [wire]
         try:
             work()
-            while fires[0].is_armed and not fires[0].unplugged:
+            while fires[0].is_bad:
                 self._tune()
         except ScannerFault as problem:
             if not problem.transient:

@@ -49,8 +49,10 @@ class Wire:
             self._armed.append(fault)
 
     @property
-    def is_armed(self) -> bool:
-        return bool(self._armed)
+    def is_bad(self) -> bool:
+        """Whether a fault is going on or still to come."""
+        with self._changed:
+            return bool(self._armed) or self.unplugged or time.monotonic() < self._mute_until
 
     def write(self, message: bytes) -> None:
         with self._changed:
