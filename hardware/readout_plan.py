@@ -35,11 +35,12 @@ class ReadoutPlan:
     ends: RealArray
     """End of each acquisition window from the start of the pass, shape ``(readout,)`` [s]."""
 
-    def counters_of(self, pass_index: int, epoch: int) -> IntArray:
-        """Copy the counters and fill in the pass (``average``) and the epoch (``segment``)."""
-        filled: NDArray[Any] = self.counters.copy()
-        filled["average"], filled["segment"] = pass_index, epoch
-        return filled
+
+def with_pass(counters: IntArray, pass_index: int, epoch: int) -> IntArray:
+    """Copy `counters` and fill in the pass (``average``) and the epoch (``segment``)."""
+    filled: NDArray[Any] = counters.copy()
+    filled["average"], filled["segment"] = pass_index, epoch
+    return filled
 
 
 def plan_readouts(tables: EventTables) -> ReadoutPlan:

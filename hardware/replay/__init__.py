@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from knightshift.core.clock import Clock
 from knightshift.core.errors import ConfigError
+from knightshift.core.run_folder import MANIFEST
 from knightshift.core.yaml_files import validate
 from knightshift.hardware.replay.kspace_recording import (
+    DESCRIPTION,
     KSpaceRecording,
     RecordingDescription,
     write_kspace_recording,
 )
-from knightshift.hardware.replay.recording import Recording, RecordedPass, open_recording
+from knightshift.hardware.replay.recording import RecordedPass, Recording
 from knightshift.hardware.replay.run_recording import RunRecording
 from knightshift.hardware.replay.scanner import ReplayScanner
 from knightshift.hardware.replay.settings import ReplaySettings
@@ -59,3 +62,24 @@ def open_scanner(
         raise ConfigError(f"{site.source}: a recording has no phantom and no seed: leave them out")
     settings: ReplaySettings = validate(ReplaySettings, site.settings, f"{site.source}: settings", units_required=True)
     return ReplayScanner(site.limits, open_recording(settings.recording), clock=clock, speed=settings.speed)
+
+
+def open_recording(path: str | Path) -> Recording:
+    """Open a run folder, or a folder with ``recording.yaml``.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither, or holds no pass yet.
+    DamagedDataError
+        If it is not what it says it is.
+    """
+    folder = Path(path)
+    if (folder / DESCRIPTION).is_file():
+        return KSpaceRecording.open(folder)
+    if (folder / MANIFEST).is_file():
+        return RunRecording.open(folder)
+    raise ConfigError(
+        f"{folder}: no recording is here (neither {MANIFEST} nor {DESCRIPTION}): give a run folder, or one that "
+        "write_kspace_recording made"
+    )

@@ -1,4 +1,4 @@
-"""Raw data of another console as a recording: k-space in an array, and a short description (docs/reference/recordings.md).
+"""Raw data of another console as a recording: arrays and a short description (docs/reference/recordings.md).
 
 ::
 
@@ -150,7 +150,7 @@ class KSpaceRecording:
     def _complete(self) -> IntArray:
         """Counters of the first of the longest passes: what a pass is when nothing cut it."""
         longest = max(self.indices, key=lambda index: (int(np.sum(self._averages == index)), -index))
-        return self.counters[self._averages == longest]
+        return np.asarray(self.counters[self._averages == longest])
 
     @cached_property
     def programs(self) -> tuple[PassProgram, ...]:

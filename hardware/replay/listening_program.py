@@ -6,6 +6,7 @@ Acquisition windows at even intervals, each with the labels of the readout that 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,37 +58,52 @@ def listening_program(
         If a window does not fit into its interval, or the nucleus is unknown.
     """
     ratio = nucleus_named(nucleus).gyromagnetic_ratio
-    ticks = round(windows.interval / _RASTER)
-    needed = math.ceil((2 * _DEAD_TIME + windows.samples * windows.dwell_time) / _RASTER - 1e-9)
-    if ticks < needed:
-        raise ConfigError(
-            f"{name}: a window of {windows.samples} samples takes {needed * _RASTER * 1e3:.4g} ms, the interval between "
-            f"readouts is {windows.interval * 1e3:.4g} ms: lengthen repetition_time"
-        )
-    lists, rows = _label_lists(windows.counters)
-    blocks = [f"{n} {ticks} 0 0 0 0 1 {label_list}" for n, label_list in enumerate(lists, start=1)]
-    definitions = {
-        "AdcRasterTime": 1e-7, "BlockDurationRaster": _RASTER, "GradientRasterTime": _RASTER,
-        "RadiofrequencyRasterTime": 1e-6, "Gamma": ratio, "B0": b0, "Nucleus": nucleus,
-        "Name": "listening_only", "TotalDuration": f"{len(blocks) * ticks * _RASTER:.9g}",
-    }  # fmt: skip
-    lines = ["# Pulseq sequence file", f"# {name}: acquisition windows only"]
-    lines += ["[VERSION]", "major 1", "minor 5", "revision 0", "[DEFINITIONS]"]
-    lines += [f"{key} {value}" for key, value in definitions.items()]
-    lines += ["[BLOCKS]", *blocks]
-    dwell = round(windows.dwell_time * 1e9)
-    lines += ["[ADC]", f"1 {windows.samples} {dwell} {_DEAD_TIME * 1e6:.0f} 0 0 0 0 0", "[EXTENSIONS]", *rows]
+    ticks = _interval_ticks(name, windows)
+    duration = len(windows.counters) * ticks * _RASTER
+    definitions = {"Gamma": ratio, "B0": b0, "Nucleus": nucleus, "TotalDuration": f"{duration:.9g}"}
     return PassProgram(
         name=name,
-        pulseq="\n".join(lines) + "\n",
+        pulseq=_pulseq_text(windows, ticks, definitions),
         nucleus=nucleus,
         gyromagnetic_ratio=ratio,
         b0=b0,
         working_frequency=working_frequency,
-        duration=len(blocks) * ticks * _RASTER,
-        n_readouts=len(blocks),
+        duration=duration,
+        n_readouts=len(windows.counters),
         samples=windows.samples,
     )
+
+
+def _interval_ticks(name: str, windows: ListeningWindows) -> int:
+    ticks = round(windows.interval / _RASTER)
+    needed = math.ceil((2 * _DEAD_TIME + windows.samples * windows.dwell_time) / _RASTER - 1e-9)
+    if ticks < needed:
+        raise ConfigError(
+            f"{name}: a window of {windows.samples} samples takes {needed * _RASTER * 1e3:.4g} ms, readouts come every "
+            f"{windows.interval * 1e3:.4g} ms: lengthen repetition_time"
+        )
+    return ticks
+
+
+def _pulseq_text(windows: ListeningWindows, ticks: int, definitions: Mapping[str, object]) -> str:
+    lists, rows = _label_lists(windows.counters)
+    dwell = round(windows.dwell_time * 1e9)
+    sections = {
+        "VERSION": ["major 1", "minor 5", "revision 0"],
+        "DEFINITIONS": [
+            "AdcRasterTime 1e-07",
+            f"BlockDurationRaster {_RASTER}",
+            f"GradientRasterTime {_RASTER}",
+            "RadiofrequencyRasterTime 1e-06",
+            *(f"{key} {value}" for key, value in definitions.items()),
+        ],
+        "BLOCKS": [f"{number} {ticks} 0 0 0 0 1 {head}" for number, head in enumerate(lists, start=1)],
+        "ADC": [f"1 {windows.samples} {dwell} {_DEAD_TIME * 1e6:.0f} 0 0 0 0 0"],
+        "EXTENSIONS": rows,
+    }
+    texts = ("\n".join([f"[{name}]", *lines]) for name, lines in sections.items())
+    # every section ends with an empty line: pypulseq does not read it otherwise
+    return "# Pulseq sequence file: acquisition windows only\n\n" + "".join(f"{text}\n\n" for text in texts)
 
 
 def _label_lists(counters: IntArray) -> tuple[list[int], list[str]]:
@@ -103,6 +119,6 @@ def _label_lists(counters: IntArray) -> tuple[list[int], list[str]]:
             head = links.setdefault((value, head), len(links) + 1)
         heads.append(head)
     rows = [f"{link} 1 {value} {following}" for (value, following), link in links.items()]
-    rows += ["extension LABELSET 1"]
+    rows += ["", "extension LABELSET 1"]
     rows += [f"{number} {value} {label}" for (label, value), number in values.items()]
     return heads, rows

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from knightshift.core.arrays import BoolArray, ComplexArray, IntArray
-from knightshift.core.errors import ConfigError
 from knightshift.core.program import Measurement, PassProgram
-from knightshift.core.run_folder import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -63,29 +60,5 @@ class Recording(Protocol):
         ...
 
     def measurement(self) -> Measurement:
-        """What `acquire` has to be given to record it again. Raises `DamagedDataError`."""
+        """Give what `acquire` has to be given to record it again. Raises `DamagedDataError`."""
         ...
-
-
-def open_recording(path: str | Path) -> Recording:
-    """Open a run folder, or a folder with ``recording.yaml``.
-
-    Raises
-    ------
-    ConfigError
-        If it is neither, or holds no pass yet.
-    DamagedDataError
-        If it is not what it says it is.
-    """
-    from knightshift.hardware.replay.kspace_recording import DESCRIPTION, KSpaceRecording
-    from knightshift.hardware.replay.run_recording import RunRecording
-
-    folder = Path(path)
-    if (folder / DESCRIPTION).is_file():
-        return KSpaceRecording.open(folder)
-    if (folder / MANIFEST).is_file():
-        return RunRecording.open(folder)
-    raise ConfigError(
-        f"{folder}: no recording is here (neither {MANIFEST} nor {DESCRIPTION}): give a run folder, or one that "
-        "write_kspace_recording made"
-    )

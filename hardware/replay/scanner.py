@@ -24,7 +24,7 @@ from knightshift.core.program import PassProgram
 from knightshift.hardware.contract import Capabilities, Identity, ScannerState, ScannerStatus, StopAt
 from knightshift.hardware.pass_pacing import PLAYING, PassPace
 from knightshift.hardware.program_check import check_program
-from knightshift.hardware.readout_plan import ReadoutPlan, plan_readouts
+from knightshift.hardware.readout_plan import ReadoutPlan, plan_readouts, with_pass
 from knightshift.hardware.replay.recording import RecordedPass, Recording
 from knightshift.hardware.states import StateMachine
 
@@ -157,15 +157,13 @@ class ReplayScanner:
         recorded = self._recorded(pass_index)
         self._check_same(recorded, pass_index, program, program.working_frequency if chosen is None else chosen)
         plan = self._plan(program)
-        counters = recorded.counters.copy()
-        counters["average"], counters["segment"] = pass_index, epoch
         with self._states.transition("start"):
             started = self._clock.now()
             self._stop_at = StopAt.PASS
             self._playing = _PlayingPass(
                 PassPace(self._states, self._clock, _DEVICE, pass_index, self._states.generation + 1),
                 recorded,
-                counters,
+                with_pass(recorded.counters, pass_index, epoch),
                 started + plan.ends / self._speed,
                 started + program.duration / self._speed,
             )

@@ -1,26 +1,51 @@
 """Every promise of the `Scanner` contract, for any backend: subclass `ScannerContract` and give it two fixtures.
 
 ``scanner`` is a scanner in state DISCONNECTED, ``program`` a program that it accepts and that has three readouts or
-more. Both must be cheap: each test opens a scanner of its own.
+more. Both must be cheap: each test opens a scanner of its own, and plays passes 0 to 9. Two more fixtures let the suite
+see faults, if the backend can be made to have them (docs/how-to/write-a-backend.md):
+
+``force``
+    ``force(scanner, state)`` brings a connected scanner to FAULT (latched) or UNKNOWN (link lost).
+``losing_scanner``
+    A scanner whose pass 5 loses its second readout, at least the first time it is played.
 """
 
 from __future__ import annotations
 
+import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import pypulseq as pp
 import pytest
 
-from knightshift.core.errors import IllegalTransitionError, InputError, LimitError, ProtocolError, ScannerFault
-from knightshift.core.passes import COUNTERS, stack_readouts
+from knightshift.core.errors import (
+    IllegalTransitionError,
+    InputError,
+    LimitError,
+    ProtocolError,
+    ReadoutTimeoutError,
+    ScannerFault,
+)
+from knightshift.core.passes import COUNTERS, Readout, stack_readouts
 from knightshift.core.program import PassProgram
 from knightshift.hardware.contract import TRANSITIONS, Scanner, ScannerState, StopAt
 
 S = ScannerState
 REACHABLE = [S.DISCONNECTED, S.IDLE, S.PREPARED, S.ACQUIRING, S.STOPPING]
+Force: TypeAlias = Callable[[Scanner, ScannerState], None] | None
+_LABELS = {
+    "LIN": "kspace_encode_step_1",
+    "PAR": "kspace_encode_step_2",
+    "ECO": "contrast",
+    "SLC": "slice",
+    "SET": "set",
+}
 
 
 def bring_to(scanner: Scanner, state: ScannerState, program: PassProgram) -> None:
@@ -37,6 +62,18 @@ def bring_to(scanner: Scanner, state: ScannerState, program: PassProgram) -> Non
     assert scanner.status().state is state
 
 
+def bring_anywhere(scanner: Scanner, state: ScannerState, program: PassProgram, force: Force) -> None:
+    """As `bring_to`, and to FAULT and UNKNOWN if the backend can be made to."""
+    if state in REACHABLE:
+        bring_to(scanner, state, program)
+        return
+    if force is None:
+        pytest.skip(f"this backend was given no way to {state} on demand")
+    scanner.connect()
+    force(scanner, state)
+    assert scanner.status().state is state
+
+
 def issue(scanner: Scanner, command: str, program: PassProgram) -> None:
     arguments: dict[str, tuple[Any, ...]] = {
         "prepare": (program,),
@@ -47,19 +84,57 @@ def issue(scanner: Scanner, command: str, program: PassProgram) -> None:
     getattr(scanner, command)(*arguments.get(command, ()))
 
 
+def expected_counters(program: PassProgram) -> dict[str, np.ndarray]:
+    """Counters of each readout as pypulseq, which no backend of ours uses, reads them from the labels."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pass.seq"
+        path.write_text(program.pulseq)
+        sequence = pp.Sequence()
+        sequence.read(str(path))
+    found = sequence.evaluate_labels(evolution="adc")
+    return {_LABELS[label]: np.asarray(values) for label, values in found.items() if label in _LABELS}
+
+
+def with_event(program: PassProgram, section: str, column: int, row: str) -> PassProgram:
+    """Let the first block of `program` play one more event: `row`, whose id is 999."""
+    lines = program.pulseq.splitlines()
+    if section not in lines:
+        lines += ["", section]
+    lines.insert(lines.index(section) + 1, row)
+    first = next(n for n in range(lines.index("[BLOCKS]") + 1, len(lines)) if lines[n].strip()[:1].isdigit())
+    words = lines[first].split()
+    words[column] = "999"
+    lines[first] = " ".join(words)
+    return replace(program, pulseq="\n".join(lines) + "\n")
+
+
+def play(scanner: Scanner, pass_index: int = 0, epoch: int = 0) -> list[Readout]:
+    """Play the armed program once."""
+    scanner.start(pass_index, epoch)
+    return list(scanner.readouts(1.0))
+
+
 class ScannerContract:
     """The suite. Backends inherit it."""
+
+    @pytest.fixture
+    def force(self) -> Force:
+        return None
+
+    @pytest.fixture
+    def losing_scanner(self) -> Scanner | None:
+        return None
 
     def test_it_is_a_scanner(self, scanner: Scanner) -> None:
         assert isinstance(scanner, Scanner)
         assert scanner.status().state is S.DISCONNECTED
 
     @pytest.mark.parametrize("command", TRANSITIONS)
-    @pytest.mark.parametrize("state", REACHABLE)
+    @pytest.mark.parametrize("state", S)
     def test_a_command_leads_where_the_table_says_or_changes_nothing(
-        self, scanner: Scanner, program: PassProgram, state: ScannerState, command: str
+        self, scanner: Scanner, program: PassProgram, state: ScannerState, command: str, force: Force
     ) -> None:
-        bring_to(scanner, state, program)
+        bring_anywhere(scanner, state, program, force)
         if state in TRANSITIONS[command]:
             issue(scanner, command, program)
             assert scanner.status().state is TRANSITIONS[command][state]
@@ -70,11 +145,30 @@ class ScannerContract:
         scanner.close()
 
     @pytest.mark.parametrize("call", ["identify", "capabilities"])
-    def test_questions_need_a_link(self, scanner: Scanner, call: str) -> None:
+    def test_questions_need_a_link_and_get_the_same_answer_in_every_state(
+        self, scanner: Scanner, program: PassProgram, call: str
+    ) -> None:
+        ask = getattr(scanner, call)
         with pytest.raises(ScannerFault):
-            getattr(scanner, call)()
-        with scanner:
-            assert getattr(scanner, call)()
+            ask()
+        answers = []
+        for state in REACHABLE[1:]:
+            bring_to(scanner, state, program)
+            answers.append(ask())
+            scanner.close()
+        assert answers[0]
+        assert all(answer == answers[0] for answer in answers)
+
+    @pytest.mark.parametrize("state", S)
+    def test_status_answers_at_once_in_every_state(
+        self, scanner: Scanner, program: PassProgram, state: ScannerState, force: Force
+    ) -> None:
+        bring_anywhere(scanner, state, program, force)
+        began = time.monotonic()
+        for _ in range(5):
+            assert scanner.status().state is state
+        assert time.monotonic() - began < 1.0
+        scanner.close()
 
     def test_a_pass_delivers_every_readout_in_order_and_leaves_the_program_armed(
         self, scanner: Scanner, program: PassProgram
@@ -91,22 +185,61 @@ class ScannerContract:
                 assert set(counters["average"]) == {pass_index}
                 assert set(counters["segment"]) == {2}
 
+    def test_readouts_carry_the_counters_of_the_labels(self, scanner: Scanner, program: PassProgram) -> None:
+        with scanner:
+            scanner.prepare(program)
+            counters: Any = stack_readouts(play(scanner, 3, 1))[1]
+            for name, values in expected_counters(program).items():
+                np.testing.assert_array_equal(counters[name], values)
+
+    def test_no_sample_is_beyond_the_full_scale(self, scanner: Scanner, program: PassProgram) -> None:
+        with scanner:
+            scanner.prepare(program)
+            largest = scanner.capabilities().full_scale * (1 + 1e-6)
+            for readout in play(scanner):
+                assert max(np.abs(readout.samples.real).max(), np.abs(readout.samples.imag).max()) <= largest
+                assert isinstance(readout.overrange, bool)
+
     def test_readouts_need_a_pass_that_plays(self, scanner: Scanner, program: PassProgram) -> None:
         with scanner:
             scanner.prepare(program)
             with pytest.raises(IllegalTransitionError):
                 next(iter(scanner.readouts(1.0)))
 
-    def test_leaving_the_with_block_closes_whatever_happened(self, scanner: Scanner, program: PassProgram) -> None:
+    def test_a_readout_that_never_comes_ends_the_pass_in_bounded_time(
+        self, losing_scanner: Scanner | None, program: PassProgram
+    ) -> None:
+        if losing_scanner is None:
+            pytest.skip("this backend was given no way to lose a readout on demand")
+        with losing_scanner as scanner:
+            scanner.prepare(program)
+            scanner.start(5)
+            readouts = scanner.readouts(0.05)
+            assert next(readouts)
+            began = time.monotonic()
+            with pytest.raises(ReadoutTimeoutError) as caught:
+                list(readouts)
+            assert time.monotonic() - began < 5.0
+            assert caught.value.transient
+            assert scanner.status().state is S.IDLE
+            scanner.prepare(program)
+            assert len(play(scanner, 6)) == program.n_readouts
+
+    @pytest.mark.parametrize("state", S)
+    def test_leaving_the_with_block_closes_whatever_happened(
+        self, scanner: Scanner, program: PassProgram, state: ScannerState, force: Force
+    ) -> None:
         def break_in_the_middle() -> None:
             with scanner:
-                scanner.prepare(program)
-                scanner.start(0)
+                assert scanner.status().state is S.IDLE
+                scanner.close()
+                bring_anywhere(scanner, state, program, force)
                 raise KeyError("something else went wrong")
 
         with pytest.raises(KeyError):
             break_in_the_middle()
-        assert scanner.status().state is S.DISCONNECTED
+        status = scanner.status()
+        assert (status.state, status.fault) == (S.DISCONNECTED, None)
 
     def test_it_reconnects(self, scanner: Scanner, program: PassProgram) -> None:
         for _ in range(2):
@@ -153,11 +286,52 @@ class ScannerContract:
             with pytest.raises(ScannerFault):
                 list(readouts)
 
-    @pytest.mark.parametrize("state", REACHABLE)
-    def test_make_safe_and_abort_are_possible_in_every_state_from_many_threads(
-        self, scanner: Scanner, program: PassProgram, state: ScannerState
+    def test_stop_before_the_first_readout_delivers_no_more_than_one(
+        self, scanner: Scanner, program: PassProgram
     ) -> None:
-        bring_to(scanner, state, program)
+        with scanner:
+            scanner.prepare(program)
+            scanner.start(0)
+            scanner.stop(StopAt.READOUT)
+            assert len(list(scanner.readouts(1.0))) <= 1
+            assert scanner.status().state is S.IDLE
+            scanner.prepare(program)
+            assert len(play(scanner, 1)) == program.n_readouts  # the wish to stop does not outlive the pass
+
+    @pytest.mark.parametrize("command", ["abort", "make_safe", "close"])
+    @pytest.mark.parametrize("delay", [0.0, 1e-4, 1e-3, 1e-2])
+    def test_a_reader_in_another_thread_is_set_free(
+        self, scanner: Scanner, program: PassProgram, command: str, delay: float
+    ) -> None:
+        outcome: list[int | ScannerFault] = []
+
+        def read() -> None:
+            try:
+                outcome.append(len(list(scanner.readouts(1.0))))
+            except ScannerFault as fault:
+                outcome.append(fault)
+
+        with scanner:
+            scanner.prepare(program)
+            scanner.start(0)
+            reader = threading.Thread(target=read)
+            reader.start()
+            time.sleep(delay)
+            getattr(scanner, command)()
+            reader.join(5.0)
+            assert not reader.is_alive()
+            assert scanner.status().state is (S.DISCONNECTED if command == "close" else S.IDLE)
+            assert isinstance(outcome[0], ScannerFault) or outcome[0] == program.n_readouts
+            if command == "close":
+                scanner.connect()
+            scanner.prepare(program)
+            assert len(play(scanner, 1)) == program.n_readouts
+
+    @pytest.mark.parametrize("state", S)
+    def test_make_safe_and_abort_are_possible_in_every_state_from_many_threads(
+        self, scanner: Scanner, program: PassProgram, state: ScannerState, force: Force
+    ) -> None:
+        bring_anywhere(scanner, state, program, force)
         failures: list[BaseException] = []
 
         def safely() -> None:
@@ -174,8 +348,47 @@ class ScannerContract:
         for thread in threads:
             thread.join(5.0)
         assert not failures
-        assert scanner.status().state in {S.IDLE, S.DISCONNECTED}
+        assert scanner.status().state is TRANSITIONS["make_safe"][state]
         scanner.close()
+
+    def test_a_latched_fault_is_told_and_only_reset_clears_it(
+        self, scanner: Scanner, program: PassProgram, force: Force
+    ) -> None:
+        bring_anywhere(scanner, S.FAULT, program, force)
+        scanner.make_safe()
+        scanner.abort()
+        assert scanner.status().fault
+        with pytest.raises(ScannerFault):
+            scanner.prepare(program)
+        scanner.reset()
+        assert scanner.status().fault is None
+        scanner.prepare(program)
+        assert len(play(scanner)) == program.n_readouts
+        scanner.close()
+
+    def test_a_lost_link_is_found_again_by_connect(self, scanner: Scanner, program: PassProgram, force: Force) -> None:
+        bring_anywhere(scanner, S.UNKNOWN, program, force)
+        with pytest.raises(ScannerFault):
+            scanner.identify()
+        scanner.connect()
+        scanner.prepare(program)
+        assert len(play(scanner)) == program.n_readouts
+        scanner.close()
+
+    def test_validate_arms_nothing(self, scanner: Scanner, program: PassProgram) -> None:
+        with scanner:
+            scanner.validate(program)
+            assert scanner.status().state is S.IDLE
+            with pytest.raises(IllegalTransitionError):
+                scanner.start(0)
+
+    def test_a_refused_program_leaves_the_armed_one(self, scanner: Scanner, program: PassProgram) -> None:
+        with scanner:
+            scanner.prepare(program)
+            with pytest.raises(InputError):
+                scanner.prepare(replace(program, b0=program.b0 / 2))
+            assert scanner.status().state is S.PREPARED
+            assert len(play(scanner)) == program.n_readouts
 
     def test_a_program_for_another_nucleus_is_refused(self, scanner: Scanner, program: PassProgram) -> None:
         with scanner:
@@ -196,15 +409,44 @@ class ScannerContract:
             assert scanner.status().state is S.IDLE
 
     def test_too_strong_an_rf_pulse_is_refused_before_any_rf(self, scanner: Scanner, program: PassProgram) -> None:
-        lines = program.pulseq.splitlines()
-        row = lines.index("[RF]") + 1
-        words = lines[row].split()
-        words[1] = "1e9"
-        lines[row] = " ".join(words)
+        shaped = with_event(program, "[RF]", 2, "999 1e9 999 0 0 1 0 0 0 0 0 e")
+        text = shaped.pulseq + "\n[SHAPES]\n\nshape_id 999\nnum_samples 2\n1\n1\n"
+        if "[SHAPES]" in shaped.pulseq:
+            text = shaped.pulseq.replace("[SHAPES]", "[SHAPES]\n\nshape_id 999\nnum_samples 2\n1\n1\n", 1)
         with scanner:
             with pytest.raises(LimitError, match="kHz"):
-                scanner.prepare(replace(program, pulseq="\n".join(lines)))
+                scanner.prepare(replace(program, pulseq=text))
             assert scanner.status().state is S.IDLE
+
+    @pytest.mark.parametrize("axis", [3, 4, 5], ids=["x", "y", "z"])
+    def test_too_strong_a_gradient_is_refused_before_any_rf(
+        self, scanner: Scanner, program: PassProgram, axis: int
+    ) -> None:
+        with scanner:
+            amplitude = 2 * scanner.capabilities().limits.max_gradient * program.gyromagnetic_ratio
+            with pytest.raises(LimitError, match="T/m"):
+                scanner.prepare(with_event(program, "[TRAP]", axis, f"999 {amplitude:.6g} 5 1 5 0"))
+            assert scanner.status().state is S.IDLE
+
+    def test_a_frequency_that_was_chosen_outlives_prepare(self, scanner: Scanner, program: PassProgram) -> None:
+        with scanner:
+            scanner.set_frequency(program.working_frequency - 20.0)
+            scanner.prepare(program)
+            assert scanner.status().frequency == program.working_frequency - 20.0
+            scanner.set_frequency(program.working_frequency)
+            assert len(play(scanner)) == program.n_readouts
+            assert scanner.status().frequency == program.working_frequency
+
+    @pytest.mark.parametrize("frequency", [0.0, -1.0, float("nan"), float("inf")])
+    def test_an_impossible_frequency_is_refused_and_changes_nothing(
+        self, scanner: Scanner, program: PassProgram, frequency: float
+    ) -> None:
+        with scanner:
+            scanner.prepare(program)
+            with pytest.raises(InputError):
+                scanner.set_frequency(frequency)
+            status = scanner.status()
+            assert (status.state, status.frequency) == (S.PREPARED, program.working_frequency)
 
     def test_frequency_and_gain_are_reported_as_set(self, scanner: Scanner, program: PassProgram) -> None:
         with scanner:

@@ -1,13 +1,9 @@
-"""The simulated backend: the contract suite, and what only it promises."""
+"""What only the simulated backend promises; test_contract.py holds it to the contract."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import threading
 import time
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,28 +15,6 @@ from knightshift.core.yaml_files import shipped_names
 from knightshift.hardware.backends import backend_names, open_scanner
 from knightshift.hardware.contract import ScannerState
 from knightshift.hardware.site import SiteConfig, load_site
-
-
-def _suite() -> ModuleType:
-    """Load contract_suite.py from beside this file: tests are no package."""
-    if "contract_suite" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("contract_suite", Path(__file__).with_name("contract_suite.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["contract_suite"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["contract_suite"]
-
-
-class TestSimulatedScannerKeepsTheContract(_suite().ScannerContract):
-    @pytest.fixture
-    def scanner(self, make_scanner):
-        return make_scanner()
-
-    @pytest.fixture
-    def program(self, fid_program):
-        return fid_program()
 
 
 def record(scanner, program, pass_index=0, epoch=0):

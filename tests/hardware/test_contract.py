@@ -1,0 +1,136 @@
+"""The contract suite on the backends that need no link: simulated, and replay of a run and of exported k-space."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from knightshift.acquisition import acquire
+from knightshift.core.clock import VirtualClock
+from knightshift.core.errors import InterlockFault
+from knightshift.core.manifest import RunSetup
+from knightshift.core.passes import COUNTERS
+from knightshift.core.program import Encoding, Measurement, PassProgram
+from knightshift.hardware.backends import open_scanner
+from knightshift.hardware.contract import Scanner, ScannerState
+from knightshift.hardware.replay import RecordingDescription, open_recording, write_kspace_recording
+from knightshift.hardware.site import SiteConfig
+
+
+def _suite() -> ModuleType:
+    """Load contract_suite.py from beside this file: tests are no package."""
+    if "contract_suite" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("contract_suite", Path(__file__).with_name("contract_suite.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["contract_suite"] = module
+        spec.loader.exec_module(module)
+    return sys.modules["contract_suite"]
+
+
+def force_state(scanner: Any, state: ScannerState) -> None:
+    """Let something happen to a backend that stands on our state machine."""
+    if state is ScannerState.FAULT:
+        scanner._states.latch(InterlockFault("the coil is too warm"))
+    else:
+        scanner._states.lose_link()
+
+
+def replay(folder: Path) -> Scanner:
+    site = SiteConfig(backend="replay", limits="microimaging_9t4", settings={"recording": str(folder)})
+    return open_scanner(site, clock=VirtualClock())
+
+
+def exported(folder: Path, n_passes: int, lost: int | None = None) -> Path:
+    """Export passes of four lines and two echoes; pass `lost` ends after its first readout."""
+    generator = np.random.default_rng(3)
+    counters = np.zeros((n_passes, 4, 2), COUNTERS)
+    counters["average"] = np.arange(n_passes)[:, np.newaxis, np.newaxis]
+    counters["kspace_encode_step_1"] = np.array([2, 0, 1, 3])[:, np.newaxis]
+    counters["contrast"] = np.arange(2)
+    flat = counters.ravel()
+    if lost is not None:
+        flat = np.delete(flat, slice(lost * 8 + 1, lost * 8 + 8))
+    samples = generator.uniform(-0.7, 0.7, (len(flat), 2, 16, 2)).astype(np.float32).view(np.complex64)[..., 0]
+    description = RecordingDescription(
+        name="exported", device="another console", nucleus="23Na", b0=9.3982, working_frequency=105.96e6,
+        repetition_time=10e-3, dwell_time=8e-6, echo_times=(4e-3, 8e-3), matrix=(1, 4, 8),
+        field_of_view=(4e-3, 1e-3, 2e-3), center_sample=8,
+    )  # fmt: skip
+    write_kspace_recording(folder, description, samples, flat)
+    return folder
+
+
+class TestSimulatedScannerKeepsTheContract(_suite().ScannerContract):
+    @pytest.fixture
+    def scanner(self, make_scanner):
+        return make_scanner()
+
+    @pytest.fixture
+    def program(self, fid_program):
+        return fid_program()
+
+    @pytest.fixture
+    def force(self):
+        return force_state
+
+    @pytest.fixture
+    def losing_scanner(self, make_scanner):
+        return make_scanner(faults={"faults": [{"kind": "lost_readout", "passes": [5], "readout": 1}]})
+
+
+class TestReplayOfARunKeepsTheContract(_suite().ScannerContract):
+    _recorded: tuple[Path, PassProgram] | None = None
+
+    @pytest.fixture
+    def recorded(self, tmp_path_factory, make_scanner, fid_program) -> tuple[Path, PassProgram]:
+        """Run of ten passes, recorded once for all tests, and its program."""
+        cls = type(self)
+        if cls._recorded is None:
+            program = fid_program()
+            encoding = Encoding(
+                kind="spectrum", echo_times=(0.0,), matrix=(1, 1, 1), field_of_view=(1.0, 1.0, 1.0),
+                axes=("x", "z", "y"), samples=16, center_sample=0.0, dwell_time=8e-6, repetition_time=10e-3,
+            )  # fmt: skip
+            clock, folder = VirtualClock(), tmp_path_factory.mktemp("runs")
+            measurement = Measurement({"name": "fids"}, (program,), encoding, n_passes=10)
+            result = acquire(measurement, make_scanner(clock), folder, setup=RunSetup(), clock=clock)
+            cls._recorded = result.path, program
+        return cls._recorded
+
+    @pytest.fixture
+    def scanner(self, recorded):
+        return replay(recorded[0])
+
+    @pytest.fixture
+    def program(self, recorded):
+        return recorded[1]
+
+    @pytest.fixture
+    def force(self):
+        return force_state
+
+
+class TestReplayOfExportedKSpaceKeepsTheContract(_suite().ScannerContract):
+    @pytest.fixture
+    def scanner(self, tmp_path):
+        return replay(exported(tmp_path / "recording", 10))
+
+    @pytest.fixture
+    def program(self, tmp_path, scanner):
+        return open_recording(tmp_path / "recording").measurement().programs[0]
+
+    @pytest.fixture
+    def force(self):
+        return force_state
+
+    @pytest.fixture
+    def losing_scanner(self, tmp_path):
+        return replay(exported(tmp_path / "cut", 10, lost=5))
