@@ -111,7 +111,8 @@ def sequence_of(program: PassProgram, limits: ScannerLimits | None = None) -> pp
     with tempfile.TemporaryDirectory(prefix="knightshift-") as folder:
         path = Path(folder) / "pass.seq"
         path.write_text(program.pulseq, encoding="utf-8")
-        sequence.read(str(path), detect_rf_use=False, remove_duplicates=False)
+        older = "\nminor 4\n" in program.pulseq  # which does not say what a pulse is for: its flip angle must tell
+        sequence.read(str(path), detect_rf_use=older, remove_duplicates=False)
     stated = sequence.definitions.get("Gamma")
     if stated is not None and not math.isclose(float(_first(stated)), gamma, rel_tol=1e-6):
         raise ProtocolError(

@@ -1,4 +1,4 @@
-"""The older form of a Pulseq file, 1.4, for tools that do not read 1.5; read back and compared before it is given away."""
+"""The older form of a Pulseq file, 1.4, for tools that do not read 1.5; compared after it was read back."""
 
 from __future__ import annotations
 

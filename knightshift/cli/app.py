@@ -189,7 +189,7 @@ def export_seq(
 
 
 @app.command(epilog='Example: knightshift play theirs.seq --nucleus 23Na --b0 "9.4 T" --phantom pristine -o played')
-def play(
+def play(  # noqa: PLR0913, PLR0917 - the options of a command
     file: Annotated[Path, typer.Argument(metavar="FILE.seq", help="A Pulseq file, 1.4 or 1.5, ours or another's.")],
     output: Output,
     phantom: Phantom = None,

@@ -35,7 +35,7 @@ from knightshift.core.quantities import to_si
 from knightshift.core.yaml_files import as_plain
 from knightshift.hardware.backends import open_scanner
 from knightshift.hardware.site import SiteConfig, load_site
-from knightshift.sequences import build, export_seq, load_protocol
+from knightshift.sequences import as_pulseq_version, build, export_seq, load_protocol
 
 if TYPE_CHECKING:
     from knightshift.acquisition.planner import EchoTimeAdvice, Expectation

@@ -99,7 +99,7 @@ def _quantity(text: str, unit: str, option: str) -> float:
 
 
 def play(program: PassProgram, choices: PlayChoices) -> Played:
-    """Play one program on a simulated scanner whose magnet has the field, and whose coil the nucleus, of the program."""
+    """Play one program on a simulated scanner whose magnet and coil are those of the program."""
     site = _site_for(program, choices)
     phantom = choices.phantom or str(site.settings.get("phantom", "shorted"))
     with open_scanner(site, clock=VirtualClock(), phantom=phantom, seed=choices.seed) as scanner:
@@ -171,7 +171,8 @@ def magnitude_figure(played: Played) -> Figure:
     left.set(xlabel="sample", ylabel="readout", title="magnitude of every sample")
     figure.colorbar(image, ax=left, label="signal / full scale of the receiver")
     peaks = np.nanmax(magnitude, axis=1)
-    echoes = np.array([int(readout.counters["contrast"]) for readout in played.readouts])
+    counters: Any = np.array([readout.counters for readout in played.readouts])  # numpy's stubs know no field names
+    echoes = counters["contrast"]
     for echo in np.unique(echoes):
         here = np.flatnonzero(echoes == echo)
         right.plot(here, peaks[here], ".", markersize=3, label=f"echo {echo + 1}")
