@@ -90,7 +90,8 @@ def parse_moment(text: str, now: float, zone: tzinfo) -> float:
 def _time_of_day(text: str) -> time:
     match = _TIME_OF_DAY.fullmatch(text.strip())
     try:
-        return time(*(int(part or 0) for part in match.groups())) if match else time.fromisoformat(text)
+        hour, minute, second = (int(part or 0) for part in match.groups()) if match else (99, 0, 0)
+        return time(hour, minute, second)
     except ValueError:
         raise InputError(f"{text!r} is not a time of day: write e.g. '08:30'") from None
 

@@ -25,7 +25,10 @@ from knightshift.core.run_folder import open_run
 from knightshift.hardware.contract import Scanner
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.reconstruct import images_of_run
-from knightshift.reconstruction.relaxometry import find_populations, fit_series
+from knightshift.reconstruction.relaxometry import RegionStatistics, find_populations, fit_series
+
+_FAITHFUL_SNR = 8.0
+"""SNR of a typical voxel, all echoes together, from which the choice of voxels biases their signal by less than 3 %."""
 
 
 def reference_of_run(path: Path) -> SignalReference:
@@ -82,6 +85,7 @@ def reference_of_images(
     recovery = recovery_factors(str(measurement.protocol["kind"]), measurement.encoding, nucleus)
     regions = []
     for label, region in enumerate((found.bulk, *found.isolated), start=1):
+        _check_faithful(region, origin)
         amplitude = float(np.median(fit.amplitude[found.labels == label]) / recovery.mean())
         regions.append(RegionSignal(region.name, amplitude, region.t2_median, region.n_voxels))
     return SignalReference(
@@ -91,6 +95,17 @@ def reference_of_images(
         voxel_volume=voxel_volume(measurement.encoding),
         nucleus=nucleus,
     )
+
+
+def _check_faithful(region: RegionStatistics, origin: str) -> None:
+    """Refuse a signal so weak that only voxels with lucky noise were found: it would promise too much."""
+    snr = float(np.linalg.norm(region.snr))
+    if snr < _FAITHFUL_SNR:
+        raise InputError(
+            f"{origin} is too noisy to predict from: a voxel of {region.name} has SNR {snr:.1f} over all echoes "
+            f"together, {_FAITHFUL_SNR:g} are needed: let it run {np.ceil((_FAITHFUL_SNR / snr) ** 2):.0f} times as "
+            "long, or with larger voxels"
+        )
 
 
 def rehearse(measurement: Measurement, scanner: Scanner, clock: Clock) -> ImageSeries:

@@ -65,3 +65,41 @@ def test_unknown_protocol_lists_the_shipped_ones(cli: Cli) -> None:
     result = cli("plan", "overnight_t3")
     assert result.returncode == 2
     assert "overnight_t2_train" in result.stderr
+
+
+def test_deadline_and_echo_times_and_expectation_are_told(cli: Cli, finished_run: Path, protocol: Path) -> None:
+    result = cli(
+        "plan", protocol, "--json", "--start", "2026-03-28 19:00", "--until", "08:30", "--zone", "Europe/London",
+        "--optimise-echo-times", "5ms:17ms",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    plan = json.loads(result.stdout)
+    assert plan["start_time"] == "2026-03-28T19:00:00+00:00"
+    assert "2026-03-29T08:29:00+01:00" < plan["finish_time"] <= "2026-03-29T08:30:00+01:00"
+    assert plan["duration_s"] <= 12.5 * 3600
+    advice = plan["echo_time_advice"]
+    assert advice["gain"] > 1
+    assert advice["echo_times_s"][0] >= advice["minimum_echo_time_s"]
+    assert cli("plan", protocol).stdout.count("finish, if started now") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--duration", "1 s"], "one average takes"),
+        (["--duration", "1"], "needs a unit"),
+        (["--duration", "1 h", "--averages", "3"], "give one of them"),
+        (["--t2", "16ms"], "--from-run"),
+        (["--optimise-echo-times", "17ms:5ms"], "shorter one first"),
+        (["--start", "2026-01-01 19:00", "--until", "2026-01-01 18:00"], "lies before --start"),
+        (["--from-run", "nowhere"], "no such folder"),
+        (["--zone", "Mars/Olympus"], "Europe/London"),
+    ],
+)
+def test_plan_refuses_what_cannot_be_and_says_what_could(
+    cli: Cli, protocol: Path, options: list[str], message: str
+) -> None:
+    result = cli("plan", protocol, *options)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
