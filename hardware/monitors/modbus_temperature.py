@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from knightshift.core.clock import Clock
 from knightshift.core.errors import ConfigError, GarbledReplyFault, LinkFault, WrongReplyFault
+from knightshift.core.quantities import KelvinDifference
 from knightshift.hardware.monitors.framers import modbus_read
 from knightshift.hardware.monitors.reading import Reading, Severity
 from knightshift.hardware.monitors.serial_monitor import ZERO_CELSIUS, SerialMonitor
@@ -55,6 +56,8 @@ class ModbusSettings(BaseModel):
     must be readable from there."""
     unit: Literal["degC", "K"] = "degC"
     """In what the controller gives temperatures."""
+    agreement: KelvinDifference = 0.1
+    """By how much two answers in a row may differ [K]."""
 
 
 def default_link(port: str) -> LinkSettings:
@@ -141,8 +144,8 @@ class ModbusTemperature(SerialMonitor):
 
     def _temperature(self, name: str, where: ModbusRegister) -> Reading:
         asked = self._clock.now()
-        self._read_longer_answer(where)
-        value = self._read_value(where) * where.scale + (ZERO_CELSIUS if self._settings.unit == "degC" else 0.0)
+        _, shown = self._twice(lambda: self._longer_answer_and_value(where), self._settings.agreement)
+        value = shown + (ZERO_CELSIUS if self._settings.unit == "degC" else 0.0)
         broken = not (math.isfinite(value) and value >= 0)
         return Reading(
             name=f"{self.name}.{name}",
@@ -153,6 +156,11 @@ class ModbusTemperature(SerialMonitor):
             severity=Severity.INVALID if broken else Severity.OK,
             problem=f"{value:g} K is no temperature: sensor break?" if broken else "",
         )
+
+    def _longer_answer_and_value(self, where: ModbusRegister) -> tuple[str, float]:
+        self._read_longer_answer(where)
+        value = self._read_value(where) * where.scale
+        return "", value if math.isfinite(value) else math.nan
 
     def _read_longer_answer(self, where: ModbusRegister) -> None:
         first = where.first_register if self._settings.check_register is None else self._settings.check_register

@@ -122,7 +122,7 @@ class SerialMonitor(ABC):
     def _twice(self, ask: Callable[[], tuple[StatusT, float]], agreement: float) -> tuple[StatusT, float]:
         """Ask status and value two times and insist that the answers agree.
 
-        The protocols without a checksum, and those with a weak one, cannot tell a flipped bit from a value. Status and
+        Most of the protocols have no checksum, or a weak one, and cannot tell a flipped bit from a value. Status and
         value alternate, and look different: an answer that comes one question late is never taken for the right one.
         """
         status, value = ask()
