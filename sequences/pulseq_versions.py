@@ -37,6 +37,8 @@ def as_pulseq_version(measurement: Measurement, version: str) -> Measurement:
 
 def _as_1_4(program: PassProgram) -> PassProgram:
     before = sequence_of(program)
+    for name in ("Gamma", "B0", "WorkingFrequency"):  # as text: pypulseq would round numbers to nine digits
+        before.set_definition(name, f"{float(before.definitions[name]):.17g}")
     with tempfile.TemporaryDirectory(prefix="knightshift-") as folder:
         path = Path(folder) / "pass.seq"
         before.write(str(path), create_signature=True, v141_compat=True, check_timing=False)
