@@ -13,6 +13,7 @@ from knightshift.core.errors import InputError, UnsupportedDataError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.core.program import Encoding
 from knightshift.core.run_folder import Run, open_run
+from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.gridding import Apodisation, Placement, combine_channels, make_images, rms, windows_of
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import KSpaceScan
@@ -63,7 +64,10 @@ def reconstruct(path: str | Path, options: ReconstructionOptions | None = None) 
     path = Path(path)
     if detect(path) is RawKind.RUN:
         return images_of_run(open_run(path), options)
-    return images_of_scan(read_raw(path), options)
+    raw = read_raw(path)
+    if isinstance(raw, FidSeries):
+        raise InputError(f"{path}: these are spectra, not images: `knightshift fit` finds their relaxation times")
+    return raw if isinstance(raw, ImageSeries) else images_of_scan(raw, options)
 
 
 def images_of_run(run: Run, options: ReconstructionOptions | None = None) -> ImageSeries:

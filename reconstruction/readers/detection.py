@@ -1,16 +1,32 @@
-"""Find out what kind of raw data a path holds."""
+"""Find out what kind of raw data a path holds, by what is in the files."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeAlias
 
 from knightshift.core.errors import InputError, UnsupportedDataError
+from knightshift.reconstruction.fid_series import FidSeries
+from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import KSpaceScan
+from knightshift.reconstruction.readers._raw_files import read_start
+from knightshift.reconstruction.readers.agilent import is_agilent, read_agilent
+from knightshift.reconstruction.readers.exported_arrays import is_array_description, read_exported
+from knightshift.reconstruction.readers.mrd import is_mrd, read_mrd
 from knightshift.reconstruction.readers.paravision import is_paravision_scan, read_paravision
+from knightshift.reconstruction.readers.prospa import is_prospa, read_prospa
+from knightshift.reconstruction.readers.tecmag import is_tecmag, read_tecmag
+from knightshift.reconstruction.readers.topspin import is_topspin, read_topspin
+
+RawData: TypeAlias = KSpaceScan | FidSeries | ImageSeries
+"""What a reader gives: k-space of images, FIDs or spectra, or images that were exported as such."""
 
 _MANIFEST_START = 64 * 1024
+_MOST_NAMES = 12
+_GIVE = "give a run folder, or raw data of ParaVision, TopSpin, Agilent, Tecmag, Prospa or MRD"
 
 
 class RawKind(StrEnum):
@@ -20,6 +36,29 @@ class RawKind(StrEnum):
     """A run folder of knightshift."""
     PARAVISION = "paravision"
     """A scan folder of Bruker ParaVision."""
+    TOPSPIN = "topspin"
+    """An experiment folder of Bruker TopSpin."""
+    AGILENT = "agilent"
+    """A ``.fid`` folder of Agilent or Varian."""
+    TECMAG = "tecmag"
+    """A ``.tnt`` file of Tecmag."""
+    PROSPA = "prospa"
+    """A data file of Magritek Prospa, or its folder."""
+    MRD = "mrd"
+    """An MRD (ISMRMRD) file."""
+    ARRAY = "array"
+    """A YAML description of an exported array."""
+
+
+_READERS: tuple[tuple[RawKind, Callable[[Path], bool], Callable[[Path], RawData]], ...] = (
+    (RawKind.PARAVISION, is_paravision_scan, read_paravision),
+    (RawKind.TOPSPIN, is_topspin, read_topspin),
+    (RawKind.AGILENT, is_agilent, read_agilent),
+    (RawKind.TECMAG, is_tecmag, read_tecmag),
+    (RawKind.MRD, is_mrd, read_mrd),
+    (RawKind.PROSPA, is_prospa, read_prospa),
+    (RawKind.ARRAY, is_array_description, read_exported),
+)
 
 
 def detect(path: Path) -> RawKind:
@@ -39,20 +78,20 @@ def detect(path: Path) -> RawKind:
     except OSError as error:
         raise InputError(f"{path}: it cannot be read ({error.strerror}): check the path and its permissions") from None
     if not exists:
-        raise InputError(f"{path}: there is no such file or folder: give a run folder or a ParaVision scan folder")
+        raise InputError(f"{path}: there is no such file or folder: {_GIVE}")
     if is_folder and not names:
-        raise InputError(f"{path}: the folder is empty: give a run folder or a ParaVision scan folder")
+        raise InputError(f"{path}: the folder is empty: {_GIVE}")
     if is_folder and (path / "manifest.json").is_file() and _is_object(path / "manifest.json"):
         return RawKind.RUN
-    if is_paravision_scan(path):
-        return RawKind.PARAVISION
+    for kind, is_kind, _ in _READERS:
+        if is_kind(path):
+            return kind
     raise UnsupportedDataError(_what_was_found(path, names))
 
 
 def _is_object(path: Path) -> bool:
     """Whether a file starts as a JSON object does."""
-    with path.open("rb") as file:
-        start = file.read(_MANIFEST_START)
+    start = read_start(path, _MANIFEST_START)
     try:
         return isinstance(json.loads(start), dict)
     except ValueError:
@@ -61,29 +100,46 @@ def _is_object(path: Path) -> bool:
 
 def _what_was_found(path: Path, names: list[str]) -> str:
     if not names:
-        return f"{path}: this file is no raw data that is read: give a run folder or a ParaVision scan folder"
+        return f"{path}: this file is no raw data that is read{_array_hint(path)}: {_GIVE}"
     lone = {"acqp", "method"} & set(names)
     if len(lone) == 1:
         other = "method" if "acqp" in lone else "acqp"
         return f"{path}: a ParaVision scan folder needs acqp and method, {other} is missing: copy the scan again"
-    scans = [name for name in names if is_paravision_scan(path / name / "acqp")]
-    if scans:
-        return f"{path}: this is a study of {len(scans)} scans ({', '.join(scans[:12])}): give the folder of one scan"
+    inside = [path / name for name in names[:1000] if (path / name).is_dir()]
+    for what, is_kind in (("scans", is_paravision_scan), ("experiments", is_topspin), (".fid folders", is_agilent)):
+        found = [folder.name for folder in inside if is_kind(folder)]
+        if found:
+            shown = ", ".join(found[:_MOST_NAMES])
+            return f"{path}: this folder holds {len(found)} {what} ({shown}): give the folder of one scan"
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return f"{path}: no known raw data here (found {shown}): give a run folder or a ParaVision scan folder"
+    return f"{path}: no known raw data here (found {shown}): {_GIVE}"
 
 
-def read_raw(path: Path) -> KSpaceScan:
-    """Read imaging raw data of another console.
+def _array_hint(path: Path) -> str:
+    start = read_start(path, 16)
+    if start.startswith((b"\x93NUMPY", b"MATLAB")):
+        return " by itself: an exported array needs a YAML description of its axes (docs/reference/raw-formats.md)"
+    return ""
 
-    Own runs are not read as a whole: they stream, see `knightshift.reconstruction.own_runs`.
+
+def read_raw(path: Path) -> RawData:
+    """Read raw data of another console.
+
+    Own runs are not read as a whole: they stream, see `knightshift.reconstruction.pass_sum`.
+
+    Returns
+    -------
+    KSpaceScan, FidSeries or ImageSeries
+        K-space of images; FIDs or spectra; or images, where an exported array holds such.
 
     Raises
     ------
     InputError, UnsupportedDataError, DamagedDataError
         As `detect` and the reader found says.
     """
+    path = Path(path)
     kind = detect(path)
-    if kind is RawKind.PARAVISION:
-        return read_paravision(Path(path))
+    for found, _, read in _READERS:
+        if found is kind:
+            return read(path)
     raise InputError(f"{path}: this is a run folder: use knightshift.reconstruction.reconstruct")

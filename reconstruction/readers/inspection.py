@@ -1,0 +1,192 @@
+"""What a path holds, as far as it was understood, in rows that people can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from knightshift.core.arrays import RealArray
+from knightshift.core.errors import UnsupportedDataError
+from knightshift.core.geometry import ImageGeometry
+from knightshift.core.run_folder import open_run
+from knightshift.reconstruction.fid_series import FidSeries
+from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.kspace import KSpaceScan
+from knightshift.reconstruction.readers.detection import RawData, RawKind, detect, read_raw
+
+_KSPACE_AXES = (
+    ("repetition", "repetitions"),
+    ("echo", "echoes"),
+    ("slice", "slices"),
+    ("receiver", "receivers"),
+    ("line", "lines"),
+    ("sample", "samples"),
+)
+_MOST_TIMES = 32
+
+Rows = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was understood of some raw data, and what was not."""
+
+    kind: RawKind
+    """Kind of raw data."""
+    source: Path
+    """What was looked at."""
+    rows: Rows
+    """Name and value of everything that was understood."""
+    missing: tuple[str, ...]
+    """What the raw data do not say."""
+    refused: str = ""
+    """Why the data are not read; empty where they are."""
+
+
+def inspect_raw(path: str | Path) -> Inspection:
+    """Tell what a path holds: format, sizes, times, frequencies, orientation.
+
+    Raises
+    ------
+    InputError
+        If there is nothing there.
+    UnsupportedDataError
+        If it is no raw data that is known.
+    DamagedDataError
+        If a file is not what it says it is.
+    """
+    path = Path(path)
+    kind = detect(path)
+    if kind is RawKind.RUN:
+        return Inspection(kind, path, _run_rows(path), ())
+    try:
+        raw = read_raw(path)
+    except UnsupportedDataError as error:
+        return Inspection(kind, path, (("format", kind.value),), (), str(error))
+    return Inspection(kind, path, _rows(raw), raw.missing)
+
+
+def _rows(raw: RawData) -> Rows:
+    if isinstance(raw, KSpaceScan):
+        return _kspace_rows(raw)
+    return _fid_rows(raw) if isinstance(raw, FidSeries) else _image_rows(raw)
+
+
+def _run_rows(path: Path) -> Rows:
+    run = open_run(path)
+    manifest, commits = run.manifest, run.commits()
+    encoding, flagged = manifest.encoding, sum(1 for commit in commits.values() if commit.flags)
+    return (
+        ("format", manifest.format),
+        ("run", manifest.run_id),
+        ("holds", "images" if encoding.kind == "image" else "spectra"),
+        ("passes", f"{len(commits)} of {manifest.n_passes}, {flagged} flagged"),
+        ("voxels", f"{' x '.join(map(str, encoding.matrix))} along {', '.join(encoding.axes)}"),
+        ("field of view", " x ".join(_length(size) for size in encoding.field_of_view)),
+        ("echo times", _times(encoding.echo_times)),
+        ("dwell time", _time(encoding.dwell_time)),
+        ("nucleus", manifest.programs[0].nucleus),
+        ("working frequency", _megahertz(manifest.programs[0].working_frequency)),
+    )
+
+
+def _kspace_rows(scan: KSpaceScan) -> Rows:
+    sizes = zip(_KSPACE_AXES, scan.kspace.shape, strict=True)
+    inversion = () if scan.inversion_times is None else (("inversion times", _times(scan.inversion_times)),)
+    return (
+        ("format", scan.format),
+        ("samples in", str(scan.source)),
+        ("k-space", ", ".join(f"{count} {one if count == 1 else many}" for (one, many), count in sizes)),
+        ("k = 0 at", f"sample {scan.center_sample}, line {int(np.argmin(np.abs(scan.line_steps)))} of those acquired"),
+        ("image", f"{scan.matrix[0]} x {scan.matrix[1]} voxels from a grid of {scan.grid[0]} x {scan.grid[1]}"),
+        ("partial Fourier", scan.partial_fourier.replace("_", " ")),
+        ("echo times", _times(scan.echo_times)),
+        *inversion,
+        *_frequency_rows(scan),
+        *_geometry_rows(scan.slice_geometries, scan.matrix),
+        *scan.parameters.items(),
+    )
+
+
+def _image_rows(series: ImageSeries) -> Rows:
+    shape = series.images.shape
+    inversion = () if series.inversion_times is None else (("inversion times", _times(series.inversion_times)),)
+    return (
+        ("format", series.provenance.get("format", "images")),
+        ("images", f"{shape[0]} echoes, {shape[1]} slices of {shape[2]} x {shape[3]} voxels"),
+        ("echo times", _times(series.echo_times)),
+        *inversion,
+        ("nucleus", series.nucleus or "not stated"),
+        *_geometry_rows((series.geometry,), (shape[2], shape[3])),
+    )
+
+
+def _fid_rows(series: FidSeries) -> Rows:
+    n_steps, n_samples = series.values.shape
+    what = "spectra" if series.frequencies is not None else "FIDs"
+    steps: list[tuple[str, str]] = []
+    if series.delays is not None:
+        steps.append(("delays", _times(series.delays)))
+    if series.counts is not None:
+        steps.append(("loop counts", ", ".join(str(count) for count in series.counts[:_MOST_TIMES])))
+    reference = series.reference_frequency
+    return (
+        ("format", series.format),
+        ("samples in", str(series.source)),
+        (what, f"{n_steps} of {n_samples} complex points"),
+        ("measures", series.experiment),
+        *steps,
+        ("spectral width", f"{1 / series.dwell_time:.6g} Hz"),
+        *_frequency_rows(series),
+        ("zero shift at", "not stated" if reference is None else _megahertz(reference)),
+        *((name, value) for name, value in series.parameters.items() if value),
+    )
+
+
+def _frequency_rows(raw: KSpaceScan | FidSeries) -> Rows:
+    frequency = "not stated" if raw.working_frequency is None else _megahertz(raw.working_frequency)
+    return (
+        ("dwell time", "not stated" if raw.dwell_time is None else _time(raw.dwell_time)),
+        ("nucleus", raw.nucleus or "not stated"),
+        ("working frequency", frequency),
+    )
+
+
+def _geometry_rows(geometries: tuple[ImageGeometry, ...], matrix: tuple[int, int]) -> Rows:
+    first = geometries[0]
+    size = first.voxel_size
+    field = size[1] * matrix[0], size[2] * matrix[1]
+    rows = [
+        ("voxel", f"{_length(size[1])} x {_length(size[2])}, slices {_length(size[0])} apart"),
+        ("field of view", f"{_length(field[0])} x {_length(field[1])} (phase encode x readout)"),
+    ]
+    names = ("slice", "phase-encode", "readout")
+    for name, direction in zip(names, first.directions, strict=True):
+        rows.append((f"{name} direction", "(" + ", ".join(f"{part:+.3f}" for part in direction) + ")"))
+    if any(not np.allclose(first.directions, other.directions) for other in geometries[1:]):
+        rows.append(("orientations", "slices in several directions: those of the first are given"))
+    return tuple(rows)
+
+
+def _times(times: RealArray | Sequence[float]) -> str:
+    shown = ", ".join(_time(float(time)) for time in times[:_MOST_TIMES])
+    return shown + (f", … ({len(times)} in all)" if len(times) > _MOST_TIMES else "")
+
+
+def _time(seconds: float) -> str:
+    scale, unit = (
+        (1.0, "s") if abs(seconds) >= 1 or seconds == 0 else (1e3, "ms") if abs(seconds) >= 1e-3 else (1e6, "us")
+    )
+    return f"{seconds * scale:.6g} {unit}"
+
+
+def _length(metres: float) -> str:
+    scale, unit = (1e3, "mm") if metres > 0.9995e-3 else (1e6, "um")
+    return f"{metres * scale:.4g} {unit}"
+
+
+def _megahertz(hertz: float) -> str:
+    return f"{hertz / 1e6:.6f} MHz"
