@@ -19,6 +19,20 @@ class SliceStack:
 
 
 @dataclass(frozen=True)
+class SharedExcitation:
+    """How a train of echoes was made: all of them follow one excitation, so that stimulated echoes mix in."""
+
+    echo_spacing: float
+    """Time between two echoes; the first comes one spacing after the excitation [s]."""
+    excitation: float
+    """Nominal flip angle of the excitation [rad]."""
+    refocusing: float
+    """Nominal flip angle of the refocusing pulses [rad]."""
+    shift: float
+    """Knight or chemical shift that the pulses were set to (a ratio)."""
+
+
+@dataclass(frozen=True)
 class ImageSeries:
     """Complex images of one object at several echo times."""
 
@@ -44,6 +58,8 @@ class ImageSeries:
     """Source, digests, versions, and how many passes of each echo went in."""
     inversion_times: RealArray | None = None
     """Inversion times [s], shape ``(echo,)``, where these step along the echo axis; None: the echo times do."""
+    train: SharedExcitation | None = None
+    """The echo train that these are the echoes of; None: every echo has an excitation of its own, or it is unknown."""
     stacks: tuple[SliceStack, ...] = ()
     """Slices that do not lie in one stack (a tripilot), stack by stack; empty where `geometry` holds for all."""
 

@@ -9,13 +9,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from knightshift.core.arrays import ComplexArray, RealArray
-from knightshift.core.errors import InputError, UnsupportedDataError
+from knightshift.core.errors import DamagedDataError, InputError, UnsupportedDataError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.core.program import Encoding
-from knightshift.core.run_folder import Run, open_run
+from knightshift.core.run_folder import MANIFEST, Run, open_run
 from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.gridding import Apodisation, Placement, combine_channels, make_images, rms, windows_of
-from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.images import ImageSeries, SharedExcitation
 from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.pass_sum import PassSum, sum_passes
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
@@ -104,7 +104,26 @@ def images_of_run(run: Run, options: ReconstructionOptions | None = None) -> Ima
             noise_sentence,
         ),
         provenance=_own_provenance(run, summed),
+        train=_own_train(run),
     )
+
+
+def _own_train(run: Run) -> SharedExcitation | None:
+    """Tell the train from the protocol; None where every echo has an excitation of its own."""
+    protocol = run.manifest.protocol
+    if protocol.get("kind") != "multi_echo_spin_echo":
+        return None
+    try:
+        return SharedExcitation(
+            echo_spacing=float(protocol["echo_spacing"]),
+            excitation=float(protocol["excitation_flip_angle"]),
+            refocusing=float(protocol["refocusing_flip_angle"]),
+            shift=float(protocol["shift"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedDataError(
+            run.path / MANIFEST, "protocol", f"it does not describe an echo train ({error!r})"
+        ) from error
 
 
 def geometry_of(encoding: Encoding, zero_fill: int = 1) -> ImageGeometry:

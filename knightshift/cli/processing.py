@@ -23,6 +23,7 @@ from knightshift.reconstruction.relaxometry import (
     T2Options,
     find_populations,
     fit_series,
+    train_of,
 )
 from knightshift.reconstruction.report import ReportInputs, write_report
 from knightshift.reconstruction.report.run_facts import run_facts
@@ -107,6 +108,13 @@ def t2_options(estimator: str, offset: str) -> T2Options:
         raise InputError(f"--estimator {estimator} --offset {offset}: {words}") from error
 
 
+def _with_train(options: T2Options, series: ImageSeries) -> T2Options:
+    """Fit an echo train by the model of it where there is one, and the estimator can; else the fit warns."""
+    if options.estimator == "rician" or options.offset != "none":
+        return options
+    return options.model_copy(update={"train": train_of(series)})
+
+
 def _run_or_none(source: Path) -> Run | None:
     return open_run(source) if (source / MANIFEST).is_file() else None
 
@@ -114,7 +122,7 @@ def _run_or_none(source: Path) -> Run | None:
 def _write_all(
     series: ImageSeries, output: Path, choices: ReportChoices, *, run: Run | None, spectrum: Spectrum | None
 ) -> Outcome:
-    options = t2_options(choices.estimator, choices.offset)
+    options = _with_train(t2_options(choices.estimator, choices.offset), series)
     save_images(series, output)
     fit = fit_series(series, options) if len(series.echo_times) > 1 else None
     populations = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 from knightshift.core.durable import read_regular_file, write_durably
 from knightshift.core.errors import ConfigError, DamagedDataError, InputError
 from knightshift.core.geometry import ImageGeometry
-from knightshift.reconstruction.images import ImageSeries, SliceStack
+from knightshift.reconstruction.images import ImageSeries, SharedExcitation, SliceStack
 
 FILE_NAME = "images.h5"
 """Name of the file in an output folder."""
@@ -53,6 +54,8 @@ def write_images_file(series: ImageSeries, path: Path) -> None:
             group.create_dataset("directions", data=np.asarray(stack.geometry.directions, dtype=np.float64))
             group.create_dataset("origin", data=np.asarray(stack.geometry.origin, dtype=np.float64))
         description = {name: getattr(series, name) for name in _TEXT_FIELDS}
+        if series.train is not None:
+            description["train"] = asdict(series.train)
         file.attrs["format"] = _FORMAT
         file.create_dataset("description", data=np.frombuffer(json.dumps(description).encode(), dtype=np.uint8))
     write_durably(path, content.getvalue())
@@ -103,12 +106,17 @@ def _read_series(file: Any, path: Path, n_bytes: int) -> ImageSeries:
         inversion_times=(
             _dataset(file, "inversion_times", np.float64, 1, path, n_bytes) if "inversion_times" in file else None
         ),
+        train=_train(text.get("train")),
         stacks=stacks if len(stacks) > 1 else (),
     )
     for name in ("echo_times", "noise_std", "inversion_times"):
         if (values := getattr(series, name)) is not None and values.shape != (n_echoes,):
             raise DamagedDataError(path, name, f"its shape does not fit {n_echoes} echoes", _REMEDY)
     return series
+
+
+def _train(values: Any) -> SharedExcitation | None:
+    return None if values is None else SharedExcitation(**{name: float(value) for name, value in values.items()})
 
 
 def _three(values: Any) -> tuple[str, str, str]:

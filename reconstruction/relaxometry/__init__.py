@@ -11,7 +11,7 @@ from knightshift.reconstruction.relaxometry.populations import PopulationOptions
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics, region_statistics
 from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.rician import rician_information, rician_mean
-from knightshift.reconstruction.relaxometry.train import EchoTrain
+from knightshift.reconstruction.relaxometry.train import EchoTrain, train_of
 
 __all__ = [
     "EchoTrain",
@@ -35,4 +35,5 @@ __all__ = [
     "signal_mask",
     "t2_histogram",
     "t2_interval",
+    "train_of",
 ]

@@ -22,6 +22,7 @@ from knightshift.reconstruction.relaxometry.noise import RAYLEIGH_MEAN, estimate
 from knightshift.reconstruction.relaxometry.options import Estimator, Model, Offset, T2Options
 from knightshift.reconstruction.relaxometry.phase import remove_phase
 from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
+from knightshift.reconstruction.relaxometry.train import TRAIN_CAUTION, train_of
 
 _LOGGER = logging.getLogger(__name__)
 _SHORTEST, _LONGEST = 0.1, 50.0  # default range of T2, in units of the first and the last echo time
@@ -94,7 +95,8 @@ def fit_series(series: ImageSeries, options: T2Options | None = None, *, false_v
     series
         Complex images with their noise.
     options
-        How to fit; by default the complex estimator.
+        How to fit; by default the complex estimator, and the model of the echo train where the images are of one in a
+        metal.
     false_voxels
         How many voxels of pure noise may be taken for signal in the whole map, on average.
 
@@ -103,8 +105,11 @@ def fit_series(series: ImageSeries, options: T2Options | None = None, *, false_v
     T2Fit
         Maps of shape ``(slice, phase_encode, readout)``; voxels without signal are MASKED.
     """
+    options = options or T2Options(train=train_of(series))
+    if series.train is not None and options.train is None:
+        _LOGGER.warning("%s", TRAIN_CAUTION)
     mask = signal_mask(series.images, series.noise_std, false_voxels)
-    return fit_t2_maps(series.images, series.echo_times, options or T2Options(), noise_std=series.noise_std, mask=mask)
+    return fit_t2_maps(series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask)
 
 
 def signal_mask(images: RealArray | ComplexArray, noise_std: RealArray, false_voxels: float = 0.01) -> BoolArray:

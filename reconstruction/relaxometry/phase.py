@@ -58,7 +58,7 @@ def _smooth(total: ComplexArray, window: int) -> ComplexArray:
     ramp = np.zeros(total.shape)
     for axis in axes:  # a linear phase (k-space centre off by part of a sample) would blur the average
         ahead = np.moveaxis(total, axis, 0)
-        slope = np.angle(np.vdot(ahead[:-1], ahead[1:]))
+        slope = np.angle(np.sum((ahead[1:] * ahead[:-1].conj()) ** 2)) / 2  # squared: lobes of ringing change sign
         positions = np.arange(total.shape[axis]).reshape((-1,) + (1,) * (total.ndim - 1 - axis))
         ramp = ramp + slope * positions
     smooth = total * np.exp(-1j * ramp)

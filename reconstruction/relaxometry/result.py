@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry.options import T2Options
+from knightshift.reconstruction.relaxometry.train import EchoTrain
 
 
 class T2Status(IntEnum):
@@ -129,6 +130,14 @@ class T2Fit:
             return np.asarray(np.hypot(decay, self.offset[voxel]))
         return np.asarray(decay + self.offset[voxel])
 
+    def _train_words(self, train: EchoTrain) -> str:
+        field = {"uniform": "", "metal": " in the skin depth of a metal"}[train.field]
+        what = f"the extended-phase-graph decay of a spin-echo train{field} (T1 held at {1e3 * train.t1:.3g} ms"
+        if not self.ok.any():
+            return f"{what})"
+        change = 10 * train.t1_sensitivity(float(np.median(self.t2[self.ok])))
+        return f"{what}; 10 % of error in it would change the median T2 by {abs(change):.2g} %)"
+
     def methods_sentence(self) -> str:
         """One sentence for the methods paragraph of a report."""
         how = {
@@ -143,8 +152,7 @@ class T2Fit:
             "free": "a mono-exponential plus a free constant offset",
         }[self.options.offset]
         if self.options.train is not None:
-            field = {"uniform": "", "metal": " below the skin of a metal"}[self.options.train.field]
-            what = f"the extended-phase-graph decay of a spin-echo train{field}"
+            what = self._train_words(self.options.train)
         times = ", ".join(f"{1e3 * t:g}" for t in self.echo_times)
         source = {
             "given": "as handed to the fit",

@@ -69,7 +69,10 @@ def _draw_decay(axes: Axes, fit: T2Fit, voxel: ChosenVoxel) -> None:
     axes.set_yscale("log", nonpositive="clip")
     axes.axhspan(_LOWEST, 1.0, color=GREY, alpha=0.15, linewidth=0)
     axes.axhline(1.0, color=GREY, linewidth=0.8, linestyle="--")
-    axes.plot(fine * _MS, fit.curve(voxel.index, fine) / noise, color=color)
+    if fit.options.train is None:
+        axes.plot(fine * _MS, fit.curve(voxel.index, fine) / noise, color=color)
+    else:  # between the echoes of a train there is no signal: straight lines lead from one to the next
+        axes.plot(times, fit.curve(voxel.index, fit.echo_times) / fit.noise_std, color=color)
     visible = values > _LOWEST
     bars = {"color": BLACK, "ecolor": BLACK, "elinewidth": 0.7, "capsize": 1.8, "capthick": 0.7}
     axes.errorbar(times[visible], values[visible], yerr=1.0, fmt="o", markersize=3, **bars)  # type: ignore[arg-type]

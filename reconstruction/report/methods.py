@@ -7,6 +7,7 @@ from typing import Any
 
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry.populations import Populations
+from knightshift.reconstruction.relaxometry.train import TRAIN_CAUTION
 from knightshift.reconstruction.report.human_units import duration, isotope, quantity
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
 
@@ -25,6 +26,8 @@ def methods_paragraph(inputs: ReportInputs) -> str:
     sentences += inputs.series.methods
     if inputs.fit is not None:
         sentences.append(inputs.fit.methods_sentence())
+        if inputs.series.train is not None and inputs.fit.options.train is None:
+            sentences.append(f"Caution: {TRAIN_CAUTION}")
     if inputs.populations is not None:
         sentences.append(_populations_sentence(inputs.populations))
     return " ".join(sentence if sentence.endswith(".") else f"{sentence}." for sentence in sentences)
