@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,9 @@ from knightshift.hardware.pulseq_text import read_pulseq
 from knightshift.hardware.simulated import Phantom, SimulatorSettings
 from knightshift.hardware.simulated.signals import SignalLibrary
 from knightshift.hardware.site import SiteConfig
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests are no package: the contract suite lies beside this file
+pytest.register_assert_rewrite("contract_steps", "contract_suite")
 
 B0 = 9.3982
 SODIUM = nucleus_named("23Na")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from contract_suite import ScannerContract
 
 from knightshift.acquisition import acquire
 from knightshift.core.clock import VirtualClock
@@ -21,18 +19,6 @@ from knightshift.hardware.backends import open_scanner
 from knightshift.hardware.contract import Scanner, ScannerState
 from knightshift.hardware.replay import RecordingDescription, open_recording, write_kspace_recording
 from knightshift.hardware.site import SiteConfig
-
-
-def _suite() -> ModuleType:
-    """Load contract_suite.py from beside this file: tests are no package."""
-    if "contract_suite" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("contract_suite", Path(__file__).with_name("contract_suite.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["contract_suite"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["contract_suite"]
 
 
 def force_state(scanner: Any, state: ScannerState) -> None:
@@ -68,7 +54,7 @@ def exported(folder: Path, n_passes: int, lost: int | None = None) -> Path:
     return folder
 
 
-class TestSimulatedScannerKeepsTheContract(_suite().ScannerContract):
+class TestSimulatedScannerKeepsTheContract(ScannerContract):
     @pytest.fixture
     def scanner(self, make_scanner):
         return make_scanner()
@@ -86,7 +72,7 @@ class TestSimulatedScannerKeepsTheContract(_suite().ScannerContract):
         return make_scanner(faults={"faults": [{"kind": "lost_readout", "passes": [5], "readout": 1}]})
 
 
-class TestReplayOfARunKeepsTheContract(_suite().ScannerContract):
+class TestReplayOfARunKeepsTheContract(ScannerContract):
     _recorded: tuple[Path, PassProgram] | None = None
 
     @pytest.fixture
@@ -118,7 +104,7 @@ class TestReplayOfARunKeepsTheContract(_suite().ScannerContract):
         return force_state
 
 
-class TestReplayOfExportedKSpaceKeepsTheContract(_suite().ScannerContract):
+class TestReplayOfExportedKSpaceKeepsTheContract(ScannerContract):
     @pytest.fixture
     def scanner(self, tmp_path):
         return replay(exported(tmp_path / "recording", 10))
