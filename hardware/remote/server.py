@@ -134,9 +134,11 @@ def _serve_line(
             continue
         connection = Connection(transport, desk)
         connection.start()
-        while not stop.is_set() and not connection.ended.is_set() and desk.crash is None:
-            stop.wait(_POLL)
-        connection.close()
+        try:
+            while not stop.is_set() and not connection.ended.is_set() and desk.crash is None:
+                stop.wait(_POLL)
+        finally:
+            connection.close()
         transport = None
 
 

@@ -102,9 +102,15 @@ class SerialTransport(_DescriptorTransport):
     def __init__(self, url: str, baud_rate: int = 115_200) -> None:
         try:
             self._port = serial.serial_for_url(url, baudrate=baud_rate, timeout=0, exclusive=_is_device(url))
-            descriptor = self._port.fileno()
         except (serial.SerialException, OSError, ValueError) as error:
             raise LinkFault(f"cannot be opened: {error}", url) from error
+        try:
+            descriptor = self._port.fileno()
+        except (OSError, AttributeError) as error:
+            self._port.close()
+            raise LinkFault(
+                "has no file descriptor: use a device, socket:// or tcp://", url, transient=False
+            ) from error
         super().__init__(url, descriptor)
         if url.startswith("socket://"):
             with socket.socket(fileno=os.dup(descriptor)) as twin:
@@ -198,10 +204,11 @@ class TcpListener:
                 "or allow other interfaces explicitly"
             )
         try:
-            self._socket = socket.create_server((host, port), backlog=4)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family, backlog=4)
         except OSError as error:
             raise LinkFault(f"cannot listen: {error}", url) from error
-        self.url = f"{TCP}{host}:{self._socket.getsockname()[1]}"
+        self.url = f"{TCP}{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
         """Where clients find it, with the port that it got."""
 
     def accept(self, timeout: float) -> SocketTransport | None:

@@ -363,7 +363,7 @@ def test_an_address_that_is_none_is_refused(counting, url: str) -> None:
         serve(counting, url, stop=threading.Event())
 
 
-@pytest.mark.parametrize("url", ["/dev/no_such_port", "tcp://127.0.0.1:1", "socket://127.0.0.1:1"])
+@pytest.mark.parametrize("url", ["/dev/no_such_port", "loop://", "tcp://127.0.0.1:1", "socket://127.0.0.1:1"])
 def test_a_port_that_is_not_there_is_a_link_fault(url: str) -> None:
     with pytest.raises(LinkFault):
         open_remote(url).connect()
