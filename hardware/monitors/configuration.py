@@ -16,8 +16,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -29,13 +29,8 @@ from knightshift.hardware.monitors import (
     julabo_chiller,
     modbus_temperature,
     oxford_ilm,
-    ttl_trigger,
 )
-from knightshift.hardware.monitors.eurotherm_bisynch import EurothermBisynch, EurothermSettings
 from knightshift.hardware.monitors.interlocks import InterlockConfig, InterlockPanel
-from knightshift.hardware.monitors.julabo_chiller import ChillerSettings, JulaboChiller
-from knightshift.hardware.monitors.modbus_temperature import ModbusSettings, ModbusTemperature
-from knightshift.hardware.monitors.oxford_ilm import IlmSettings, OxfordIlm
 from knightshift.hardware.monitors.poller import MonitorPoller, PolledMonitor
 from knightshift.hardware.monitors.reading import Reading
 from knightshift.hardware.monitors.serial_monitor import SerialMonitor
@@ -46,21 +41,30 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 """A word that can stand in ``monitor.quantity``."""
 
 
-def _with_factory_line(value: Any, factory: LinkSettings) -> Any:
-    """Fill the settings of the line that the user left out with what the device leaves the factory with."""
-    if not isinstance(value, dict) or not isinstance(value.get("link"), dict):
-        return value
-    ours = factory.model_dump(include={"baud_rate", "data_bits", "parity", "stop_bits"})
-    return {**value, "link": {**ours, **value["link"]}}
-
-
-class _MonitorConfig(BaseModel):
-    """What every monitor says."""
+class _DeviceConfig(BaseModel):
+    """A device at the end of a serial line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    factory_line: ClassVar[Mapping[str, Any]] = {}
 
     link: LinkSettings
     """Its serial line; what is left out is as the device leaves the factory."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _line_from_the_factory(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("link"), dict):
+            return {**value, "link": {**cls.factory_line, **value["link"]}}
+        return value
+
+
+class _MonitorConfig(_DeviceConfig):
+    """What every monitor says."""
+
+    driver: ClassVar[type[SerialMonitor[Any, Any]]]
+
+    settings: BaseModel
+    """The device's own."""
     every: PositiveSeconds = 10.0
     """Time between two readings [s]."""
     stale_after: PositiveSeconds = 60.0
@@ -77,21 +81,23 @@ class _MonitorConfig(BaseModel):
             )
         return self
 
+    def make(self, name: str, clock: Clock) -> SerialMonitor[Any, Any]:
+        """Make the monitor, not yet connected. Raises `ConfigError` if it needs a library that is not installed."""
+        return self.driver(Transport(self.link, name), clock, self.settings, self.retries)
+
 
 class OxfordIlmConfig(_MonitorConfig):
     """Helium and nitrogen levels: Oxford ILM200 over ISOBUS."""
 
+    factory_line = oxford_ilm.FACTORY_LINE
+    driver = oxford_ilm.OxfordIlm
+
     kind: Literal["oxford_ilm"]
     """Selects this monitor."""
-    settings: IlmSettings = IlmSettings()
+    settings: oxford_ilm.IlmSettings = oxford_ilm.IlmSettings()
     """The meter's own."""
     stale_after: PositiveSeconds = 7200.0
     """Age at which a reading is stale [s]; in slow mode a helium level may be `slow_interval` old."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _factory_line(cls, value: Any) -> Any:
-        return _with_factory_line(value, oxford_ilm.default_link("-"))
 
     @model_validator(mode="after")
     def _slow_mode_is_not_stale(self) -> Self:
@@ -102,63 +108,41 @@ class OxfordIlmConfig(_MonitorConfig):
             )
         return self
 
-    def make(self, name: str, clock: Clock) -> SerialMonitor:
-        """Make the monitor, not yet connected."""
-        return OxfordIlm(Transport(self.link, name), clock, self.settings, self.retries)
-
 
 class EurothermConfig(_MonitorConfig):
     """Temperature: Eurotherm or Bruker BVT over EI-BISYNCH."""
 
+    factory_line = eurotherm_bisynch.FACTORY_LINE
+    driver = eurotherm_bisynch.EurothermBisynch
+
     kind: Literal["eurotherm_bisynch"]
     """Selects this monitor."""
-    settings: EurothermSettings = EurothermSettings()
+    settings: eurotherm_bisynch.EurothermSettings = eurotherm_bisynch.EurothermSettings()
     """The controller's own."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _factory_line(cls, value: Any) -> Any:
-        return _with_factory_line(value, eurotherm_bisynch.default_link("-"))
-
-    def make(self, name: str, clock: Clock) -> SerialMonitor:
-        """Make the monitor, not yet connected."""
-        return EurothermBisynch(Transport(self.link, name), clock, self.settings, self.retries)
 
 
 class ModbusConfig(_MonitorConfig):
     """Temperature: any controller over Modbus RTU."""
 
+    factory_line = modbus_temperature.FACTORY_LINE
+    driver = modbus_temperature.ModbusTemperature
+
     kind: Literal["modbus_temperature"]
     """Selects this monitor."""
-    settings: ModbusSettings = ModbusSettings()
+    settings: modbus_temperature.ModbusSettings = modbus_temperature.ModbusSettings()
     """The controller's own."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _factory_line(cls, value: Any) -> Any:
-        return _with_factory_line(value, modbus_temperature.default_link("-"))
-
-    def make(self, name: str, clock: Clock) -> SerialMonitor:
-        """Make the monitor, not yet connected. Raises `ConfigError` without minimalmodbus."""
-        return ModbusTemperature(Transport(self.link, name), clock, self.settings, self.retries)
 
 
 class ChillerConfig(_MonitorConfig):
     """Temperature of a Julabo-type chiller."""
 
+    factory_line = julabo_chiller.FACTORY_LINE
+    driver = julabo_chiller.JulaboChiller
+
     kind: Literal["julabo_chiller"]
     """Selects this monitor."""
-    settings: ChillerSettings = ChillerSettings()
+    settings: julabo_chiller.ChillerSettings = julabo_chiller.ChillerSettings()
     """The chiller's own."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _factory_line(cls, value: Any) -> Any:
-        return _with_factory_line(value, julabo_chiller.default_link("-"))
-
-    def make(self, name: str, clock: Clock) -> SerialMonitor:
-        """Make the monitor, not yet connected."""
-        return JulaboChiller(Transport(self.link, name), clock, self.settings, self.retries)
 
 
 MonitorConfig: TypeAlias = Annotated[
@@ -167,20 +151,11 @@ MonitorConfig: TypeAlias = Annotated[
 """One monitor; `kind` says which."""
 
 
-class TriggerConfig(BaseModel):
+class TriggerConfig(_DeviceConfig):
     """One TTL trigger."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    link: LinkSettings
-    """The serial port whose control line is used."""
     settings: TtlTriggerSettings = TtlTriggerSettings()
     """How it is wired."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _factory_line(cls, value: Any) -> Any:
-        return _with_factory_line(value, ttl_trigger.default_link("-"))
 
     def make(self, name: str) -> TtlTrigger:
         """Make the trigger, not yet connected."""
@@ -201,11 +176,10 @@ class MonitorsConfig(BaseModel):
 
     def quantities(self) -> dict[str, str]:
         """Every monitored quantity, ``monitor.quantity`` → its SI unit."""
-        units = {"oxford_ilm": "1"}
         found = {}
         for name, config in self.monitors.items():
             own = config.settings.channels if isinstance(config, OxfordIlmConfig) else config.settings.quantities
-            found.update({f"{name}.{quantity}": units.get(config.kind, "K") for quantity in own})
+            found.update({f"{name}.{quantity}": config.driver.unit for quantity in own})
         return found
 
     @model_validator(mode="after")

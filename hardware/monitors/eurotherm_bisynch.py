@@ -17,7 +17,6 @@ References
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from functools import reduce
@@ -26,13 +25,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from knightshift.core.clock import Clock
 from knightshift.core.errors import GarbledReplyFault, LinkFault, WrongReplyFault
 from knightshift.core.quantities import KelvinDifference
 from knightshift.hardware.monitors.framers import EOT, ETX, NAK, bisynch
-from knightshift.hardware.monitors.reading import Reading, Severity
-from knightshift.hardware.monitors.serial_monitor import ZERO_CELSIUS, SerialMonitor
-from knightshift.hardware.monitors.transport import LinkSettings, Transport
+from knightshift.hardware.monitors.serial_monitor import Sample, SerialMonitor, temperature
 
 STX, ENQ = 0x02, 0x05
 _NUMBER = re.compile(rb" *[+-]? *(\d{1,5}\.?\d{0,3}|\.\d{1,3}) *")
@@ -59,9 +55,8 @@ class EurothermSettings(BaseModel):
     """By how much two answers in a row may differ [K]."""
 
 
-def default_link(port: str) -> LinkSettings:
-    """Give the line as both manuals have it: 9600 baud, 7 data bits, even parity, 1 stop bit."""
-    return LinkSettings(port=port, baud_rate=9600, data_bits=7, parity="even", stop_bits=1)
+FACTORY_LINE = {"baud_rate": 9600, "data_bits": 7, "parity": "even", "stop_bits": 1}
+"""The line as both manuals have it."""
 
 
 def check_character(content: bytes) -> int:
@@ -121,48 +116,20 @@ def parse_number(data: bytes, device: str = "controller") -> float:
     return float(data.replace(b" ", b""))
 
 
-class EurothermBisynch(SerialMonitor):
-    """Temperatures of one controller [K].
-
-    Parameters
-    ----------
-    link, clock, retries
-        As for `SerialMonitor`.
-    settings
-        How to read it.
-    """
-
-    def __init__(self, link: Transport, clock: Clock, settings: EurothermSettings, retries: int = 2) -> None:
-        super().__init__(link, clock, retries)
-        self._settings = settings
-
-    @property
-    def quantities(self) -> Mapping[str, str]:
-        """Names of its readings → their SI units."""
-        return {f"{self.name}.{quantity}": "K" for quantity in self._settings.quantities}
+class EurothermBisynch(SerialMonitor[EurothermSettings, str]):
+    """Temperatures of one controller [K]."""
 
     def identity(self) -> str:
-        """Ask what `check_mnemonic` says: the instrument's identity, as it writes it."""
+        """Ask what `check_mnemonic` says: the instrument's identity, as it writes it. Raises `LinkFault`."""
         self._link.open()
         return self._ask(self._settings.check_mnemonic).decode("ascii", "replace")
 
-    def _measure(self) -> tuple[Reading, ...]:
-        return tuple(self._temperature(name, mnemonic) for name, mnemonic in self._settings.quantities.items())
+    def _channels(self) -> Mapping[str, str]:
+        return self._settings.quantities
 
-    def _temperature(self, name: str, mnemonic: str) -> Reading:
-        asked = self._clock.now()
-        _, shown = self._twice(lambda: self._identity_and_value(mnemonic), self._settings.agreement)
-        kelvin = shown + (ZERO_CELSIUS if self._settings.unit == "degC" else 0.0)
-        broken = kelvin < 0
-        return Reading(
-            name=f"{self.name}.{name}",
-            value=math.nan if broken else kelvin,
-            unit="K",
-            measured=asked,
-            read=self._clock.now(),
-            severity=Severity.INVALID if broken else Severity.OK,
-            problem=f"{kelvin:.1f} K is below absolute zero: sensor break?" if broken else "",
-        )
+    def _sample(self, channel: str) -> Sample:
+        _, shown = self._twice(lambda: self._identity_and_value(channel), self._settings.agreement)
+        return temperature(shown, self._settings.unit)
 
     def _identity_and_value(self, mnemonic: str) -> tuple[bytes, float]:
         identity = self._ask(self._settings.check_mnemonic)

@@ -20,13 +20,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from knightshift.core.clock import Clock
 from knightshift.core.errors import GarbledReplyFault, WrongReplyFault
 from knightshift.core.quantities import KelvinDifference
 from knightshift.hardware.monitors.framers import until
-from knightshift.hardware.monitors.reading import Reading, Severity
-from knightshift.hardware.monitors.serial_monitor import ZERO_CELSIUS, SerialMonitor
-from knightshift.hardware.monitors.transport import LinkSettings, Transport
+from knightshift.hardware.monitors.reading import Severity
+from knightshift.hardware.monitors.serial_monitor import ZERO_CELSIUS, Sample, SerialMonitor
 
 _NUMBER = re.compile(rb" *[+-]?\d{1,3}(\.\d{1,3})? *\r?\n")
 _NO_SENSOR = re.compile(rb" *-{2,4}\.-{1,3} *\r?\n")
@@ -48,9 +46,8 @@ class ChillerSettings(BaseModel):
     """By how much two answers in a row may differ [K]."""
 
 
-def default_link(port: str) -> LinkSettings:
-    """Give the line as the chiller leaves the factory: 4800 baud, 7 data bits, even parity, 1 stop bit."""
-    return LinkSettings(port=port, baud_rate=4800, data_bits=7, parity="even", stop_bits=1)
+FACTORY_LINE = {"baud_rate": 4800, "data_bits": 7, "parity": "even", "stop_bits": 1}
+"""The line as the chiller leaves the factory."""
 
 
 def parse_temperature(answer: bytes, device: str = "chiller") -> float:
@@ -100,43 +97,19 @@ def severity_of(number: int, words: str) -> Severity:
     return Severity.WARNING if "WARNING" in words else Severity.ALARM
 
 
-class JulaboChiller(SerialMonitor):
-    """Temperatures of one chiller [K].
+class JulaboChiller(SerialMonitor[ChillerSettings, str]):
+    """Temperatures of one chiller [K]."""
 
-    Parameters
-    ----------
-    link, clock, retries
-        As for `SerialMonitor`.
-    settings
-        How to read it.
-    """
+    def _channels(self) -> Mapping[str, str]:
+        return self._settings.quantities
 
-    def __init__(self, link: Transport, clock: Clock, settings: ChillerSettings, retries: int = 2) -> None:
-        super().__init__(link, clock, retries)
-        self._settings = settings
-
-    @property
-    def quantities(self) -> Mapping[str, str]:
-        """Names of its readings → their SI units."""
-        return {f"{self.name}.{quantity}": "K" for quantity in self._settings.quantities}
-
-    def _measure(self) -> tuple[Reading, ...]:
-        return tuple(self._temperature(name, command) for name, command in self._settings.quantities.items())
-
-    def _temperature(self, name: str, command: str) -> Reading:
-        asked = self._clock.now()
-        status, celsius = self._twice(lambda: self._status_and_value(command), self._settings.agreement)
-        number, words = status
-        severity = Severity.INVALID if math.isnan(celsius) else severity_of(number, words)
-        return Reading(
-            name=f"{self.name}.{name}",
-            value=math.nan if severity is Severity.INVALID else celsius + ZERO_CELSIUS,
-            unit="K",
-            measured=asked,
-            read=self._clock.now(),
-            severity=severity,
-            problem="" if severity is Severity.OK else f"{number:03d} {words}",
-        )
+    def _sample(self, channel: str) -> Sample:
+        (number, words), celsius = self._twice(lambda: self._status_and_value(channel), self._settings.agreement)
+        severity = severity_of(number, words)
+        said = "" if severity is Severity.OK else f"{number:03d} {words}"
+        if math.isnan(celsius):
+            return Sample(math.nan, Severity.INVALID, said or "no sensor is connected")
+        return Sample(celsius + ZERO_CELSIUS, severity, said)
 
     def _status_and_value(self, command: str) -> tuple[tuple[int, str], float]:
         status = parse_status(self._ask("status"), self.name)

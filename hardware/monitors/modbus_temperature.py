@@ -20,9 +20,8 @@ from knightshift.core.clock import Clock
 from knightshift.core.errors import ConfigError, GarbledReplyFault, LinkFault, WrongReplyFault
 from knightshift.core.quantities import KelvinDifference
 from knightshift.hardware.monitors.framers import modbus_read
-from knightshift.hardware.monitors.reading import Reading, Severity
-from knightshift.hardware.monitors.serial_monitor import ZERO_CELSIUS, SerialMonitor
-from knightshift.hardware.monitors.transport import LinkSettings, Transport
+from knightshift.hardware.monitors.serial_monitor import Sample, SerialMonitor, temperature
+from knightshift.hardware.monitors.transport import Transport
 
 ResultT = TypeVar("ResultT")
 
@@ -60,9 +59,8 @@ class ModbusSettings(BaseModel):
     """By how much two answers in a row may differ [K]."""
 
 
-def default_link(port: str) -> LinkSettings:
-    """Give the line as the standard recommends: 19200 baud, 8 data bits, even parity, 1 stop bit."""
-    return LinkSettings(port=port, baud_rate=19200, data_bits=8, parity="even", stop_bits=1)
+FACTORY_LINE = {"baud_rate": 19200, "data_bits": 8, "parity": "even", "stop_bits": 1}
+"""The line as the standard recommends it."""
 
 
 def _minimalmodbus() -> Any:
@@ -112,15 +110,13 @@ class _TransportPort:
         return answer
 
 
-class ModbusTemperature(SerialMonitor):
+class ModbusTemperature(SerialMonitor[ModbusSettings, ModbusRegister]):
     """Temperatures of one controller [K].
 
     Parameters
     ----------
-    link, clock, retries
+    link, clock, settings, retries
         As for `SerialMonitor`.
-    settings
-        How to read it.
 
     Raises
     ------
@@ -129,33 +125,16 @@ class ModbusTemperature(SerialMonitor):
     """
 
     def __init__(self, link: Transport, clock: Clock, settings: ModbusSettings, retries: int = 2) -> None:
-        super().__init__(link, clock, retries)
-        self._settings = settings
+        super().__init__(link, clock, settings, retries)
         self._library = _minimalmodbus()
         self._instrument = self._library.Instrument(_TransportPort(link), settings.address)
 
-    @property
-    def quantities(self) -> Mapping[str, str]:
-        """Names of its readings → their SI units."""
-        return {f"{self.name}.{quantity}": "K" for quantity in self._settings.quantities}
+    def _channels(self) -> Mapping[str, ModbusRegister]:
+        return self._settings.quantities
 
-    def _measure(self) -> tuple[Reading, ...]:
-        return tuple(self._temperature(name, where) for name, where in self._settings.quantities.items())
-
-    def _temperature(self, name: str, where: ModbusRegister) -> Reading:
-        asked = self._clock.now()
-        _, shown = self._twice(lambda: self._longer_answer_and_value(where), self._settings.agreement)
-        value = shown + (ZERO_CELSIUS if self._settings.unit == "degC" else 0.0)
-        broken = not (math.isfinite(value) and value >= 0)
-        return Reading(
-            name=f"{self.name}.{name}",
-            value=math.nan if broken else value,
-            unit="K",
-            measured=asked,
-            read=self._clock.now(),
-            severity=Severity.INVALID if broken else Severity.OK,
-            problem=f"{value:g} K is no temperature: sensor break?" if broken else "",
-        )
+    def _sample(self, channel: ModbusRegister) -> Sample:
+        _, shown = self._twice(lambda: self._longer_answer_and_value(channel), self._settings.agreement)
+        return temperature(shown, self._settings.unit)
 
     def _longer_answer_and_value(self, where: ModbusRegister) -> tuple[str, float]:
         self._read_longer_answer(where)

@@ -26,13 +26,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from knightshift.core.clock import Clock
 from knightshift.core.errors import GarbledReplyFault, LinkFault, WrongReplyFault
 from knightshift.core.quantities import Fraction, NonNegativeSeconds
 from knightshift.hardware.monitors.framers import until
-from knightshift.hardware.monitors.reading import Reading, Severity
-from knightshift.hardware.monitors.serial_monitor import SerialMonitor
-from knightshift.hardware.monitors.transport import LinkSettings, Transport
+from knightshift.hardware.monitors.reading import Severity
+from knightshift.hardware.monitors.serial_monitor import Sample, SerialMonitor
 
 _LEVEL = re.compile(rb"R([+-]?\d{1,5})\r")
 _STATUS = re.compile(rb"X(\d{3})S([0-9A-Fa-f]{6})R([0-9A-Fa-f]{2})\r")
@@ -57,9 +55,8 @@ class IlmSettings(BaseModel):
     """By how much two answers in a row may differ."""
 
 
-def default_link(port: str) -> LinkSettings:
-    """Give the line as the meter leaves the factory: 9600 baud, 8 data bits, no parity, 2 stop bits."""
-    return LinkSettings(port=port, baud_rate=9600, data_bits=8, parity="none", stop_bits=2)
+FACTORY_LINE = {"baud_rate": 9600, "data_bits": 8, "parity": "none", "stop_bits": 2}
+"""The line as the meter leaves the factory."""
 
 
 @dataclass(frozen=True)
@@ -124,26 +121,10 @@ def _require_letter(answer: bytes, letter: bytes, device: str) -> None:
         raise WrongReplyFault(f"{answer!r} does not answer {letter.decode()!r}", device)
 
 
-class OxfordIlm(SerialMonitor):
-    """Helium and nitrogen levels, as fractions.
+class OxfordIlm(SerialMonitor[IlmSettings, int]):
+    """Helium and nitrogen levels, as fractions."""
 
-    Parameters
-    ----------
-    link, clock, retries
-        As for `SerialMonitor`.
-    settings
-        How to read it.
-    """
-
-    def __init__(self, link: Transport, clock: Clock, settings: IlmSettings, retries: int = 2) -> None:
-        super().__init__(link, clock, retries)
-        self._settings = settings
-        self._prefix = b"" if settings.address is None else f"@{settings.address}".encode()
-
-    @property
-    def quantities(self) -> Mapping[str, str]:
-        """Names of its readings → their SI units."""
-        return {f"{self.name}.{channel}": "1" for channel in self._settings.channels}
+    unit = "1"
 
     def version(self) -> str:
         """Ask instrument type and firmware: ``ILM200 Version 1.08 (c) OXFORD 1994``.
@@ -159,22 +140,13 @@ class OxfordIlm(SerialMonitor):
             raise WrongReplyFault(f"{answer!r} is no level meter", self.name)
         return answer.decode("ascii", "replace").strip()
 
-    def _measure(self) -> tuple[Reading, ...]:
-        return tuple(self._level(name, channel) for name, channel in self._settings.channels.items())
+    def _channels(self) -> Mapping[str, int]:
+        return self._settings.channels
 
-    def _level(self, name: str, channel: int) -> Reading:
-        asked = self._clock.now()
+    def _sample(self, channel: int) -> Sample:
         status, level = self._twice(lambda: self._status_and_level(channel), self._settings.agreement)
         severity, problem = status.severity()
-        return Reading(
-            name=f"{self.name}.{name}",
-            value=math.nan if severity is Severity.INVALID else level,
-            unit="1",
-            measured=asked - self._longest_interval(status),
-            read=self._clock.now(),
-            severity=severity,
-            problem=problem,
-        )
+        return Sample(level, severity, problem, age=self._longest_interval(status))
 
     def _status_and_level(self, channel: int) -> tuple[ChannelStatus, float]:
         status = parse_status(self._ask(b"X"), channel, self.name)
@@ -186,7 +158,8 @@ class OxfordIlm(SerialMonitor):
         return self._settings.fast_interval if status.fast else self._settings.slow_interval
 
     def _ask(self, question: bytes) -> bytes:
-        answer = self._link.transact(self._prefix + question + b"\r", until(b"\r"))
+        address = b"" if self._settings.address is None else b"@%d" % self._settings.address
+        answer = self._link.transact(address + question + b"\r", until(b"\r"))
         if answer.startswith(b"?"):
             raise LinkFault(f"did not understand {question!r}: {answer!r}: check address and channels", self.name)
         return answer

@@ -6,17 +6,19 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 from knightshift.core.clock import Clock
 from knightshift.core.errors import GarbledReplyFault, LinkFault
-from knightshift.hardware.monitors.reading import Reading
+from knightshift.hardware.monitors.reading import Reading, Severity
 from knightshift.hardware.monitors.transport import Transport
 
 _log = logging.getLogger(__name__)
 
 StatusT = TypeVar("StatusT")
+SettingsT = TypeVar("SettingsT")
+ChannelT = TypeVar("ChannelT")
 
 ZERO_CELSIUS = 273.15
 """0 degC [K]."""
@@ -44,7 +46,29 @@ class Monitor(Protocol):
         ...
 
 
-class SerialMonitor(ABC):
+@dataclass(frozen=True)
+class Sample:
+    """What a driver made of the answers for one channel."""
+
+    value: float
+    """Value in the SI unit of the monitor; NaN if there is none."""
+    severity: Severity = Severity.OK
+    """How the device judges it."""
+    problem: str = ""
+    """In which words."""
+    age: float = 0.0
+    """How long before the question it may have been measured [s]."""
+
+
+def temperature(shown: float, unit: Literal["degC", "K"]) -> Sample:
+    """Turn a temperature as the device shows it into a sample [K]; what cannot be one is a broken sensor."""
+    kelvin = shown + (ZERO_CELSIUS if unit == "degC" else 0.0)
+    if kelvin >= 0:
+        return Sample(kelvin)
+    return Sample(math.nan, Severity.INVALID, f"{shown:g} {unit} is no temperature: sensor break?")
+
+
+class SerialMonitor(ABC, Generic[SettingsT, ChannelT]):
     """A device that is asked over a serial line.
 
     Parameters
@@ -53,14 +77,28 @@ class SerialMonitor(ABC):
         The line; opened when first needed, and again after it was lost.
     clock
         Where time stamps come from.
+    settings
+        How to read the device.
     retries
         How often a failed reading is repeated before the fault is told.
     """
 
-    def __init__(self, link: Transport, clock: Clock, retries: int = 2) -> None:
+    unit: ClassVar[str] = "K"
+    """SI unit of its readings."""
+
+    def __init__(self, link: Transport, clock: Clock, settings: SettingsT, retries: int = 2) -> None:
         self._link = link
         self._clock = clock
+        self._settings = settings
         self._retries = retries
+
+    @abstractmethod
+    def _channels(self) -> Mapping[str, ChannelT]:
+        """Names of the quantities → where the device keeps them."""
+
+    @abstractmethod
+    def _sample(self, channel: ChannelT) -> Sample:
+        """Ask for one channel, without repetition. Raises `LinkFault`."""
 
     @property
     def name(self) -> str:
@@ -68,22 +106,16 @@ class SerialMonitor(ABC):
         return self._link.device
 
     @property
-    @abstractmethod
     def quantities(self) -> Mapping[str, str]:
-        """Names of its readings → their SI units."""
-
-    @abstractmethod
-    def _measure(self) -> tuple[Reading, ...]:
-        """Read every quantity once, without repetition."""
+        """Names of its readings → their SI unit."""
+        return {f"{self.name}.{quantity}": self.unit for quantity in self._channels()}
 
     def __enter__(self) -> Self:
         """Open the line."""
         self._link.open()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Close the line."""
         self.close()
 
@@ -114,10 +146,24 @@ class SerialMonitor(ABC):
     def _attempt(self) -> tuple[Reading, ...]:
         try:
             self._link.open()
-            return self._measure()
+            return tuple(self._reading(quantity, channel) for quantity, channel in self._channels().items())
         except LinkFault:
             self._link.out_of_step()
             raise
+
+    def _reading(self, quantity: str, channel: ChannelT) -> Reading:
+        asked = self._clock.now()
+        sample = self._sample(channel)
+        has_value = math.isfinite(sample.value) and sample.severity is not Severity.INVALID
+        return Reading(
+            name=f"{self.name}.{quantity}",
+            value=sample.value if has_value else math.nan,
+            unit=self.unit,
+            measured=asked - sample.age,
+            read=self._clock.now(),
+            severity=sample.severity if has_value else Severity.INVALID,
+            problem=sample.problem,
+        )
 
     def _twice(self, ask: Callable[[], tuple[StatusT, float]], agreement: float) -> tuple[StatusT, float]:
         """Ask status and value two times and insist that the answers agree.

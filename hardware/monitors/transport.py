@@ -17,7 +17,6 @@ import logging
 import termios
 import time
 from enum import StrEnum
-from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
 
 import serial
@@ -103,9 +102,7 @@ class Transport:
         self.open()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Close the line."""
         self.close()
 

@@ -9,14 +9,13 @@ change.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
 from knightshift.core.errors import InputError, LinkFault
 from knightshift.core.quantities import PositiveSeconds
-from knightshift.hardware.monitors.transport import InputLine, LinkSettings, OutputLine, Transport
+from knightshift.hardware.monitors.transport import InputLine, OutputLine, Transport
 
 
 class TtlTriggerSettings(BaseModel):
@@ -34,11 +33,6 @@ class TtlTriggerSettings(BaseModel):
     """How long the level may take to arrive at `read_back` [s]."""
     tolerance: PositiveSeconds = 0.005
     """By how much a pulse may be longer than asked for [s]."""
-
-
-def default_link(port: str) -> LinkSettings:
-    """Give the line; only its control lines are used."""
-    return LinkSettings(port=port)
 
 
 @dataclass(frozen=True)
@@ -71,9 +65,7 @@ class TtlTrigger:
         self.open()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Clear the trigger and close the port."""
         self.close()
 

@@ -12,23 +12,16 @@ from urllib.parse import parse_qsl, urlsplit
 
 import serial
 
-from knightshift.hardware.monitors.emulated.devices import (
-    EmulatedDevice,
-    EmulatedEurotherm,
-    EmulatedIlm,
-    EmulatedJulabo,
-    EmulatedModbus,
-    EmulatedPotentiostat,
-)
+from knightshift.hardware.monitors.emulated import devices
 from knightshift.hardware.monitors.emulated.faults import FaultKind, SeededFaults
 from knightshift.hardware.monitors.emulated.line import EmulatedLine
 
-KINDS: dict[str, Callable[[], EmulatedDevice]] = {
-    "oxford_ilm": EmulatedIlm,
-    "eurotherm_bisynch": EmulatedEurotherm,
-    "modbus_temperature": EmulatedModbus,
-    "julabo_chiller": EmulatedJulabo,
-    "ttl_trigger": EmulatedPotentiostat,
+KINDS: dict[str, Callable[[], devices.EmulatedDevice]] = {
+    "oxford_ilm": devices.EmulatedIlm,
+    "eurotherm_bisynch": devices.EmulatedEurotherm,
+    "modbus_temperature": devices.EmulatedModbus,
+    "julabo_chiller": devices.EmulatedJulabo,
+    "ttl_trigger": devices.EmulatedPotentiostat,
 }
 """Kind of device → what emulates it."""
 

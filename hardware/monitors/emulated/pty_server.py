@@ -9,7 +9,6 @@ import threading
 import time
 import tty
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from knightshift.hardware.monitors.emulated.line import EmulatedLine
@@ -43,9 +42,7 @@ class PtyServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Stop serving and take the terminal away."""
         self._stop.set()
         self._thread.join()

@@ -38,7 +38,7 @@ class Device:
 
     name: str
     emulate: Callable[[], Any]
-    make: Callable[[Transport, int], SerialMonitor]
+    make: Callable[[Transport, int], SerialMonitor[Any, Any]]
     set: Callable[[Any, float], None]
     span: tuple[float, float]
     agreement: float
@@ -124,13 +124,13 @@ class Bench:
     line: EmulatedLine
     link: Transport
     faults: ScriptedFaults
-    monitor: SerialMonitor
+    monitor: SerialMonitor[Any, Any]
 
     def set(self, value: float) -> None:
         """Give the device another value [SI]."""
         self.device.set(self.emulated, value)
 
-    def monitor_with(self, retries: int) -> SerialMonitor:
+    def monitor_with(self, retries: int) -> SerialMonitor[Any, Any]:
         """Another driver on the same line."""
         return self.device.make(self.link, retries)
 
