@@ -11,7 +11,7 @@ multiplication.
 Images that fit the cache of a processor core are transformed in the small buffer of a plan: modulated into it,
 transformed, and modulated out of it while they are still in the cache. Larger ones (volumes) are transformed plane by
 plane and then, along the first axis, strip by strip. Either way the memory taken is that of the result and little more,
-or next to nothing with ``overwrite=True``.
+or next to nothing where `out` is given.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def centered_ifft2(
     windows: Sequence[RealArray | None] | None = None,
     shifts: Sequence[float] | None = None,
     measure: bool = False,
-    overwrite: bool = False,
+    out: ComplexArray | None = None,
 ) -> ComplexArray:
     """Transform the last two axes from k-space to the image; see `centered_ifft`.
 
     Equals ``fftshift(ifft2(ifftshift(kspace)))`` on the last two axes.
     """
-    return centered_ifft(kspace, n_axes=2, windows=windows, shifts=shifts, measure=measure, overwrite=overwrite)
+    return centered_ifft(kspace, n_axes=2, windows=windows, shifts=shifts, measure=measure, out=out)
 
 
 def centered_ifft(
@@ -67,7 +67,7 @@ def centered_ifft(
     windows: Sequence[RealArray | None] | None = None,
     shifts: Sequence[float] | None = None,
     measure: bool = False,
-    overwrite: bool = False,
+    out: ComplexArray | None = None,
 ) -> ComplexArray:
     """Transform the last `n_axes` axes from k-space to the image.
 
@@ -75,7 +75,7 @@ def centered_ifft(
     ----------
     kspace
         Shape ``(..., k_1, .., k_n)`` with k = 0 at index ``N // 2`` of each transformed axis; it is not changed unless
-        `overwrite` is set.
+        it is `out`.
     n_axes
         How many of the last axes to transform.
     windows
@@ -85,9 +85,9 @@ def centered_ifft(
     measure
         Let FFTW time its plans (up to two seconds, once per shape) rather than estimate. Estimated plans are the same
         on every run and so are their results, to the last bit; measured ones are faster on large arrays.
-    overwrite
-        Put the image where the k-space was, and return that array: no further memory is taken. `kspace` must then be
-        C-contiguous complex64 or complex128.
+    out
+        Array that takes the image, C-contiguous and of the precision of `kspace`; no further memory is taken. It may be
+        `kspace` itself. None: a new array.
 
     Returns
     -------
@@ -97,13 +97,12 @@ def centered_ifft(
     Raises
     ------
     ShapeError
-        If there are fewer than `n_axes` axes, an axis is empty, a window has the wrong length, or `kspace` cannot be
-        overwritten.
+        If there are fewer than `n_axes` axes, an axis is empty, a window has the wrong length, or `out` does not fit.
     """
     lengths = _checked_lengths(kspace, n_axes)
     dtype = _dtype_of(kspace)
     modulation = _modulation_of(lengths, windows, shifts)
-    image = _target(kspace, dtype, overwrite)
+    image = _target(kspace, dtype, out)
     source = kspace
     if source is not image and (source.dtype != dtype or not source.flags.c_contiguous):
         image[...] = source
@@ -120,16 +119,16 @@ def centered_ifft2_magnitude(
     return magnitude
 
 
-def _target(kspace: ComplexArray, dtype: np.dtype[Any], overwrite: bool) -> ComplexArray:
+def _target(kspace: ComplexArray, dtype: np.dtype[Any], out: ComplexArray | None) -> ComplexArray:
     """Array that takes the image."""
-    if not overwrite:
+    if out is None:
         return np.empty(kspace.shape, dtype)
-    if kspace.dtype != dtype or not kspace.flags.c_contiguous or not kspace.flags.writeable:
+    if out.shape != kspace.shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.writeable:
         raise ShapeError(
-            f"k-space of {kspace.dtype}, shape {kspace.shape}, cannot be overwritten: it must be writeable, "
-            "C-contiguous complex64 or complex128"
+            f"the image of k-space of shape {kspace.shape} cannot be put into {out.dtype} of shape {out.shape}: "
+            f"out must be writeable, C-contiguous {dtype} of the same shape"
         )
-    return kspace
+    return out
 
 
 def _dtype_of(kspace: ComplexArray) -> np.dtype[Any]:
