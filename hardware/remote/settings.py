@@ -47,8 +47,8 @@ class LinkTiming(BaseModel):
         return min(2 * interval, self.link_timeout / 4)
 
 
-class LinkSettings(BaseModel):
-    """What both ends of a link need."""
+class LinkEndSettings(BaseModel):
+    """What either end of a link needs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,7 +86,7 @@ class LinkSettings(BaseModel):
         return words.encode()
 
 
-class RemoteSettings(LinkSettings):
+class RemoteSettings(LinkEndSettings):
     """Settings of the backend ``remote`` (``settings:`` of a site file)."""
 
     url: str = Field(min_length=1, max_length=500)
@@ -96,7 +96,7 @@ class RemoteSettings(LinkSettings):
     """Readouts, and parts of readouts, that may be on their way: 1 or 2 for a slow serial line."""
 
 
-class ServeOptions(LinkSettings):
+class ServeOptions(LinkEndSettings):
     """How a scanner is served."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)

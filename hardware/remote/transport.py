@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import termios
 import time
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ TCP = "tcp://"
 
 _CHUNK = 65_536
 _WRITE_TIMEOUT = 3.0
+_PORT_ERRORS = (OSError, termios.error)  # pyserial's own is an OSError; termios.error it lets through
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -102,7 +104,7 @@ class SerialTransport(_DescriptorTransport):
     def __init__(self, url: str, baud_rate: int = 115_200) -> None:
         try:
             self._port = serial.serial_for_url(url, baudrate=baud_rate, timeout=0, exclusive=_is_device(url))
-        except (serial.SerialException, OSError, ValueError) as error:
+        except (*_PORT_ERRORS, ValueError) as error:
             raise LinkFault(f"cannot be opened: {error}", url) from error
         try:
             descriptor = self._port.fileno()
@@ -120,7 +122,7 @@ class SerialTransport(_DescriptorTransport):
         """Forget what has come but was not read."""
         try:
             self._port.reset_input_buffer()
-        except (serial.SerialException, OSError) as error:
+        except _PORT_ERRORS as error:
             raise LinkFault(f"cannot be reset: {error}", self.name) from error
 
     def close(self) -> None:

@@ -1,0 +1,222 @@
+"""A request is carried out once, however often it comes; a bad line delivers all of it, once and in order."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from knightshift.core.clock import SystemClock
+from knightshift.core.errors import LinkFault
+from knightshift.hardware.backends import open_scanner
+from knightshift.hardware.contract import ScannerState
+from knightshift.hardware.remote import ServeOptions
+from knightshift.hardware.remote.framing import Frame, FrameKind
+from knightshift.hardware.remote.incoming_stream import IncomingStream
+from knightshift.hardware.remote.messages import decode_reply, encode_body
+from knightshift.hardware.remote.outgoing_stream import OutgoingStream
+from knightshift.hardware.remote.readout_records import decode_demand
+from knightshift.hardware.remote.serving_session import ServingSession
+from knightshift.hardware.site import SiteConfig
+
+loop = sys.modules["remote_loop"]
+
+
+@pytest.fixture
+def session(counting):
+    """A serving session without a link; `sent` collects its frames."""
+    counting.connect()
+    sent: list[Frame] = []
+    made = ServingSession(1, counting, None, loop.QUICK, sent.append)
+    made.sent = sent
+    yield made
+    made.end()
+    made.wait()
+
+
+def ask(session, number, command, **arguments):
+    session.received(Frame(FrameKind.REQUEST, 1, number, encode_body({"command": command, "arguments": arguments})))
+
+
+def replies(session, number, longest=2.0):
+    deadline = time.monotonic() + longest
+    while time.monotonic() < deadline:
+        found = [frame for frame in session.sent if (frame.kind, frame.number) == (FrameKind.REPLY, number)]
+        if found:
+            return found
+        time.sleep(0.002)
+    return []
+
+
+def test_a_repeated_request_is_carried_out_once_and_answered_alike(session, counting) -> None:
+    for _ in range(5):
+        ask(session, 1, "set_frequency", frequency=1e8)
+        assert replies(session, 1)
+    assert counting.calls["set_frequency"] == 1
+    assert len({frame.payload for frame in replies(session, 1)}) == 1
+
+
+def test_a_request_that_runs_is_acknowledged_when_it_comes_again(session, counting, plain_program) -> None:
+    counting.blocked.clear()
+    monkey = counting.set_frequency
+    counting.set_frequency = lambda frequency: (counting.blocked.wait(5.0), monkey(frequency))
+    ask(session, 1, "set_frequency", frequency=1e8)
+    assert not session.sent
+    ask(session, 1, "set_frequency", frequency=1e8)
+    assert [frame.kind for frame in session.sent] == [FrameKind.ACCEPTED]
+    counting.blocked.set()
+    assert len(replies(session, 1)) == 1
+    assert counting.calls["set_frequency"] == 1
+
+
+def test_a_request_older_than_the_kept_replies_is_never_carried_out_again(session, counting) -> None:
+    for number in range(1, 101):
+        ask(session, number, "set_frequency", frequency=float(number))
+        assert replies(session, number)
+    session.sent.clear()
+    ask(session, 1, "set_frequency", frequency=1.0)
+    assert replies(session, 1, longest=0.05) == []
+    assert (counting.calls["set_frequency"], counting.frequency) == (100, 100.0)
+    ask(session, 100, "set_frequency", frequency=100.0)
+    assert len(replies(session, 100)) == 1
+    assert counting.calls["set_frequency"] == 100
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("format_disk", {}),
+        ("start", {}),
+        ("start", {"pass_index": -1, "epoch": 0}),
+        ("start", {"pass_index": True, "epoch": 0}),
+        ("start", {"pass_index": 1, "epoch": 0, "power": 9}),
+        ("set_frequency", {"frequency": "1e8"}),
+        ("stop", {"at": "once"}),
+        ("offer_program", {"digest": "../../etc/passwd", "size": 3}),
+        ("offer_program", {"digest": "0" * 64, "size": 10**12}),
+        ("prepare", {"program": {}}),
+    ],
+)
+def test_what_is_no_command_is_refused_with_a_typed_error(session, counting, command, arguments) -> None:
+    ask(session, 1, command, **arguments)
+    (frame,) = replies(session, 1)
+    error = decode_reply(frame.payload).error
+    assert error is not None
+    assert error["name"] in {"ConfigError", "ProtocolError"}
+    assert counting.states.state is ScannerState.IDLE
+
+
+def test_nothing_is_begun_after_the_end_of_a_session(session, counting) -> None:
+    session.end()
+    ask(session, 1, "set_frequency", frequency=1e8)
+    session.wait()
+    assert counting.calls["set_frequency"] == 0
+    assert counting.made_safe.is_set()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_stream_over_a_terrible_line_arrives_whole_and_in_order(limits, seed: int) -> None:
+    """Parts and demands are lost, doubled and shuffled at random; no link is between the two ends."""
+    generator = random.Random(seed)
+    scanner = loop.CountingScanner(limits, channels=2, length=generator.choice([8, 700]))
+    scanner.connect()
+    scanner.n_readouts = 40
+    scanner.states._state = ScannerState.ACQUIRING
+    scanner.started.append((5, 0))
+    to_client: list[Frame] = []
+    to_server: list[Frame] = []
+
+    def into(frames: list[Frame]):
+        return lambda kind, number, payload: frames.append(Frame(kind, 1, number, payload))
+
+    window = generator.choice([0, 3, 32])
+    outgoing = OutgoingStream(9, scanner.readouts(1.0), into(to_client), loop.QUICK, 8, lambda: None)
+    incoming = IncomingStream(9, window, into(to_server), loop.QUICK, lambda: None)
+
+    def carry(frames: list[Frame]) -> list[Frame]:
+        waiting, frames[:] = list(frames), []
+        waiting += [frame for frame in waiting if generator.random() < 0.2]
+        generator.shuffle(waiting)
+        return [frame for frame in waiting if generator.random() > 0.3]
+
+    stop = loop.threading.Event()
+
+    def line() -> None:
+        while not stop.is_set():
+            for frame in carry(to_client):
+                incoming.feed(frame)
+            for frame in carry(to_server):
+                outgoing.demanded(frame.number, decode_demand(frame.payload))
+            outgoing.tick(time.monotonic())
+            time.sleep(0.001)
+
+    threads = [loop.threading.Thread(target=line), loop.threading.Thread(target=outgoing.pump)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(40):
+            record = incoming.take(10.0)
+            expected = loop.expected_samples(5, number, 2, scanner.length)
+            np.testing.assert_array_equal(record.readout.samples, expected)
+        assert incoming.take(10.0).readout is None
+    finally:
+        outgoing.close()
+        stop.set()
+        for thread in threads:
+            thread.join(5.0)
+
+
+def test_a_line_on_which_one_message_in_ten_is_mutated_delivers_nothing_wrong(
+    served_in_memory, memory_client, counting, plain_program
+) -> None:
+    generator = random.Random(4)
+    damages = [loop.garble(generator), loop.cut_short(generator), loop.babble(generator), loop.drop]
+    delivered = 0
+    for index in range(12):
+        for wire in (served_in_memory.to_server, served_in_memory.to_client):
+            for _ in range(12):
+                wire.arm(generator.choice(damages), after=generator.randint(0, 18))
+        try:
+            memory_client.prepare(plain_program)
+            memory_client.start(index)
+            for number, readout in enumerate(memory_client.readouts(2.0)):
+                np.testing.assert_array_equal(readout.samples, loop.expected_samples(index, number, 1, 8))
+                delivered += 1
+        except LinkFault:
+            memory_client.connect()
+    assert delivered > 8 * plain_program.n_readouts
+
+
+def test_a_serial_port_that_was_pulled_out_is_served_again_when_it_is_back(
+    counting, serve_on, tmp_path, plain_program
+) -> None:
+    cables = [loop.PtyCable(), loop.PtyCable()]
+    port = tmp_path / "ttyUSB0"
+    port.symlink_to(cables[0].paths[0])
+    serve_on(counting, str(port), ServeOptions(timing=loop.QUICK))
+
+    def client(path):
+        timing = {key: f"{value} s" for key, value in loop.QUICK.model_dump().items()}
+        settings = {"url": path, "timing": timing}
+        site = SiteConfig(backend="remote", limits="microimaging_9t4", settings=settings)
+        return open_scanner(site, clock=SystemClock())
+
+    first = client(cables[0].paths[1])
+    first.connect()
+    first.prepare(plain_program)
+    first.start(0)
+    next(first.readouts(1.0))
+    counting.made_safe.clear()
+    cables[0].close()
+    assert counting.made_safe.wait(2.0)
+    port.unlink()
+    port.symlink_to(cables[1].paths[0])
+    with client(cables[1].paths[1]) as second:
+        assert second.status().state is ScannerState.IDLE
+    first.close()
+    cables[1].close()
+    assert os.path.lexists(port)
