@@ -150,11 +150,56 @@ def reconstruct(source: Source, output: Output) -> None:
 
 
 @app.command(epilog="Example: knightshift fit runs/20260105-190000-overnight_t2 -o maps")
-def fit(source: Source, output: Output, estimator: Estimator = "complex", offset: Offset = "none") -> None:
-    """Fit T2 in every voxel: map, uncertainty, status, regions, summary.json."""
-    from knightshift.cli.processing import fit_to
+def fit(
+    source: Source,
+    output: Output,
+    estimator: Annotated[
+        str | None, typer.Option("--estimator", help="For images: complex (the default), rician or gaussian.")
+    ] = None,
+    offset: Annotated[
+        str | None,
+        typer.Option(
+            "--offset", help="Images: none (the default), noise, noise-quadrature, free. Spectra: auto, none, free."
+        ),
+    ] = None,
+    experiment: Annotated[
+        str | None,
+        typer.Option("--experiment", help="For spectra: 'inversion recovery', 'saturation recovery', T1rho or T2."),
+    ] = None,
+    loop_time: Annotated[
+        str | None,
+        typer.Option("--loop-time", metavar="TIME", help="For spectra with a vclist: time of one loop, '4 ms'."),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option("--region", metavar="RANGE", help="For spectra: integrate '0.8 to 0.9 ppm'; may be repeated."),
+    ] = None,
+) -> None:
+    """Fit relaxation times: T2 (or T1) in every voxel of images, T1, T1rho or T2 of the peaks of spectra."""
+    from knightshift.cli.relaxing import FitRequest, fit_any
 
-    fit_to(source, output, estimator=estimator, offset=offset)
+    fit_any(source, output, FitRequest(estimator, offset, experiment, loop_time, tuple(region or ())))
+
+
+@app.command("inspect", epilog="Example: knightshift inspect archive/mouse/5")
+def inspect_source(
+    source: Annotated[Path, typer.Argument(metavar="PATH", help="A run of ours, or raw data of any console.")],
+) -> None:
+    """Say what raw data hold: format, sizes, times, frequencies, orientation, and what they do not say."""
+    from knightshift.cli.inspecting import print_inspection
+
+    print_inspection(source)
+
+
+@app.command("export-mrd", epilog="Example: knightshift export-mrd archive/mouse/5 -o scan.h5")
+def export_mrd(
+    source: Annotated[Path, typer.Argument(metavar="PATH", help="A run of ours, or raw images of any console.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.h5", help="The MRD file to write.")],
+) -> None:
+    """Write k-space as MRD (ISMRMRD), for other programs; of a run, the sum of its passes."""
+    from knightshift.cli.inspecting import export_mrd as export
+
+    export(source, output)
 
 
 @app.command(epilog="Example: knightshift report runs/20260105-190000-overnight_t2 -o report")

@@ -110,7 +110,7 @@ def _what_was_found(path: Path, names: list[str]) -> str:
         found = [folder.name for folder in inside if is_kind(folder)]
         if found:
             shown = ", ".join(found[:_MOST_NAMES])
-            return f"{path}: this folder holds {len(found)} {what} ({shown}): give the folder of one scan"
+            return f"{path}: this is a study of {len(found)} {what} ({shown}): give the folder of one scan"
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     return f"{path}: no known raw data here (found {shown}): {_GIVE}"
 

@@ -1,0 +1,134 @@
+"""`knightshift fit` on what is no series of echoes: pseudo-2D spectra, and images at several inversion times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from knightshift.core.errors import InputError
+from knightshift.core.quantities import UNITS_REQUIRED
+from knightshift.core.run_folder import MANIFEST
+from knightshift.reconstruction.export import load_images, save_images
+from knightshift.reconstruction.export.images_file import FILE_NAME as IMAGES_FILE
+from knightshift.reconstruction.export.relaxation import save_pseudo_2d, with_error, write_t1_maps
+from knightshift.reconstruction.fid_series import FidSeries
+from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.pseudo_2d import Pseudo2DFit, Pseudo2DOptions, fit_pseudo_2d
+from knightshift.reconstruction.readers import RawKind, detect, read_raw
+from knightshift.reconstruction.reconstruct import images_of_scan
+from knightshift.reconstruction.relaxometry.recovery import fit_inversion_series
+from knightshift.reconstruction.relaxometry.result import T2Status
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """What a user may choose about a fit; None is the default of what is fitted."""
+
+    estimator: str | None = None
+    """How T2 of images is estimated."""
+    offset: str | None = None
+    """Constant added to the decay."""
+    experiment: str | None = None
+    """What the steps of a pseudo-2D experiment measure."""
+    loop_time: str | None = None
+    """Duration of one loop of a ``vclist``, with its unit."""
+    regions: tuple[str, ...] = ()
+    """Ranges of shift: ``"0.8 to 0.9 ppm"``."""
+
+
+def fit_any(source: Path, output: Path, request: FitRequest) -> None:
+    """Fit the relaxation time that `source` measures: T1, T1rho or T2 of peaks, T1 or T2 of images."""
+    found = _other_than_echoes(source)
+    if isinstance(found, FidSeries):
+        _fit_spectra(found, output, request)
+        return
+    for name in ("experiment", "loop_time", "regions"):
+        if getattr(request, name):
+            raise InputError(f"{source}: --{name.replace('_', '-').rstrip('s')} is for spectra, and these are images")
+    if found is not None:
+        _fit_inversion(source, found, output, request)
+        return
+    from knightshift.cli.processing import fit_to
+
+    fit_to(source, output, estimator=request.estimator or "complex", offset=request.offset or "none")
+
+
+def _other_than_echoes(source: Path) -> FidSeries | ImageSeries | None:
+    """Read spectra, or images at several inversion times; None for what `knightshift.cli.processing` fits."""
+    if source.name == IMAGES_FILE or (source / IMAGES_FILE).is_file():
+        series = load_images(source)
+        return series if series.inversion_times is not None else None
+    if (source / MANIFEST).is_file() or detect(source) in (RawKind.RUN, RawKind.PARAVISION):
+        return None
+    raw = read_raw(source)
+    if isinstance(raw, FidSeries):
+        return raw
+    if raw.inversion_times is None:
+        return None
+    return raw if isinstance(raw, ImageSeries) else images_of_scan(raw)
+
+
+def _fit_spectra(series: FidSeries, output: Path, request: FitRequest) -> None:
+    if request.estimator is not None:
+        raise InputError(f"{series.source}: --estimator is for images: spectra are fitted by least squares")
+    result = fit_pseudo_2d(series, _options(request))
+    written = save_pseudo_2d(result, output)
+    console = Console()
+    console.print(_table(result), highlight=False)
+    for path in written:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def _options(request: FitRequest) -> Pseudo2DOptions:
+    choices = {"experiment": request.experiment, "loop_time": request.loop_time, "offset": request.offset or "auto"}
+    plain = {**choices, "regions": [_region(text) for text in request.regions]}
+    try:
+        return Pseudo2DOptions.model_validate(plain, context={UNITS_REQUIRED: True})
+    except ValidationError as error:
+        words = "; ".join(f"{item['loc'][0] if item['loc'] else ''}: {item['msg']}" for item in error.errors())
+        raise InputError(f"the fit of spectra: {words}") from error
+
+
+def _region(text: str) -> tuple[str, str]:
+    """Split ``"0.8 to 0.9 ppm"``."""
+    low, word, high = text.partition(" to ")
+    if not word or not high.strip().endswith("ppm"):
+        raise InputError(f"--region {text!r}: write e.g. '0.8 to 0.9 ppm'")
+    return f"{low.removesuffix('ppm').strip()} ppm", high.strip()
+
+
+def _table(result: Pseudo2DFit) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("peak", result.quantity, "rate", "curve"):
+        table.add_column(heading)
+    for peak in result.peaks:
+        fit = peak.fit
+        if not fit.ok:
+            table.add_row(peak.name, T2Status(int(fit.status)).words, "", fit.curve)
+            continue
+        scale, unit = (1.0, "s") if fit.time >= 1 else (1e3, "ms")
+        time = f"{with_error(float(fit.time) * scale, float(fit.time_std) * scale)} {unit}"
+        table.add_row(peak.name, time, f"{with_error(float(fit.rate), float(fit.rate_std))} 1/s", fit.curve)
+    return table
+
+
+def _fit_inversion(source: Path, series: ImageSeries, output: Path, request: FitRequest) -> None:
+    if request.estimator is not None or request.offset is not None:
+        raise InputError(f"{source}: --estimator and --offset are for T2: these images step the inversion time")
+    fit = fit_inversion_series(series)
+    save_images(series, output)
+    written = write_t1_maps(fit, series, output)
+    console = Console()
+    if fit.ok.any():
+        low, median, high = np.quantile(fit.time[fit.ok], (0.25, 0.5, 0.75))
+        words = f"median T1 {median:.3g} s (middle half {low:.3g} to {high:.3g} s)"
+        console.print(f"{int(fit.ok.sum())} voxels of the object: {words}", highlight=False)
+    else:
+        console.print("no voxel has a T1", highlight=False)
+    for path in written:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
