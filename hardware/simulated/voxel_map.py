@@ -146,7 +146,7 @@ def read_voxels(body: VoxelMap) -> list[VoxelPlane]:
     if len(set(shapes.values())) > 1:
         raise ConfigError(f"{body.name}: the arrays have different shapes, {shapes}: bring them onto one grid")
     shape = next(iter(shapes.values()))
-    full = {name: arrays.get(name, np.full(shape, getattr(body, name), dtype=float)) for name in _UNITS}
+    full = {name: arrays[name] if name in arrays else np.full(shape, float(getattr(body, name))) for name in _UNITS}
     _check_values(full, body.name)
     order = [body.axes.index(axis) for axis in ("x", "y", "z") if axis in body.axes]
     planes = {name: array.transpose(order).reshape(-1, *(shape[i] for i in order[-2:])) for name, array in full.items()}
