@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knightshift.acquisition import acquire
 from knightshift.core.arrays import ComplexArray, IntArray
@@ -91,7 +93,7 @@ def as_readouts(scan: KSpaceScan) -> tuple[ComplexArray, IntArray]:
     shifted = scan.kspace * np.exp(-2j * np.pi * turns)[:, np.newaxis]
     # (repetition, echo, slice, channel, line, sample) to (repetition, line, slice, echo, channel, sample)
     ordered = shifted.transpose(0, 4, 2, 1, 3, 5).astype(np.complex64)
-    counters = np.zeros(ordered.shape[:4], COUNTERS)
+    counters: NDArray[Any] = np.zeros(ordered.shape[:4], COUNTERS)
     counters["average"] = np.arange(n_passes)[:, np.newaxis, np.newaxis, np.newaxis]
     counters["kspace_encode_step_1"] = (scan.line_steps + n_lines // 2)[:, np.newaxis, np.newaxis]
     counters["slice"] = np.arange(n_slices)[:, np.newaxis]
@@ -115,8 +117,10 @@ def main() -> None:
     parser.add_argument("scan", type=Path, help="a ParaVision scan folder")
     parser.add_argument("output", type=Path, help="a folder for the recording and the run")
     arguments = parser.parse_args()
-    recording = arguments.output / "recording"
-    export(read_raw(arguments.scan), recording)
+    recording, scan = arguments.output / "recording", read_raw(arguments.scan)
+    if not isinstance(scan, KSpaceScan):
+        raise UnsupportedDataError(f"{arguments.scan}: this is no Cartesian k-space of images")
+    export(scan, recording)
     print(f"to see the images: knightshift reconstruct {replay(recording, arguments.output / 'runs')}")
 
 

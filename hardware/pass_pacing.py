@@ -30,7 +30,9 @@ class PassPace:
     """`StateMachine.generation` of this pass."""
 
     def check_plays(self) -> None:
-        """Raise `ScannerFault` if the pass does not play any more."""
+        """Raise `ScannerFault` if the pass does not play any more: the latched fault if there is one."""
+        if (fault := self.states.fault) is not None:
+            raise fault
         if self.states.state not in PLAYING or self.states.generation != self.generation:
             raise ScannerFault(f"pass {self.pass_index} was aborted: its data are lost", self.device)
 

@@ -19,6 +19,7 @@ from knightshift.core.clock import SystemClock, VirtualClock
 from knightshift.core.errors import (
     ConfigError,
     DamagedDataError,
+    InterlockFault,
     ProtocolError,
     ReadoutTimeoutError,
     ScannerFault,
@@ -210,6 +211,18 @@ def test_a_damaged_pass_is_a_typed_fault(record, measurement) -> None:
         with pytest.raises(ScannerFault, match="damaged"):
             scanner.start(2)
         assert scanner.status().state is ScannerState.PREPARED
+
+
+def test_a_latched_fault_reaches_whoever_waits_for_readouts(tmp_path) -> None:
+    folder, _ = exported(tmp_path / "recording")
+    with replayed(folder) as scanner:
+        scanner.prepare(open_recording(folder).measurement().programs[0])
+        scanner.start(0)
+        readouts = scanner.readouts(1.0)
+        next(readouts)
+        scanner._states.latch(InterlockFault("the coil is too warm"))
+        with pytest.raises(InterlockFault, match="too warm"):
+            list(readouts)
 
 
 def test_a_recording_that_was_cut_in_a_pass_times_out_and_never_hangs(tmp_path) -> None:
