@@ -1,0 +1,210 @@
+"""What a job is: what was asked for, and how far it has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+
+from knightshift.acquisition.local_time import NightWindow
+from knightshift.acquisition.queue.transitions import JobState
+
+
+class JobKind(StrEnum):
+    """What is to be done."""
+
+    SCAN = "scan"
+    RECONSTRUCT = "reconstruct"
+    FIT = "fit"
+    REPORT = "report"
+
+    @property
+    def lane(self) -> Lane:
+        """Which of the two things that work side by side it needs."""
+        return Lane.SCANNER if self is JobKind.SCAN else Lane.PROCESSING
+
+
+class Lane(StrEnum):
+    """What works side by side: one scan, and beside it one job that only computes."""
+
+    SCANNER = "scanner"
+    PROCESSING = "processing"
+
+
+WhenLate: TypeAlias = Literal["shrink", "skip", "run"]
+"""If the time up to deadline or end of window is too short: fewer averages, not at all (this night), or all the same."""
+ResumePolicy: TypeAlias = Literal["auto", "ask", "never"]
+"""What becomes of an interrupted run: it goes on by itself, waits for a release, or ends as it is."""
+
+
+class FailurePolicy(BaseModel):
+    """What to do when a job fails."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    then: Literal["continue", "stop"] = "continue"
+    """Go on with the next job, or begin none until a person releases the queue."""
+    retries: NonNegativeInt = 0
+    """So many times it is tried again before."""
+
+    @classmethod
+    def parse(cls, text: str) -> FailurePolicy:
+        """Read ``"continue"``, ``"stop"``, ``"retry 2"`` or ``"retry 2, stop"``. Raises `ValueError`."""
+        retries, then = 0, "continue"
+        for part in text.split(","):
+            word, _, number = part.strip().partition(" ")
+            if word == "retry":
+                retries = int(number or 1)
+            elif word in {"continue", "stop"} and not number:
+                then = word
+            else:
+                raise ValueError(f"{text!r}: write continue, stop, 'retry 2' or 'retry 2, stop'")
+        return cls.model_validate({"then": then, "retries": retries})
+
+
+class ScanTask(BaseModel):
+    """A scan: all that it takes to build and play it, fixed when it was added."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    protocol: dict[str, Any]
+    """The protocol as plain data, SI units: later edits of its file do not matter."""
+    runs: str
+    """Folder that holds the runs, absolute."""
+    phantom: str | None = None
+    """Sample in the simulated scanner."""
+    seed: int | None = None
+    """Seed of the simulated noise."""
+    average_s: float = Field(gt=0)
+    """Time that one average takes [s]."""
+    averages: PositiveInt
+    """Averages planned."""
+    bytes_per_average: NonNegativeInt = 0
+    """Disk that one average takes [byte]."""
+
+
+class ProcessingTask(BaseModel):
+    """A computation on the run of another job, or on a folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    output: str
+    """Folder for the results, absolute."""
+    source: str | None = None
+    """What to work on, absolute; None: what the job it depends on has made."""
+
+
+class JobRequest(BaseModel):
+    """What a person asks for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=80)
+    """For people."""
+    kind: JobKind
+    """What is to be done."""
+    scan: ScanTask | None = None
+    """Of a scan."""
+    processing: ProcessingTask | None = None
+    """Of anything else."""
+    priority: int = Field(default=0, ge=-100, le=100)
+    """The higher, the sooner; equal ones in order of their place."""
+    not_before: float | None = None
+    """Seconds since the Unix epoch (UTC)."""
+    deadline: float | None = None
+    """To be finished by then, seconds since the Unix epoch (UTC)."""
+    window: NightWindow | None = None
+    """Hours of the day in which it may run."""
+    when_late: WhenLate = "shrink"
+    """What to do if the time is too short."""
+    minimum_averages: PositiveInt = 1
+    """Shrink no further."""
+    on_failure: FailurePolicy = FailurePolicy()
+    """What to do if it fails."""
+    on_interruption: ResumePolicy = "auto"
+    """What to do if service or computer stopped while it ran."""
+    after: tuple[int, ...] = ()
+    """Jobs that must have succeeded before, by number."""
+
+    @model_validator(mode="after")
+    def _task_fits_kind(self) -> Self:
+        if (self.kind is JobKind.SCAN) != (self.scan is not None) or (self.scan is None) == (self.processing is None):
+            raise ValueError(f"a job of kind {self.kind} needs its own task and no other")
+        if self.processing is not None and self.processing.source is None and not self.after:
+            raise ValueError(f"{self.kind} needs something to work on: a source, or a job that comes before")
+        if self.scan is not None and self.minimum_averages > self.scan.averages:
+            raise ValueError(f"minimum_averages {self.minimum_averages} exceeds the {self.scan.averages} planned")
+        return self
+
+    @property
+    def duration(self) -> float:
+        """How long it will take [s]; 0 for a computation, which the scanner does not wait for."""
+        return 0.0 if self.scan is None else self.scan.average_s * self.scan.averages
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the queue and how far it has come."""
+
+    number: int
+    """What people call it."""
+    request: JobRequest
+    """What was asked for."""
+    state: JobState
+    """Where it stands."""
+    place: float
+    """Order among equal priorities."""
+    reason: str = ""
+    """Why it stands there, in words."""
+    held: bool = False
+    """Waits for a person to release it."""
+    cancel_asked: bool = False
+    """A person wants it to end while it runs."""
+    earliest: float = 0.0
+    """Not to be tried again before, seconds since the Unix epoch (UTC)."""
+    failures: int = 0
+    """How often it failed and was tried again."""
+    interruptions: int = 0
+    """How often in a row it was interrupted without progress."""
+    n_committed: int = 0
+    """Passes that were durable when last heard of."""
+    n_passes: int = 0
+    """Passes planned; 0 before it began."""
+    averages: int | None = None
+    """Averages that it was begun with."""
+    run_name: str | None = None
+    """Name of its run, chosen before anything plays, so that a crash cannot begin a second one."""
+    result: str | None = None
+    """Run folder or output folder, absolute."""
+    created: float = 0.0
+    """Seconds since the Unix epoch (UTC)."""
+    started: float | None = None
+    """First start, seconds since the Unix epoch (UTC)."""
+    ended: float | None = None
+    """Seconds since the Unix epoch (UTC)."""
+
+    @property
+    def lane(self) -> Lane:
+        """What it needs."""
+        return self.request.kind.lane
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has been running, so that there may be data of it."""
+        return self.started is not None
+
+    @property
+    def remaining(self) -> float:
+        """How long it will still take [s]."""
+        if self.request.scan is None or not self.n_passes:
+            return self.request.duration
+        planned = self.averages or self.request.scan.averages
+        return self.request.scan.average_s * planned * (1 - self.n_committed / self.n_passes)
+
+    @property
+    def result_path(self) -> Path | None:
+        """Run folder or output folder."""
+        return None if self.result is None else Path(self.result)

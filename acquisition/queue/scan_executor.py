@@ -1,0 +1,109 @@
+"""Does scans: begins the run of a job, or goes on with it if there is one already. A job never has two runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from knightshift.acquisition.night import acquire, resume
+from knightshift.acquisition.options import AcquisitionOptions, OnProgress, ProgressEvent, RunResult, RunStatus
+from knightshift.acquisition.queue.jobs import Job, ScanTask
+from knightshift.acquisition.queue.work import JobControl, Outcome, Progress, StopCause
+from knightshift.core.clock import Clock
+from knightshift.core.manifest import RunSetup
+from knightshift.core.program import Measurement
+from knightshift.core.run_folder import MANIFEST, open_run
+from knightshift.hardware.contract import Scanner
+
+
+@dataclass(frozen=True)
+class PreparedScan:
+    """What `acquire` needs."""
+
+    measurement: Measurement
+    """What to play."""
+    scanner: Scanner
+    """Disconnected."""
+    setup: RunSetup
+    """What a resume will need to know."""
+    clock: Clock
+    """The one that the scanner uses."""
+
+
+@dataclass(frozen=True)
+class ScanExecutor:
+    """An executor for the scanner's lane."""
+
+    prepare: Callable[[Job], PreparedScan]
+    """Builds a scan that begins."""
+    reopen: Callable[[Path], tuple[Scanner, Clock]]
+    """Makes the scanner of a run that goes on."""
+    options: AcquisitionOptions = field(default_factory=AcquisitionOptions)
+    """Patience; name and stop are those of the job."""
+
+    def __call__(self, job: Job, control: JobControl) -> Outcome:
+        """Acquire the job's run, from its first pass or from where it was.
+
+        Raises
+        ------
+        KnightshiftError
+            As `acquire` and `resume`.
+        """
+        options = replace(self.options, run_name=job.run_name, stop=control.stop)
+        watch = _watcher(control)
+        existing = run_of(job)
+        if existing is None:
+            scan = self.prepare(job)
+            runs = Path(_task(job).runs)
+            result = acquire(
+                scan.measurement, scan.scanner, runs, setup=scan.setup, clock=scan.clock, options=options,
+                on_progress=watch,
+            )  # fmt: skip
+        else:
+            scanner, clock = self.reopen(existing)
+            result = resume(existing, scanner, clock=clock, options=options, on_progress=watch)
+        return _outcome(result)
+
+
+def _task(job: Job) -> ScanTask:
+    assert job.request.scan is not None  # a job in the scanner's lane is a scan
+    return job.request.scan
+
+
+def run_of(job: Job) -> Path | None:
+    """Find the run of a job on disk, also one whose creation was the last thing before a crash."""
+    if job.run_name is None:
+        return None
+    # where the name was being made when the computer stopped, the next attempt got a number behind it
+    candidates = Path(_task(job).runs).glob(f"{job.run_name}*/{MANIFEST}")
+    return next((path.parent for path in sorted(candidates)), None)
+
+
+def passes_on_disk(job: Job) -> int:
+    """Count the passes of a job's run that are durable. Raises `DamagedDataError` if its journal is damaged."""
+    run = None if job.request.scan is None else run_of(job)
+    return 0 if run is None else len(open_run(run).committed())
+
+
+def _watcher(control: JobControl) -> OnProgress:
+    def watch(event: ProgressEvent) -> None:
+        control.progress = Progress(event.n_committed, event.n_passes, str(event.run_path.resolve()))
+        left = event.n_passes - event.n_committed
+        if control.stop_at is not None and left:
+            one_pass = (event.finish_time - event.time) / left
+            if event.time + one_pass > control.stop_at:
+                control.ask(StopCause.DEADLINE)
+
+    return watch
+
+
+def _outcome(result: RunResult) -> Outcome:
+    flagged = f", {result.n_flagged} flagged" if result.n_flagged else ""
+    return Outcome(
+        complete=result.status is RunStatus.COMPLETED,
+        result=str(result.path.resolve()),
+        n_committed=result.n_committed,
+        n_passes=result.n_passes,
+        words=f"{result.n_committed} of {result.n_passes} passes{flagged}",
+    )

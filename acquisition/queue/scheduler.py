@@ -1,0 +1,318 @@
+"""The thin loop round `decide`: it applies decisions, starts executors, and writes down what came of them.
+
+Only the thread that runs the loop touches the store. Jobs run in one thread a lane.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor as Pool
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from knightshift.acquisition.queue.clock_watch import ClockWatch
+from knightshift.acquisition.queue.decision import Circumstances, Decision, Start, decide
+from knightshift.acquisition.queue.interruption import after_interruption
+from knightshift.acquisition.queue.jobs import Job
+from knightshift.acquisition.queue.store import STOPPED, QueueStore, TransitionError
+from knightshift.acquisition.queue.transitions import ACTIVE, JobEvent
+from knightshift.acquisition.queue.work import CheckResult, JobControl, Outcome, StopCause, Workshop
+from knightshift.acquisition.stop_request import StopRequest
+from knightshift.core.clock import Clock, VirtualClock
+from knightshift.core.errors import KnightshiftError
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SchedulerOptions:
+    """How the loop behaves."""
+
+    poll: float = 1.0
+    """How often people's wishes are looked for [s]."""
+    retry_delay: float = 60.0
+    """Pause before a failed job is tried again; doubled each time [s]."""
+    until_idle: bool = False
+    """Return when nothing can begin any more without a person, instead of waiting for new jobs."""
+
+
+@dataclass
+class _Active:
+    """A job in hand."""
+
+    job: Job
+    control: JobControl
+    checking: Future[list[CheckResult]] | None
+    working: Future[Outcome] | None = None
+
+    @property
+    def future(self) -> Future[list[CheckResult]] | Future[Outcome]:
+        future = self.working or self.checking
+        assert future is not None
+        return future
+
+
+class Scheduler:
+    """Runs the jobs of one queue. The lock of the scanner is held by the caller.
+
+    Parameters
+    ----------
+    store
+        The queue.
+    clock
+        The one that the scans use.
+    zone
+        Local time zone, for windows.
+    workshop
+        Who does the jobs.
+    options
+        How the loop behaves.
+    pool
+        Where jobs run; None: a thread for each lane.
+    on_beat
+        Called at every turn of the loop with the jobs in hand.
+    """
+
+    def __init__(
+        self,
+        store: QueueStore,
+        clock: Clock,
+        zone: tzinfo,
+        workshop: Workshop,
+        options: SchedulerOptions | None = None,
+        pool: Pool | None = None,
+        on_beat: Callable[[list[Job]], None] = lambda _jobs: None,
+    ) -> None:
+        self._store, self._clock, self._zone, self._workshop = store, clock, zone, workshop
+        self._options, self._on_beat = options or SchedulerOptions(), on_beat
+        self._pool = pool or ThreadPoolExecutor(len(workshop.executors), thread_name_prefix="job")
+        self._active: dict[int, _Active] = {}
+        self._watch = ClockWatch(clock)
+
+    def recover(self) -> None:
+        """Put jobs in order that were in hand when an earlier scheduler died. Call it once, before the first step."""
+        now = self._clock.now()
+        if self._watch.check_history(self._store.newest_time()):
+            self._store.record("clock", "the clock is behind the history of the queue: it was put back")
+        for job in self._store.jobs():
+            if job.state not in ACTIVE:
+                continue
+            n_committed = self._workshop.passes_on_disk(job) if job.begun else 0
+            recovery = after_interruption(job, n_committed, f"the service died while it was {job.state}")
+            _LOG.warning("job %s: %s", job.number, recovery.reason)
+            fields = {"held": int(recovery.held), "interruptions": recovery.interruptions, "n_committed": n_committed}
+            self._store.apply(job.number, recovery.event, recovery.reason, **fields)
+            if recovery.ended:
+                end = JobEvent.TRUNCATE if n_committed else JobEvent.FAIL
+                self._store.apply(job.number, end, recovery.reason, ended=now)
+
+    def run(self, stop: StopRequest) -> None:
+        """Work until `stop` is asked for, or, with ``until_idle``, until nothing is left that could begin.
+
+        Asked once, running scans finish their pass; asked twice, they stop within it. They go on when the scheduler
+        is back.
+        """
+        try:
+            while True:
+                decision = self.step(stopping=stop.after_pass)
+                if stop.after_pass and not self._active:
+                    return
+                if self._options.until_idle and not self._active and self._is_idle(decision):
+                    return
+                if stop.within_pass:
+                    for active in self._active.values():
+                        active.control.hurry()
+                self._pause(decision)
+        finally:
+            for active in self._active.values():
+                active.control.ask(StopCause.SERVICE)
+            self._pool.shutdown()
+
+    def _is_idle(self, decision: Decision) -> bool:
+        return not decision.starts and decision.wake_at is None
+
+    def step(self, *, stopping: bool = False) -> Decision:
+        """Turn the loop once: collect what has ended, heed wishes, decide, begin.
+
+        Parameters
+        ----------
+        stopping
+            Begin nothing, and ask what runs to stop.
+
+        Returns
+        -------
+        Decision
+            What was decided.
+        """
+        if jump := self._watch.jump():
+            _LOG.warning("the clock has jumped by %+.0f s", jump)
+            self._store.record("clock", f"jumped by {jump:+.0f} s: no job is given up for being late for a while")
+        for active in list(self._active.values()):
+            self._note_progress(active)
+            if active.future.done():
+                self._advance(active)
+        for active in self._active.values():
+            self._heed(active, stopping=stopping)
+        decision = Decision() if stopping else self._decide()
+        self._on_beat([active.job for active in self._active.values()])
+        return decision
+
+    def _decide(self) -> Decision:
+        circumstances = Circumstances(
+            now=self._clock.now(),
+            zone=self._zone,
+            stopped=self._store.note(STOPPED),
+            clock_settled=self._watch.settled,
+        )
+        decision = decide(self._store.jobs(), circumstances)
+        for change in decision.changes:
+            try:
+                if change.event is None:
+                    self._store.note_progress(change.number, reason=change.reason)
+                else:
+                    self._store.apply(change.number, change.event, change.reason)
+            except TransitionError as error:
+                _LOG.info("%s: a person was quicker", error)
+        for start in decision.starts:
+            self._begin(start)
+        return decision
+
+    def _begin(self, start: Start) -> None:
+        job = self._store.job(start.number)
+        fields: dict[str, object] = {}
+        if job.run_name is None:
+            fields["run_name"] = _run_name(job, self._clock.now())
+        if not job.begun:
+            fields["averages"] = start.averages
+        try:
+            job = self._store.apply(start.number, JobEvent.BEGIN, start.reason, **fields)
+        except TransitionError as error:
+            _LOG.info("%s: a person was quicker", error)
+            return
+        control = JobControl(stop_at=start.stop_at)
+        checking = self._pool.submit(_check_all, self._workshop, job)
+        self._active[job.number] = _Active(job, control, checking)
+        if checking.done():
+            self._advance(self._active[job.number])
+
+    def _advance(self, active: _Active) -> None:
+        """Go on with a job whose checks, or whose work, have ended."""
+        number = active.job.number
+        try:
+            if active.working is None:
+                assert active.checking is not None
+                self._start(active, active.checking.result())
+            else:
+                outcome = active.working.result()
+                del self._active[number]
+                self._end(active, outcome)
+        except (KnightshiftError, OSError) as error:
+            self._active.pop(number, None)
+            notes = getattr(error, "__notes__", [])
+            self._fail(number, "; ".join([f"{error}", *notes]))
+
+    def _start(self, active: _Active, results: list[CheckResult]) -> None:
+        number = active.job.number
+        for result in results:
+            verdict = "passed" if result.passed else "FAILED"
+            self._store.record("check", f"{result.name}: {result.value}: {verdict}", number)
+        failed = [f"{result.name}: {result.value}" for result in results if not result.passed]
+        if failed:
+            del self._active[number]
+            self._fail(number, f"pre-flight: {'; '.join(failed)}")
+            return
+        started = active.job.started if active.job.begun else self._clock.now()
+        active.job = self._store.apply(number, JobEvent.START, active.job.reason, started=started)
+        executor = self._workshop.executors[active.job.lane]
+        active.working = self._pool.submit(executor, active.job, active.control)
+        if active.working.done():
+            self._note_progress(active)
+            self._advance(active)
+
+    def _end(self, active: _Active, outcome: Outcome) -> None:
+        number, cause = active.job.number, active.control.cause
+        fields: dict[str, object] = {
+            "result": outcome.result,
+            "n_committed": outcome.n_committed,
+            "n_passes": outcome.n_passes,
+        }
+        if outcome.complete:
+            self._store.apply(number, JobEvent.COMPLETE, outcome.words or active.job.reason, **fields)
+        elif cause is StopCause.CANCELLED:
+            self._store.apply(number, JobEvent.CANCEL, f"cancelled by a person; {outcome.words}", **fields)
+        elif cause in {StopCause.HELD, StopCause.SERVICE}:
+            held = int(cause is StopCause.HELD)
+            why = "held" if held else "the service was stopped: goes on by itself"
+            self._store.apply(number, JobEvent.SUSPEND, why, held=held, **fields)
+        elif outcome.n_committed:
+            why = {StopCause.DEADLINE: "its time was over", StopCause.RULE: "its goal was reached"}.get(
+                cause or StopCause.RULE, ""
+            )
+            self._store.apply(number, JobEvent.TRUNCATE, f"{why}; {outcome.words}", **fields)
+        else:
+            self._store.apply(number, JobEvent.FAIL, "its time was over before one pass was done", **fields)
+
+    def _fail(self, number: int, words: str) -> None:
+        job, policy = self._store.job(number), self._store.job(number).request.on_failure
+        _LOG.error("job %s failed: %s", number, words)
+        if job.failures < policy.retries and not job.cancel_asked:
+            delay = self._options.retry_delay * 2**job.failures
+            again = {"failures": job.failures + 1, "earliest": self._clock.now() + delay}
+            self._store.apply(number, JobEvent.RETRY, f"tried again in {delay:.0f} s, failed with: {words}", **again)
+            return
+        self._store.apply(number, JobEvent.FAIL, words)
+        if policy.then == "stop":
+            self._store.set_note(STOPPED, f"job {number} failed: `knightshift queue release` lets the others begin")
+
+    def _note_progress(self, active: _Active) -> None:
+        progress = active.control.progress
+        if progress is None or active.working is None:
+            return
+        if (progress.n_committed, progress.result) == (active.job.n_committed, active.job.result):
+            return
+        fields: dict[str, object] = {
+            "n_committed": progress.n_committed,
+            "n_passes": progress.n_passes,
+            "result": progress.result,
+        }
+        if progress.n_committed > active.job.n_committed:
+            fields["interruptions"] = 0
+        self._store.note_progress(active.job.number, **fields)
+        active.job = self._store.job(active.job.number)
+
+    def _heed(self, active: _Active, *, stopping: bool) -> None:
+        job = self._store.job(active.job.number)
+        if job.cancel_asked:
+            active.control.ask(StopCause.CANCELLED)
+        elif job.held:
+            active.control.ask(StopCause.HELD)
+        elif stopping:
+            active.control.ask(StopCause.SERVICE)
+
+    def _pause(self, decision: Decision) -> None:
+        """Wait for a job to end, or for time to pass, but never so long that a person's wish would wait."""
+        now, wake_at = self._clock.now(), decision.wake_at
+        if self._active:
+            futures: list[Future[Any]] = [active.future for active in self._active.values()]
+            wait(futures, timeout=self._options.poll, return_when=FIRST_COMPLETED)
+        elif isinstance(self._clock, VirtualClock) and wake_at is not None:
+            self._clock.sleep(wake_at - now)
+        elif isinstance(self._clock, VirtualClock):
+            time.sleep(self._options.poll)
+        else:
+            left = self._options.poll if wake_at is None else wake_at - now
+            self._clock.sleep(min(self._options.poll, max(left, 0.0)))
+
+
+def _check_all(workshop: Workshop, job: Job) -> list[CheckResult]:
+    return [check(job) for check in workshop.checks]
+
+
+def _run_name(job: Job, now: float) -> str:
+    """Name the run so that no other job, and no other attempt at this one, can have the same."""
+    protocol = job.request.scan.protocol.get("name", "scan") if job.request.scan else job.request.kind
+    return f"{datetime.fromtimestamp(now, tz=UTC):%Y%m%d-%H%M%S}-{protocol}-job{job.number}"
