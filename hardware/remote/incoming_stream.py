@@ -85,7 +85,9 @@ class IncomingStream:
         if len(complete) != part.total:
             raise MalformedMessageError("a record shorter than it says")
         record = decode_record(complete)
-        if not (self._cut and record.readout is not None):
+        if self._cut and record.readout is not None:
+            self._asked += 1  # the end is wanted in its place
+        else:
             self._records.append(record)
 
     def _tell(self) -> None:
@@ -131,8 +133,10 @@ class IncomingStream:
         """Forget the readouts that have come but were not taken: the pass was aborted."""
         with self._changed:
             self._cut = True
-            kept = [record for record in self._records if record.readout is None]
-            self._records = deque(kept)
+            kept = deque(record for record in self._records if record.readout is None)
+            self._asked += len(self._records) - len(kept)
+            self._records = kept
+        self._tell()
 
     @property
     def was_cut(self) -> bool:

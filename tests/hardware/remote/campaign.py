@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from knightshift.core.clock import SystemClock
+from knightshift.core.clock import SystemClock, VirtualClock
 from knightshift.core.errors import LinkFault, ScannerFault
 from knightshift.hardware.contract import ScannerState
 from knightshift.hardware.remote import LinkTiming, ServeOptions
@@ -101,10 +101,11 @@ class Worker:
     def __init__(self, campaign: Campaign, generator: random.Random) -> None:
         self.random, self.program = generator, campaign.program
         self.scanner = loop.CountingScanner(campaign.limits, channels=generator.choice([1, 2]), length=8)
-        options = ServeOptions(timing=TIMING)
+        theirs, ours = generator.choice([(SystemClock(), SystemClock()), (VirtualClock(), VirtualClock())])
+        options = ServeOptions(timing=TIMING, clock=theirs)
         self.server = loop.LoopServer(self.scanner, options)
         window = generator.choice([1, 4, 32])
-        self.client = self.server.client(SystemClock(), TIMING, token=options.token(), window=window)
+        self.client = self.server.client(ours, TIMING, token=options.token(), window=window)
         self.slowest = 0.0
         self.told = campaign.told
         self.pass_index = 0
@@ -121,7 +122,7 @@ class Worker:
         fault = fault_of(kind, self.random)
         after = self.random.choice([0, 0, 1, 2, 5, 10, 20])
         wire = self.random.choice([self.server.to_server, self.server.to_client])
-        work = self.random.choice([self._tune, self._prepare, self._play, self._play, self._reconnect])
+        work = self.random.choice([self._tune, self._prepare, self._play, self._play, self._cut, self._reconnect])
         if work == self._reconnect:
             self.client.close()
             direction = self.random.choice(["to_server", "to_client"])
@@ -197,17 +198,39 @@ class Worker:
         self._once("prepare", self.client.prepare, program)
         assert self.scanner.n_readouts == program.n_readouts
 
-    def _play(self) -> None:
+    def _start(self):
         self._prepare()
         self.pass_index += 1
         epoch = self.random.randint(0, 3)
         self._once("start", self.client.start, self.pass_index, epoch)
+        return epoch, self._timed(self.client.readouts, 1.0)
+
+    def _play(self) -> None:
+        epoch, readouts = self._start()
         number = 0
-        readouts = self._timed(self.client.readouts, 1.0)
         while (readout := self._timed(next, readouts, None)) is not None:
             self._check(readout, number, epoch)
             number += 1
         assert number == self.scanner.n_readouts, f"{number} readouts of {self.scanner.n_readouts}"
+
+    def _cut(self) -> None:
+        """Abort from another thread while this one reads."""
+        epoch, readouts = self._start()
+        aborting = threading.Timer(self.random.uniform(0.0, 0.01), self.client.abort)
+        aborting.start()
+        number = 0
+        try:
+            while (readout := self._timed(next, readouts, None)) is not None:
+                self._check(readout, number, epoch)
+                number += 1
+            assert number == self.scanner.n_readouts, "a pass that was cut looks complete"
+        except LinkFault:
+            raise
+        except ScannerFault as fault:
+            if "cut" not in str(fault) and "aborted" not in str(fault):
+                raise
+        finally:
+            aborting.join()
 
     def _check(self, readout, number: int, epoch: int) -> None:
         expected = loop.expected_samples(self.pass_index, number, self.scanner.channels, self.scanner.length)

@@ -37,7 +37,6 @@ def _load(name: str, path: Path) -> ModuleType:
 _HERE = Path(__file__).parent
 loop = _load("remote_loop", _HERE / "loop.py")
 _load("remote_campaign", _HERE / "campaign.py")
-_load("contract_suite", _HERE.parent / "contract_suite.py")
 
 
 @pytest.fixture(autouse=True)

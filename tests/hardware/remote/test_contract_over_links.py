@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import sys
+import socket
+import time
 
 import numpy as np
 import pytest
+from contract_suite import ScannerContract
 
 from knightshift.core.clock import VirtualClock
+from knightshift.core.errors import InterlockFault
 from knightshift.core.passes import stack_readouts
 from knightshift.hardware.backends import backend_names, open_scanner
-from knightshift.hardware.remote import ServeOptions
+from knightshift.hardware.contract import ScannerState
+from knightshift.hardware.remote import LinkTiming, ServeOptions
 from knightshift.hardware.site import SiteConfig
 
-ScannerContract = sys.modules["contract_suite"].ScannerContract
+TIMING = LinkTiming(heartbeat=0.04)
 
 
 def remote(url, clock):
-    return open_scanner(SiteConfig(backend="remote", limits="microimaging_9t4", settings={"url": url}), clock=clock)
+    settings = {"url": url, "timing": {"heartbeat": "40 ms"}}
+    return open_scanner(SiteConfig(backend="remote", limits="microimaging_9t4", settings=settings), clock=clock)
 
 
 @pytest.fixture(params=["pty", "tcp", "socket"])
@@ -27,28 +32,66 @@ def served(request, make_scanner, serve_on):
     scanner = make_scanner(clock=theirs, receiver={"noise_density": 1e-5}, field_drift="2 Hz/h")
     if request.param == "pty":
         cable = request.getfixturevalue("cable")
-        serve_on(scanner, cable.paths[0], ServeOptions(clock=theirs))
+        serve_on(scanner, cable.paths[0], ServeOptions(clock=theirs, timing=TIMING))
         return remote(cable.paths[1], ours), ours, theirs
-    url = serve_on(scanner, 0, ServeOptions(clock=theirs))
+    url = serve_on(scanner, 0, ServeOptions(clock=theirs, timing=TIMING))
     if request.param == "socket":
         url = url.replace("tcp:", "socket:")
     return remote(url, ours), ours, theirs
 
 
+@pytest.fixture(params=["pty", "tcp"])
+def link(request):
+    """Where the contract is tested."""
+    return request.param
+
+
 class TestServedScannerKeepsTheContract(ScannerContract):
-    @pytest.fixture(params=["pty", "tcp"])
-    def scanner(self, request, make_scanner, serve_on):
-        theirs = VirtualClock()
-        scanner = make_scanner(clock=theirs)
-        if request.param == "pty":
-            cable = request.getfixturevalue("cable")
-            serve_on(scanner, cable.paths[0], ServeOptions(clock=theirs))
-            url = cable.paths[1]
-        else:
-            url = serve_on(scanner, 0, ServeOptions(clock=theirs))
-        remote_scanner = remote(url, VirtualClock())
-        yield remote_scanner
-        remote_scanner.close()
+    @pytest.fixture
+    def serve_over_the_link(self, request, link, make_scanner, serve_on):
+        """Serve a simulated scanner with these settings; gives it and its client."""
+        clients = []
+
+        def begin(**settings):
+            theirs = VirtualClock()
+            local = make_scanner(clock=theirs, **settings)
+            where = request.getfixturevalue("cable").paths if link == "pty" else (0, None)
+            url = serve_on(local, where[0], ServeOptions(clock=theirs, timing=TIMING))
+            clients.append(remote(where[1] or url, VirtualClock()))
+            return local, clients[-1]
+
+        yield begin
+        for client in clients:
+            client.close()
+
+    @pytest.fixture
+    def local_and_client(self, serve_over_the_link):
+        return serve_over_the_link()
+
+    @pytest.fixture
+    def scanner(self, local_and_client):
+        return local_and_client[1]
+
+    @pytest.fixture
+    def losing_scanner(self, serve_over_the_link):
+        return serve_over_the_link(faults={"faults": [{"kind": "lost_readout", "passes": [5], "readout": 1}]})[1]
+
+    @pytest.fixture
+    def force(self, local_and_client, link):
+        """Over TCP it is our link that is lost, over the pseudo-terminal that of the served scanner to its device."""
+
+        def force_state(scanner, state):
+            local, client = local_and_client
+            if state is ScannerState.FAULT:
+                local._states.latch(InterlockFault("the coil is too warm"))
+            elif link == "pty":
+                local._states.lose_link()
+            else:
+                client._session._link._transport._socket.shutdown(socket.SHUT_RDWR)
+                while client.status().state is not state:
+                    time.sleep(0.002)
+
+        return force_state
 
     @pytest.fixture
     def program(self, fid_program):
