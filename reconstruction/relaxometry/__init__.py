@@ -1,10 +1,12 @@
 """Relaxation times and their uncertainties from series of images."""
 
 from knightshift.reconstruction.relaxometry.cramer_rao import cramer_rao_t2
+from knightshift.reconstruction.relaxometry.distribution import DistributionOptions, T2Distribution, t2_distribution
 from knightshift.reconstruction.relaxometry.epg import cpmg_echoes
 from knightshift.reconstruction.relaxometry.fit import fit_series, fit_t2, fit_t2_maps, signal_mask
 from knightshift.reconstruction.relaxometry.histogram import T2Histogram, t2_histogram
 from knightshift.reconstruction.relaxometry.intervals import t2_interval
+from knightshift.reconstruction.relaxometry.model_comparison import RicherFit, fit_richer_model
 from knightshift.reconstruction.relaxometry.noise import estimate_noise
 from knightshift.reconstruction.relaxometry.options import T2Options
 from knightshift.reconstruction.relaxometry.populations import PopulationOptions, Populations, find_populations
@@ -14,10 +16,13 @@ from knightshift.reconstruction.relaxometry.rician import rician_information, ri
 from knightshift.reconstruction.relaxometry.train import EchoTrain, train_of
 
 __all__ = [
+    "DistributionOptions",
     "EchoTrain",
     "PopulationOptions",
     "Populations",
     "RegionStatistics",
+    "RicherFit",
+    "T2Distribution",
     "T2Fit",
     "T2Histogram",
     "T2Options",
@@ -26,6 +31,7 @@ __all__ = [
     "cramer_rao_t2",
     "estimate_noise",
     "find_populations",
+    "fit_richer_model",
     "fit_series",
     "fit_t2",
     "fit_t2_maps",
@@ -33,6 +39,7 @@ __all__ = [
     "rician_information",
     "rician_mean",
     "signal_mask",
+    "t2_distribution",
     "t2_histogram",
     "t2_interval",
     "train_of",
