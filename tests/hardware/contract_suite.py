@@ -296,6 +296,22 @@ class ScannerContract:
         assert len(play(scanner)) == program.n_readouts
         scanner.close()
 
+    @pytest.mark.parametrize("state", [S.FAULT, S.UNKNOWN])
+    def test_a_pass_that_a_fault_cuts_never_looks_complete(
+        self, scanner: Scanner, program: PassProgram, force: Force, state: ScannerState
+    ) -> None:
+        if force is None:
+            pytest.skip(f"this backend was given no way to {state} on demand")
+        with scanner:
+            scanner.prepare(program)
+            scanner.start(0)
+            readouts = scanner.readouts(1.0)
+            next(readouts)
+            force(scanner, state)
+            with pytest.raises(ScannerFault):
+                list(readouts)
+            assert scanner.status().state is state
+
     def test_a_lost_link_is_found_again_by_connect(self, scanner: Scanner, program: PassProgram, force: Force) -> None:
         bring_anywhere(scanner, S.UNKNOWN, program, force)
         with pytest.raises(ScannerFault):
