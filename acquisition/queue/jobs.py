@@ -35,7 +35,7 @@ class Lane(StrEnum):
 
 
 WhenLate: TypeAlias = Literal["shrink", "skip", "run"]
-"""If the time up to deadline or end of window is too short: fewer averages, not at all (this night), or all the same."""
+"""If time is too short up to deadline or end of window: fewer averages, not at all (this night), or all the same."""
 ResumePolicy: TypeAlias = Literal["auto", "ask", "never"]
 """What becomes of an interrupted run: it goes on by itself, waits for a release, or ends as it is."""
 

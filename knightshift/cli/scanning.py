@@ -94,7 +94,8 @@ def acquire_run(
     """Acquire a protocol into a new run folder and say how it ended."""
     site = load_site(scanner)
     measurement = build(load_protocol(protocol), site.limits)
-    device, setup, clock = _new_scanner(site, phantom=phantom, virtual_clock=virtual_clock, seed=seed)
+    clock: Clock = VirtualClock() if virtual_clock else SystemClock()
+    device, setup = new_scanner(site, clock, phantom=phantom, seed=seed)
     console = Console()
     with ProgressView(console, quiet=quiet) as view:
         result = acquire(measurement, device, runs, setup=setup, clock=clock, on_progress=view)
@@ -103,41 +104,59 @@ def acquire_run(
     return result
 
 
-def _new_scanner(
-    site: SiteConfig, *, phantom: str | None, virtual_clock: bool, seed: int | None
-) -> tuple[Scanner, RunSetup, Clock]:
+def new_scanner(site: SiteConfig, clock: Clock, *, phantom: str | None, seed: int | None) -> tuple[Scanner, RunSetup]:
+    """Open the scanner of a site for a run that begins, with all that its manifest must say.
+
+    Raises
+    ------
+    ConfigError
+        If a real scanner is asked for what only the simulated one has.
+    """
+    virtual = isinstance(clock, VirtualClock)
     if site.backend != SIMULATED:
-        if virtual_clock or phantom is not None or seed is not None:
+        if virtual or phantom is not None or seed is not None:
             raise ConfigError(
                 f"scanner {site.source!r} is a real one: --virtual-clock, --phantom and --seed belong to the simulated "
                 "scanner: leave them out"
             )
-        clock: Clock = SystemClock()
-        setup = RunSetup(site=as_plain(site), limits=as_plain(site.limits))
-        return open_scanner(site, clock=clock), setup, clock
+        return open_scanner(site, clock=clock), RunSetup(site=as_plain(site), limits=as_plain(site.limits))
     from knightshift.hardware.simulated import load_phantom
 
     sample = load_phantom(phantom or str(site.settings.get("phantom", "shorted")))
     seed = secrets.randbits(32) if seed is None else seed
-    clock = VirtualClock() if virtual_clock else SystemClock()
     setup = RunSetup(
-        clock="virtual" if virtual_clock else "system",
+        clock="virtual" if virtual else "system",
         seed=seed,
         site=as_plain(site),
         limits=as_plain(site.limits),
         phantom_name=sample.name,
         phantom=as_plain(sample),
     )
-    return open_scanner(site, clock=clock, phantom=as_plain(sample), seed=seed), setup, clock
+    return open_scanner(site, clock=clock, phantom=as_plain(sample), seed=seed), setup
+
+
+def scanner_of_run(path: Path, clock: Clock | None = None) -> tuple[Scanner, Clock]:
+    """Open the scanner that the manifest of a run names, with its sample, seed and kind of clock.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+    clock
+        To be used if it is of the kind that the run has; None: a new one.
+    """
+    run = open_run(path)
+    setup = run.manifest.setup
+    site: SiteConfig = validate(SiteConfig, setup.site, f"{path}/manifest.json: setup.site")
+    kind = VirtualClock if setup.clock == "virtual" else SystemClock
+    if not isinstance(clock, kind):
+        clock = VirtualClock(from_iso_time(run.manifest.created)) if setup.clock == "virtual" else SystemClock()
+    return open_scanner(site, clock=clock, phantom=setup.phantom, seed=setup.seed), clock
 
 
 def resume_run(path: Path) -> RunResult:
     """Continue a run with the scanner, sample, seed and kind of clock that its manifest names."""
-    run = open_run(path)
-    setup = run.manifest.setup
-    site: SiteConfig = validate(SiteConfig, setup.site, f"{path}/manifest.json: setup.site")
-    clock: Clock = VirtualClock(from_iso_time(run.manifest.created)) if setup.clock == "virtual" else SystemClock()
-    device = open_scanner(site, clock=clock, phantom=setup.phantom, seed=setup.seed)
+    device, clock = scanner_of_run(path)
     console = Console()
     with ProgressView(console) as view:
         result = resume(path, device, clock=clock, on_progress=view)
