@@ -95,7 +95,7 @@ def by_sigpy(kspace: np.ndarray, n_axes: int) -> Run:
 
 def by_bart(kspace: np.ndarray, n_axes: int) -> Run:
     """Time BART as it is used: a command with files; in memory (/dev/shm) where there is such a place."""
-    shm = Path("/dev/shm")  # noqa: S108
+    shm = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else None))
     axes_first = kspace.T  # BART stores the first axis fastest
     (folder / "k.hdr").write_text("# Dimensions\n" + " ".join(map(str, axes_first.shape)) + "\n")
@@ -181,10 +181,12 @@ class Worker:
     times: list[float] = field(default_factory=list)
 
     def take_turn(self) -> None:
+        """Run it for a while."""
         self.link.send(True)
         self.times += self.link.recv()
 
     def finish(self) -> int:
+        """End it; answers the extra bytes at peak."""
         self.link.send(False)
         extra = int(self.link.recv())
         self.process.join()
@@ -207,7 +209,9 @@ def main() -> None:
     for name, program in PROGRAMS.items():
         if not installed(program):
             print(f"{name}: skipped, it is not installed ({program.install})")
-    print(f"{'size':<10} {'program':<18} {'best ms':>9} {'x floor':>8} {'median':>9} {'x floor':>8} {'peak: x data':>13}")
+    print(
+        f"{'size':<10} {'program':<18} {'best ms':>9} {'x floor':>8} {'median':>9} {'x floor':>8} {'peak: x data':>13}"
+    )
     for size, (shape, _) in SIZES.items():
         workers = [start_worker(name, size) for name, program in PROGRAMS.items() if installed(program)]
         for _ in range(TURNS):

@@ -26,6 +26,8 @@ class Placement:
     """Points along ``(phase_encode, readout)``; those not acquired are zero."""
     matrix: tuple[int, int]
     """Voxels along ``(phase_encode, readout)`` to keep from the middle."""
+    n_samples: int | None = None
+    """Samples of a line, where known before k-space is."""
 
 
 def apodisation_window(kind: Apodisation, steps: IntArray) -> RealArray:
@@ -94,6 +96,29 @@ def make_images(
     ShapeError
         If the lines do not fit the grid.
     """
+    grid = place_on_grid(kspace, placement, apodisation, normalise_to=normalise_to)
+    return crop_center(centered_ifft2(grid, shifts=shift if any(shift) else None, out=grid), placement.matrix)
+
+
+def place_on_grid(
+    kspace: ComplexArray,
+    placement: Placement,
+    apodisation: Apodisation = "none",
+    *,
+    normalise_to: Literal["acquired", "grid"] = "acquired",
+) -> ComplexArray:
+    """Put lines on the grid, apodised and scaled, everything that was not acquired zero; see `make_images`.
+
+    Returns
+    -------
+    ComplexArray
+        Shape ``(..., k_phase, k_read)``.
+
+    Raises
+    ------
+    ShapeError
+        If the lines do not fit the grid.
+    """
     *outer, n_lines, n_samples = kspace.shape
     n_phase, n_read = placement.grid
     rows = placement.line_steps + n_phase // 2
@@ -105,34 +130,14 @@ def make_images(
         )
     along_lines, along_samples = windows_of(apodisation, placement, n_samples)
     scale = n_phase * n_read / (n_lines * n_samples) if normalise_to == "acquired" else 1.0
-    grid = np.zeros((*outer, n_phase, n_read), kspace.dtype)
-    window = (scale * along_lines[:, np.newaxis] * along_samples).astype(kspace.real.dtype)
+    dtype = np.complex64 if kspace.dtype == np.complex64 else np.complex128
+    grid = np.zeros((*outer, n_phase, n_read), dtype)
+    window = (scale * along_lines[:, np.newaxis] * along_samples).astype(grid.real.dtype)
     grid[..., rows, start : start + n_samples] = kspace * window
-    return crop_center(centered_ifft2(grid, shifts=shift if any(shift) else None), placement.matrix)
+    return grid
 
 
 def crop_center(images: ComplexArray, matrix: tuple[int, int]) -> ComplexArray:
     """Keep the middle of the last two axes, so that index ``N // 2`` stays the isocentre."""
     rows, columns = (n // 2 - m // 2 for n, m in zip(images.shape[-2:], matrix, strict=True))
     return images[..., rows : rows + matrix[0], columns : columns + matrix[1]]
-
-
-def combine_channels(images: ComplexArray) -> ComplexArray:
-    """Combine receivers: root sum of squares, with the phase relative to the first echo.
-
-    Parameters
-    ----------
-    images
-        Shape ``(echo, channel, phase_encode, readout)``.
-
-    Returns
-    -------
-    ComplexArray
-        Shape ``(echo, phase_encode, readout)``; the one channel unchanged where there is only one.
-    """
-    if images.shape[1] == 1:
-        return images[:, 0]
-    magnitude = np.sqrt(np.sum(np.abs(images) ** 2, axis=1))
-    relative = np.sum(images * np.conj(images[:1]), axis=1)
-    combined: ComplexArray = (magnitude * np.exp(1j * np.angle(relative))).astype(images.dtype)
-    return combined

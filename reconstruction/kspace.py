@@ -15,8 +15,22 @@ PartialFourier = Literal["none", "zero_filling", "pocs", "homodyne", "unknown"]
 
 
 @dataclass(frozen=True)
+class Partitions:
+    """The second phase encoding of a 3D scan, along the slice axis of k-space."""
+
+    steps: IntArray
+    """Step of each partition, 0 at k = 0, shape ``(slice,)``."""
+    grid: int
+    """Points to transform."""
+    matrix: int
+    """Slices to keep from the middle."""
+    shift: float = 0.0
+    """Cyclic shift [slices of `grid`]."""
+
+
+@dataclass(frozen=True)
 class KSpaceScan:
-    """Cartesian 2D k-space, slices and lines sorted, not yet placed on the grid of the image."""
+    """Cartesian k-space, slices and lines sorted, not yet placed on the grid of the image."""
 
     source: Path
     """File that the samples were read from."""
@@ -50,6 +64,13 @@ class KSpaceScan:
     """Frequency of the receiver [Hz]."""
     partial_fourier: PartialFourier = "none"
     """How the vendor completes a partly acquired k-space."""
+    completed_axes: tuple[bool, bool] | None = None
+    """Along which of ``(phase_encode, readout)`` the vendor completes; None: not known."""
+    partitions: Partitions | None = None
+    """The second phase encoding of a 3D scan, whose partitions are then the slices of `kspace`; None: 2D.
+
+    `shifts`, `transposed` and `slice_geometries` are those of the slices of the image, ``partitions.matrix`` of them.
+    """
     methods: tuple[str, ...] = ()
     """What the reader did, one sentence a step."""
     missing: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ import numpy as np
 from knightshift.core.arrays import IntArray, RealArray
 from knightshift.core.errors import DamagedDataError
 from knightshift.core.geometry import ImageGeometry
+from knightshift.reconstruction.kspace import Partitions
 from knightshift.reconstruction.readers._paravision_layout import ScanFiles
 
 _MM = 1e-3
@@ -54,6 +55,32 @@ def slice_geometries(
         size = (float(distance[pack[index]]), *grid_voxel)
         geometries.append(_geometry(rows, offsets[index] @ rows, size, matrix))
     return tuple(geometries), ()
+
+
+def partition_geometries(
+    slab: ImageGeometry, field_of_view: float, partitions: Partitions
+) -> tuple[ImageGeometry, ...]:
+    """Geometry of each slice of a 3D scan.
+
+    Parameters
+    ----------
+    slab
+        Geometry of the slab as if it were one slice: through its middle.
+    field_of_view
+        Of the second phase encoding, without oversampling [m].
+    partitions
+        Tells how many slices there are.
+    """
+    n = partitions.matrix
+    size = field_of_view / n
+    return tuple(
+        ImageGeometry(
+            voxel_size=(size, *slab.voxel_size[1:]),
+            directions=slab.directions,
+            origin=slab.origin + (index - n // 2) * size * slab.directions[0],
+        )
+        for index in range(n)
+    )
 
 
 def _orientations(files: ScanFiles, n_packs: int) -> RealArray:

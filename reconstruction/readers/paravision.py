@@ -1,4 +1,4 @@
-"""ParaVision 5.1, 6, 7 and 360: Cartesian 2D scans, single and multi echo, RARE, partial echo, several receivers."""
+"""ParaVision 5.1, 6, 7 and 360: Cartesian scans in 2D and 3D, echo trains, partial echo, several receivers."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from knightshift.core.arrays import BoolArray, IntArray, RealArray
+from knightshift.core.arrays import BoolArray, ComplexArray, IntArray, RealArray
 from knightshift.core.errors import ConfigError, DamagedDataError, UnsupportedDataError
 from knightshift.core.nuclei import nucleus_named
-from knightshift.reconstruction.kspace import KSpaceScan, PartialFourier
-from knightshift.reconstruction.readers._paravision_geometry import slice_geometries
+from knightshift.reconstruction.kspace import KSpaceScan, PartialFourier, Partitions
+from knightshift.reconstruction.readers._paravision_geometry import partition_geometries, slice_geometries
 from knightshift.reconstruction.readers._paravision_layout import (
+    RawLayout,
     ScanFiles,
     check_supported,
+    dimensions,
     find_scan_files,
+    line_steps,
     raw_layout,
     read_samples,
 )
@@ -54,41 +57,93 @@ def read_paravision(path: Path) -> KSpaceScan:
     DamagedDataError
         If a file is missing, empty, truncated or contradicts another.
     UnsupportedDataError
-        If an inverse FFT does not make an image of it (EPI, spiral, radial, 3D, spectroscopy, parallel imaging).
+        If an inverse FFT does not make an image of it (EPI, spiral, radial, spectroscopy, parallel imaging).
     """
     files = find_scan_files(path)
     check_supported(files)
     layout = raw_layout(files)
     n_echoes = _echo_count(files, layout.n_objects)
-    n_slices = layout.n_objects // n_echoes
+    n_slabs = layout.n_objects // n_echoes
     grid = _grid(files, layout.n_samples, layout.n_lines)
     steps = _line_steps(files, grid.size[0])
-    shifts = _shifts(files, grid.size, n_slices, n_echoes)
-    geometries, unknown = slice_geometries(files, n_slices, grid.voxel, grid.matrix)
-    samples = read_samples(files, layout, _object_order(files, layout.n_objects))
-    n_rep, _, *tail = samples.shape
-    kspace = samples.reshape(n_rep, n_slices, n_echoes, *tail).swapaxes(1, 2)
+    shifts = _shifts(files, grid.size, n_slabs, n_echoes)
+    partitions = _partitions(files, layout.n_partitions, n_slabs, n_echoes)
+    geometries, unknown = slice_geometries(files, n_slabs, grid.voxel, grid.matrix)
+    transposed = _transposed(files, n_slabs, n_echoes, grid.matrix)
+    if partitions is not None:
+        geometries = partition_geometries(geometries[0], _third(files, "PVM_Fov") * 1e-3, partitions)
+        shifts, transposed = np.repeat(shifts, partitions.matrix, axis=0), np.repeat(transposed, partitions.matrix)
     missing = unknown + (() if files.reco else ("the reconstruction parameters (reco): grid and shifts were computed",))
     return KSpaceScan(
         source=files.raw,
         format=f"ParaVision {files.version.removeprefix('PV').lstrip(' -')}",
-        kspace=kspace,
+        kspace=_sorted_kspace(files, layout, n_echoes),
         line_steps=steps,
         center_sample=grid.center_sample,
         grid=grid.size,
         matrix=grid.matrix,
         shifts=shifts,
-        transposed=_transposed(files, n_slices, n_echoes, grid.matrix),
+        transposed=transposed,
         echo_times=_echo_times(files, n_echoes),
         slice_geometries=geometries,
         dwell_time=_dwell_time(files),
         nucleus=_nucleus(files),
         working_frequency=_frequency(files),
         partial_fourier=_partial_fourier(files),
+        completed_axes=_completed_axes(files),
+        partitions=partitions,
         methods=_sentences(files, layout.n_receivers, layout.train_length),
         missing=missing,
-        parameters={"method": files.method.text("Method"), "version": files.version},
+        parameters={"method": _method_name(files), "version": files.version},
     )
+
+
+def _sorted_kspace(files: ScanFiles, layout: RawLayout, n_echoes: int) -> ComplexArray:
+    """Read samples of shape ``(repetition, echo, slice, channel, line, sample)``; partitions are slices."""
+    samples = read_samples(files, layout, _object_order(files, layout.n_objects))
+    n_rep, n_objects, n_partitions, *tail = samples.shape
+    by_slice = samples.reshape(n_rep, n_objects // n_echoes, n_echoes, n_partitions, *tail)
+    return by_slice.swapaxes(1, 2).reshape(n_rep, n_echoes, -1, *tail)
+
+
+def _partitions(files: ScanFiles, n_partitions: int, n_slabs: int, n_echoes: int) -> Partitions | None:
+    """Read the second phase encoding; None in 2D."""
+    if dimensions(files) == 2:
+        return None
+    if n_slabs != 1:
+        raise UnsupportedDataError(f"{files.folder}: a 3D scan of {n_slabs} slabs: only one slab is read")
+    method = files.method
+    matrix = round(_third(files, "PVM_Matrix"))
+    size = round(_third(files, "PVM_Matrix") * _third(files, "PVM_AntiAlias", 1.0))
+    if files.reco is not None:
+        size, matrix = (int(files.reco.integers(name)[2:3].sum()) for name in ("RECO_ft_size", "RECO_size"))
+    steps: IntArray = np.arange(n_partitions) - n_partitions // 2
+    if "PVM_EncSteps2" in method:
+        steps = method.integers("PVM_EncSteps2")
+    if not n_partitions <= size <= _MAX_ZERO_FILL * n_partitions or not 1 <= matrix <= size:
+        problem = f"{n_partitions} partitions do not fit a grid of {size} with {matrix} slices"
+        raise DamagedDataError(method.path if files.reco is None else files.reco.path, "RECO_ft_size", problem)
+    rows = steps + size // 2
+    if steps.size != n_partitions or np.unique(steps).size != steps.size or rows.min() < 0 or rows.max() >= size:
+        problem = f"steps {steps.min()} to {steps.max()} do not fit once each into {size} partitions"
+        raise DamagedDataError(method.path, "PVM_EncSteps2", problem)
+    if files.reco is not None and "RECO_rotate" in files.reco:
+        return Partitions(steps, size, matrix, (_rotations(files, n_slabs, n_echoes)[2, 0] - 0.5) * size)
+    offset = method.floats("PVM_EffPhase2Offset")[:1].sum() if "PVM_EffPhase2Offset" in method else 0.0
+    if "PVM_EffPhase2Offset" not in method and "PVM_SPackArrSliceOffset" in method:
+        offset = -method.number("PVM_SPackArrSliceOffset")
+    fov = _third(files, "PVM_Fov") * _third(files, "PVM_AntiAlias", 1.0)
+    return Partitions(steps, size, matrix, float(offset) / fov * size)
+
+
+def _third(files: ScanFiles, name: str, default: float | None = None) -> float:
+    """Third value of a method parameter; positive."""
+    if default is not None and name not in files.method:
+        return default
+    values = files.method.floats(name)
+    if values.size != 3 or not 0 < values[2] < 1e6:
+        raise DamagedDataError(files.method.path, name, f"{values[:4].tolist()} are not three positive values")
+    return float(values[2])
 
 
 def _echo_count(files: ScanFiles, n_objects: int) -> int:
@@ -104,7 +159,9 @@ def _echo_count(files: ScanFiles, n_objects: int) -> int:
 
 def _object_order(files: ScanFiles, n_objects: int) -> IntArray:
     """Object of each raw frame, a permutation; object = slice x n_echoes + echo."""
-    order = files.acqp.integers("ACQ_obj_order")
+    order: IntArray = np.arange(n_objects)
+    if "ACQ_obj_order" in files.acqp:
+        order = files.acqp.integers("ACQ_obj_order")
     if order.size != n_objects or not np.array_equal(np.sort(order), np.arange(n_objects)):
         raise DamagedDataError(files.acqp.path, "ACQ_obj_order", f"it is no order of {n_objects} objects")
     return order
@@ -114,8 +171,6 @@ def _grid(files: ScanFiles, n_samples: int, n_lines: int) -> _Grid:
     method = files.method
     matrix = _pair(files, "PVM_Matrix")
     anti_alias = _pair(files, "PVM_AntiAlias", 1.0)
-    zero_fill = _pair(files, "PVM_EncZf", 1.0)
-    partial = _pair(files, "PVM_EncPft", 1.0)
     fov = _pair(files, "PVM_Fov")
     size = tuple(max(1, round(m * a)) for m, a in zip(matrix, anti_alias, strict=True))
     keep = tuple(round(m) for m in matrix)
@@ -125,12 +180,22 @@ def _grid(files: ScanFiles, n_samples: int, n_lines: int) -> _Grid:
         if not acquired <= size[axis] <= _MAX_ZERO_FILL * acquired or not 1 <= keep[axis] <= size[axis]:
             problem = f"a grid of {size} with {keep} voxels does not fit {n_samples} x {n_lines} acquired points"
             raise DamagedDataError(method.path if files.reco is None else files.reco.path, "RECO_ft_size", problem)
-    full = matrix[0] * anti_alias[0] / zero_fill[0]  # points of a readout without partial echo
-    center = n_samples // 2 if partial[0] <= 1 else round(n_samples - full / 2)
+    center = _center_sample(files, n_samples, matrix[0] * anti_alias[0])
     if not 0 <= center < n_samples or n_samples - center > size[0] - size[0] // 2 or center > size[0] // 2:
         raise DamagedDataError(method.path, "PVM_EncPft", f"it puts k = 0 at sample {center} of {n_samples}")
     voxel = tuple(f * 1e-3 * a / s for f, a, s in zip(fov, anti_alias, size, strict=True))
     return _Grid(center, (size[1], size[0]), (keep[1], keep[0]), (voxel[1], voxel[0]))
+
+
+def _center_sample(files: ScanFiles, n_samples: int, n_full: float) -> int:
+    """Sample at k = 0; of a partial echo, the acquired points are the last part of the readout."""
+    method = files.method
+    if "PVM_EncPft" in method:
+        full = n_full / _pair(files, "PVM_EncZf", 1.0)[0]  # points of a readout without partial echo
+        return n_samples // 2 if _pair(files, "PVM_EncPft")[0] <= 1 else round(n_samples - full / 2)
+    if "PVM_EchoPosition" in method and 0 < (percent := method.number("PVM_EchoPosition")) < 50:
+        return round(n_samples * percent / 100)
+    return n_samples // 2
 
 
 def _pair(files: ScanFiles, name: str, default: float | None = None) -> tuple[float, float]:
@@ -146,13 +211,14 @@ def _pair(files: ScanFiles, name: str, default: float | None = None) -> tuple[fl
 def _reco_pair(files: ScanFiles, name: str) -> tuple[int, int]:
     assert files.reco is not None
     values = files.reco.integers(name)
-    if values.size != 2 or np.any(values < 1) or np.any(values > 65536):
-        raise DamagedDataError(files.reco.path, name, f"{values[:4].tolist()} are not two image sizes")
+    n_dims = dimensions(files)
+    if values.size != n_dims or np.any(values < 1) or np.any(values > 65536):
+        raise DamagedDataError(files.reco.path, name, f"{values[:4].tolist()} are not {n_dims} image sizes")
     return int(values[0]), int(values[1])
 
 
 def _line_steps(files: ScanFiles, n_grid: int) -> IntArray:
-    steps = files.method.integers("PVM_EncSteps1")
+    steps = line_steps(files)
     rows = steps + n_grid // 2
     if np.unique(steps).size != steps.size or rows.min() < 0 or rows.max() >= n_grid:
         problem = f"steps {steps.min()} to {steps.max()} do not fit once each into {n_grid} lines"
@@ -164,17 +230,25 @@ def _shifts(files: ScanFiles, size: tuple[int, int], n_slices: int, n_echoes: in
     """Cyclic shift along (phase_encode, readout) [voxels], shape ``(slice, 2)``; 0 for ``RECO_rotate`` = 0.5."""
     if files.reco is None or "RECO_rotate" not in files.reco:
         return _computed_shifts(files, size[0], n_slices)
-    rotate = files.reco.floats("RECO_rotate")
-    if rotate.size != 2 * n_slices * n_echoes:
-        problem = f"{rotate.size} values for 2 x {n_slices * n_echoes} objects"
-        raise DamagedDataError(files.reco.path, "RECO_rotate", problem)
-    rotate = rotate.reshape(2, n_slices, n_echoes)[:, :, 0]
-    options = files.reco.values("RECO_qopts") if "RECO_qopts" in files.reco else []
-    for axis, option in enumerate(options[:2]):
-        if "QNEG" in option:  # a change of sign of every other point is the half-field shift
-            rotate[axis] += 0.5
+    rotate = _rotations(files, n_slices, n_echoes)[:2]
     shift = (rotate[::-1] - 0.5).T * np.asarray(size)
     return np.asarray(shift)
+
+
+def _rotations(files: ScanFiles, n_slices: int, n_echoes: int) -> RealArray:
+    """``RECO_rotate`` with 0.5 for no shift, shape ``(dimension, slice)``."""
+    assert files.reco is not None
+    n_dims = dimensions(files)
+    rotate = files.reco.floats("RECO_rotate")
+    if rotate.size != n_dims * n_slices * n_echoes:
+        problem = f"{rotate.size} values for {n_dims} x {n_slices * n_echoes} objects"
+        raise DamagedDataError(files.reco.path, "RECO_rotate", problem)
+    rotate = rotate.reshape(n_dims, n_slices, n_echoes)[:, :, 0].copy()
+    options = files.reco.values("RECO_qopts") if "RECO_qopts" in files.reco else []
+    for axis, option in enumerate(options[:n_dims]):
+        if "QNEG" in option:  # a change of sign of every other point is the half-field shift
+            rotate[axis] += 0.5
+    return rotate
 
 
 def _computed_shifts(files: ScanFiles, n_phase: int, n_slices: int) -> RealArray:
@@ -239,7 +313,10 @@ def _frequency(files: ScanFiles) -> float | None:
 
 
 def _partial_fourier(files: ScanFiles) -> PartialFourier:
-    if max(_pair(files, "PVM_EncPft", 1.0)) <= 1:
+    if "PVM_EncPft" in files.method:
+        if files.method.floats("PVM_EncPft").max() <= 1:
+            return "none"
+    elif "PVM_EncPftAccel1" not in files.method or files.method.number("PVM_EncPftAccel1") <= 1:
         return "none"
     if "PVM_EncPftAlgorithm" not in files.method:
         return "zero_filling"
@@ -247,10 +324,25 @@ def _partial_fourier(files: ScanFiles) -> PartialFourier:
     return known.get(files.method.text("PVM_EncPftAlgorithm"), "unknown")
 
 
+def _completed_axes(files: ScanFiles) -> tuple[bool, bool] | None:
+    """Along which of (phase_encode, readout) the console completed k-space, where its parameters say so."""
+    if files.reco is None or "RecoHalfFT" not in files.reco:
+        return None
+    answers = [word == "Yes" for word in files.reco.values("RecoHalfFT")]
+    return (answers[1], answers[0]) if len(answers) >= 2 else None
+
+
+def _method_name(files: ScanFiles) -> str:
+    for source, name in ((files.method, "Method"), (files.acqp, "ACQ_method")):
+        if name in source:
+            return source.text(name)
+    return "unknown"
+
+
 def _sentences(files: ScanFiles, n_receivers: int, train: int) -> tuple[str, ...]:
     kind = f"trains of {train} echoes, " if train > 1 else ""
     text = (
-        f"Raw samples were read from {files.raw.name} of {files.version} (method {files.method.text('Method')}, {kind}"
+        f"Raw samples were read from {files.raw.name} of {files.version} (method {_method_name(files)}, {kind}"
         f"{n_receivers} receiver{'s' if n_receivers > 1 else ''}) and sorted by PVM_EncSteps1 and ACQ_obj_order."
     )
     return (text,)

@@ -128,7 +128,7 @@ def test_lying_header_is_an_error_and_takes_neither_time_nor_memory(
     [
         ("acqp", "PULPROG", "( 32 )\n<EPI.ppg>", "EPI"),
         ("method", "Method", "<User:myspiral>", "spiral"),
-        ("acqp", "ACQ_dim", "3", "3-dimensional"),
+        ("acqp", "ACQ_dim", "4", "4-dimensional"),
         ("acqp", "ACQ_dim_desc", "( 1 )\nSpectroscopic", "spectroscopy"),
         ("method", "PVM_EncPpi", "( 2 )\n1 2", "parallel"),
         ("acqp", "NSLICES", "1", "objects"),

@@ -11,7 +11,7 @@ import pytest
 from knightshift.core.errors import DamagedDataError, InputError
 from knightshift.core.program import Encoding
 from knightshift.reconstruction.pass_sum import sum_passes
-from knightshift.reconstruction.reconstruct import ReconstructionOptions, images_of_run, reconstruct
+from knightshift.reconstruction.reconstruct import Recipe, images_of_run, reconstruct
 from knightshift.reconstruction.spectrum import spectrum_of_run, transform_fid
 
 
@@ -48,7 +48,7 @@ def test_zero_filling_interpolates_without_changing_scale_or_place(
 ) -> None:
     kspace = kspace_of_point(small_encoding, 6, 1)
     run = synthetic_run(small_encoding, {0: kspace, 1: kspace}).write(tmp_path / "run")
-    fine = images_of_run(run, ReconstructionOptions(zero_fill=2))
+    fine = images_of_run(run, Recipe(zero_fill=2))
     assert fine.images.shape == (2, 1, 16, 16)
     assert fine.images[0, 0, 12, 2] == pytest.approx(1, abs=1e-6)
     coarse = images_of_run(run)
@@ -61,7 +61,7 @@ def test_noise_is_that_of_the_mean_of_all_passes(synthetic_run: Any, small_encod
     n_passes, std = 200, 0.7
     passes = {p: noise(rng, (8, 16), std) for p in range(n_passes)}
     run = synthetic_run(encoding, passes).write(tmp_path / "run")
-    for options, window in ((None, 1.0), (ReconstructionOptions(apodisation="hamming"), None)):
+    for options, window in ((None, 1.0), (Recipe(apodisation="hamming"), None)):
         series = images_of_run(run, options)
         if window is not None:  # mean of n/2 passes an echo, mean over 128 k-space points
             np.testing.assert_allclose(series.noise_std, std / np.sqrt(n_passes / 2 * 8 * 16), rtol=0.05)
@@ -133,7 +133,7 @@ def test_drift_buried_in_noise_is_found_and_taken_out(
     assert np.polyfit(x, summed.drift.phases, 1)[0] == pytest.approx(2.0, abs=0.15)
     assert np.polyfit(x, summed.drift.slopes / (-2 * np.pi), 1)[0] == pytest.approx(3000, rel=0.15)
     corrected = np.abs(images_of_run(run).images[:, 0, 2:6, 2:6]).mean()
-    smeared = np.abs(images_of_run(run, ReconstructionOptions(correct_drift=False)).images[:, 0, 2:6, 2:6]).mean()
+    smeared = np.abs(images_of_run(run, Recipe(correct_drift=False)).images[:, 0, 2:6, 2:6]).mean()
     assert smeared < 0.9
     assert corrected == pytest.approx(1, abs=0.03)
 

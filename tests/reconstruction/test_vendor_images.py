@@ -11,6 +11,7 @@ import pytest
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.readers.jcamp import read_parameters
+from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.reconstruct import reconstruct
 
 RawData = Callable[[str], Path]
@@ -46,11 +47,19 @@ def test_paravision_6_images_have_the_scale_of_the_console(name: str, raw_data: 
     assert np.sum(ours * reference) / np.sum(ours**2) == pytest.approx(1, abs=1e-4)
 
 
-def test_zero_filled_pocs_scan_correlates_with_the_console_and_says_so(raw_data: RawData) -> None:
+@pytest.mark.parametrize(
+    ("method", "least", "words"),
+    [("console", 0.999, "POCS"), ("pocs", 0.9985, "POCS"), ("homodyne", 0.97, "homodyne"),
+     ("zero_filling", 0.997, "filled with zeros, so edges")],
+)  # fmt: skip
+def test_partial_fourier_scan_correlates_with_the_console_and_says_how(
+    method: str, least: float, words: str, raw_data: RawData
+) -> None:
     scan = raw_data("bruker_pv360/3")
-    reference, series = vendor_image(scan), reconstruct(scan)
-    assert np.corrcoef(reference.ravel(), np.abs(series.images[0]).ravel())[0, 1] > 0.997
-    assert any("pocs" in sentence and "zeros" in sentence for sentence in series.methods)
+    recipe = Recipe.model_validate({"partial_fourier": {"method": method}})
+    reference, series = vendor_image(scan), reconstruct(scan, recipe)
+    assert np.corrcoef(reference.ravel(), np.abs(series.images[0]).ravel())[0, 1] > least
+    assert any(words in sentence for sentence in series.methods)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,153 @@
+"""Images of the scan of another console, placed, scaled and turned as that console shows them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from knightshift.core.arrays import ComplexArray
+from knightshift.core.errors import InputError
+from knightshift.core.geometry import ImageGeometry
+from knightshift.reconstruction.gridding import Placement
+from knightshift.reconstruction.image_noise import background_noise, denoise_images
+from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.kspace import KSpaceScan
+from knightshift.reconstruction.pipeline import Layout, Reconstruction, images_of_kspace
+from knightshift.reconstruction.recipe import Recipe
+from knightshift.reconstruction.stacks import find_stacks, transpose_geometry
+
+SUBJECT_FRAME = "subject: right, anterior, head (RAS+), origin at the isocentre"
+
+
+def images_of_scan(scan: KSpaceScan, recipe: Recipe | None = None) -> ImageSeries:
+    """Reconstruct the images of a scan of another console; several repetitions are averaged.
+
+    Raises
+    ------
+    InputError
+        If `recipe` asks to keep several repetitions separate (see `repetitions_of_scan`), or for a step that is not
+        possible on these data.
+    ShapeError
+        If what was read does not fit together.
+    """
+    recipe = recipe or Recipe()
+    n_repetitions = scan.kspace.shape[0]
+    if recipe.repetitions == "separate" and n_repetitions > 1:
+        raise InputError(
+            f"{scan.source}: {n_repetitions} repetitions cannot be one series: average them, or use repetitions_of_scan"
+        )
+    if n_repetitions == 1:
+        return _images(scan, scan.kspace[0], recipe, ())
+    averaged = f"{n_repetitions} repetitions were averaged in the complex domain."
+    return _images(scan, scan.kspace.mean(axis=0), recipe, (averaged,))
+
+
+def repetitions_of_scan(scan: KSpaceScan, recipe: Recipe | None = None) -> tuple[ImageSeries, ...]:
+    """Reconstruct each repetition of a scan on its own, in order of acquisition.
+
+    Raises
+    ------
+    InputError, ShapeError
+        As `images_of_scan`.
+    """
+    recipe = recipe or Recipe()
+    count = scan.kspace.shape[0]
+    return tuple(
+        _images(scan, kspace, recipe, (f"This is repetition {number} of {count}.",) if count > 1 else ())
+        for number, kspace in enumerate(scan.kspace, start=1)
+    )
+
+
+def _images(scan: KSpaceScan, kspace: ComplexArray, recipe: Recipe, told: tuple[str, ...]) -> ImageSeries:
+    scan = _on_grid_asked_for(scan, recipe)
+    made = images_of_kspace(kspace, _layout(scan), recipe)
+    images = _as_shown(made, scan)
+    geometries = tuple(
+        transpose_geometry(geometry) if swapped else geometry
+        for geometry, swapped in zip(scan.slice_geometries, scan.transposed, strict=True)
+    )
+    stacks = find_stacks(geometries)
+    noise, noise_sentence = background_noise(images)
+    sentences = [*scan.methods, *told, *made.sentences]
+    if scan.transposed.any():
+        sentences.append("Rows and columns are swapped where the console swaps them (RECO_transposition).")
+    sentences.append(noise_sentence)
+    if recipe.denoise:
+        images, noise, sentence = denoise_images(images, noise)
+        sentences.append(sentence)
+    return ImageSeries(
+        images=images,
+        echo_times=scan.echo_times,
+        geometry=stacks[0].geometry,
+        noise_std=noise,
+        axes=("slice", "row", "column") if scan.transposed.any() else ("slice", "phase_encode", "readout"),
+        nucleus=scan.nucleus,
+        working_frequency=scan.working_frequency,
+        methods=tuple(sentences),
+        missing=scan.missing,
+        inversion_times=scan.inversion_times,
+        provenance={"source": str(scan.source), "format": scan.format, "frame": SUBJECT_FRAME, **scan.parameters},
+        stacks=stacks if len(stacks) > 1 else (),
+    )
+
+
+def _layout(scan: KSpaceScan) -> Layout:
+    placement = Placement(scan.line_steps, scan.center_sample, scan.grid, scan.matrix, scan.kspace.shape[-1])
+    return Layout(
+        placement=placement,
+        shifts=scan.shifts,
+        on_scale_of_grid=True,
+        partial_fourier=scan.partial_fourier,
+        completed_axes=scan.completed_axes,
+        partitions=scan.partitions,
+    )
+
+
+def _as_shown(made: Reconstruction, scan: KSpaceScan) -> ComplexArray:
+    """Swap the axes of those slices that the console swaps."""
+    images = made.images
+    if not scan.transposed.any():
+        return images
+    if scan.transposed.all():
+        return np.ascontiguousarray(images.swapaxes(-1, -2))
+    shown = images.copy()
+    shown[:, scan.transposed] = images[:, scan.transposed].swapaxes(-1, -2)
+    return shown
+
+
+def _on_grid_asked_for(scan: KSpaceScan, recipe: Recipe) -> KSpaceScan:
+    """Interpolate, or keep the whole oversampled field of view, with voxels where they then are."""
+    matrix = scan.matrix if recipe.crop_oversampling else scan.grid
+    factor = recipe.zero_fill
+    if factor == 1 and matrix == scan.matrix:
+        return scan
+    new = matrix[0] * factor, matrix[1] * factor
+    return replace(
+        scan,
+        grid=(scan.grid[0] * factor, scan.grid[1] * factor),
+        matrix=new,
+        shifts=scan.shifts * factor,
+        slice_geometries=tuple(resampled_geometry(g, scan.matrix, new, factor) for g in scan.slice_geometries),
+    )
+
+
+def resampled_geometry(
+    geometry: ImageGeometry, old: tuple[int, int], new: tuple[int, int], factor: int
+) -> ImageGeometry:
+    """Geometry after the image plane has `new` voxels, `factor` times smaller; index ``N // 2`` stays where it is.
+
+    Parameters
+    ----------
+    geometry
+        Of the image before, with axes ``(slice, phase_encode, readout)``.
+    old, new
+        Voxels along ``(phase_encode, readout)`` before and after.
+    factor
+        Interpolation.
+    """
+    size = np.array(geometry.voxel_size)
+    finer = size / np.array([1, factor, factor])
+    centre = geometry.origin + (np.array([0, old[0] // 2, old[1] // 2]) * size) @ geometry.directions
+    origin = centre - (np.array([0, new[0] // 2, new[1] // 2]) * finer) @ geometry.directions
+    return ImageGeometry((float(finer[0]), float(finer[1]), float(finer[2])), geometry.directions, origin)

@@ -1,0 +1,112 @@
+"""Noise of the images of a reconstruction: carried through its steps, or seen in the background."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from knightshift.core.arrays import ComplexArray, RealArray
+from knightshift.core.errors import InputError
+from knightshift.reconstruction.gridding import rms, windows_of
+from knightshift.reconstruction.pipeline import Layout, images_of_kspace
+from knightshift.reconstruction.recipe import Recipe
+from knightshift.reconstruction.relaxometry.noise import estimate_noise
+from knightshift.reconstruction.steps.denoising import low_rank_denoise
+
+_REPLICA_SEED = 0
+
+
+def background_noise(images: ComplexArray) -> tuple[RealArray, str]:
+    """Noise from the background; NaN, and a sentence that says so, where there is none.
+
+    Parameters
+    ----------
+    images
+        Shape ``(echo, slice, phase_encode, readout)``.
+    """
+    try:
+        return estimate_noise(images), "The noise was estimated from the background of each image."
+    except InputError as error:
+        return np.full(len(images), np.nan), f"The noise could not be measured: {error}."
+
+
+def carried_noise(kspace: ComplexArray, noise_std: RealArray, layout: Layout, recipe: Recipe) -> tuple[RealArray, str]:
+    """Noise of the images from that of k-space.
+
+    With windows alone it follows from them. Otherwise known noise is added to k-space and the difference of the images
+    measured, the method of pseudo replicas [1]_.
+
+    Parameters
+    ----------
+    kspace
+        Shape ``(echo, slice, channel, line, sample)``.
+    noise_std
+        Noise in the real part of a sample of `kspace`, shape ``(echo,)``.
+    layout
+        Where the samples belong.
+    recipe
+        The steps.
+
+    Returns
+    -------
+    noise_std
+        In the real part of the images, shape ``(echo,)``.
+    sentence
+        How it was found.
+
+    References
+    ----------
+    .. [1] Robson et al., Magn. Reson. Med. 60 (2008) 895.
+    """
+    if recipe.is_linear and kspace.shape[2] == 1:
+        along_lines, along_samples = windows_of(recipe.apodisation, layout.placement, kspace.shape[-1])
+        # the image is the mean over all acquired points, each with its window
+        scale = rms(along_lines) * rms(along_samples) / np.sqrt(len(along_lines) * kspace.shape[-1])
+        return noise_std * scale, "The noise was measured from the differences of successive passes."
+    rng = np.random.default_rng(_REPLICA_SEED)
+    spread = noise_std.reshape(-1, *(1,) * (kspace.ndim - 1))
+    extra = spread * (rng.standard_normal(kspace.shape) + 1j * rng.standard_normal(kspace.shape))
+    clean, noisy = (images_of_kspace(k, layout, recipe).images for k in (kspace, kspace + extra))
+    difference = (noisy - clean).astype(np.complex128)
+    measured = np.sqrt(np.mean(np.abs(difference) ** 2, axis=(1, 2, 3)) / 2)
+    sentence = (
+        "The noise was measured from the differences of successive passes and carried through the reconstruction by a "
+        "pseudo replica, averaged over the image."
+    )
+    return measured, sentence
+
+
+def denoise_images(images: ComplexArray, noise_std: RealArray) -> tuple[ComplexArray, RealArray, str]:
+    """Denoise along echoes, and measure by a pseudo replica what it leaves of the noise.
+
+    Parameters
+    ----------
+    images
+        Shape ``(echo, slice, phase_encode, readout)``.
+    noise_std
+        Noise in the real part of each image, shape ``(echo,)``.
+
+    Returns
+    -------
+    images
+        Denoised.
+    noise_std
+        What is left, averaged over the image, shape ``(echo,)``.
+    sentence
+        What was done, and its effect on the noise.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than three echoes, or the noise is not known.
+    """
+    denoised, rank = low_rank_denoise(images, noise_std)
+    rng = np.random.default_rng(_REPLICA_SEED)
+    extra = rng.standard_normal(images.shape) + 1j * rng.standard_normal(images.shape)
+    noisy, _ = low_rank_denoise(images + noise_std[:, None, None, None] * extra, np.sqrt(2.0) * noise_std)
+    left = np.sqrt(np.maximum(0, np.mean(np.abs(noisy - denoised) ** 2, axis=(1, 2, 3)) / 2))
+    share = float(np.mean(left / noise_std))
+    sentence = (
+        f"Images were denoised along the echoes (low rank, {rank:.2g} of {len(images)} components kept on average); "
+        f"{100 * share:.0f} % of the noise is left, and what is left is correlated between voxels."
+    )
+    return denoised, left, sentence

@@ -1,0 +1,216 @@
+"""The steps of a recipe in their order, from sorted k-space to images, each with its sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from knightshift.core.arrays import ComplexArray, RealArray
+from knightshift.core.errors import ShapeError
+from knightshift.reconstruction.fft import centered_ifft
+from knightshift.reconstruction.gridding import Placement, crop_center, make_images, place_on_grid
+from knightshift.reconstruction.kspace import PartialFourier, Partitions
+from knightshift.reconstruction.recipe import Recipe
+from knightshift.reconstruction.steps.cleaning import remove_dc_offset, remove_spikes
+from knightshift.reconstruction.steps.echo_phase import align_even_echoes
+from knightshift.reconstruction.steps.partial_fourier import AcquiredRange, homodyne, pocs
+from knightshift.reconstruction.steps.receivers import (
+    adaptive_combination,
+    noise_covariance,
+    root_sum_of_squares,
+    whiten,
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the samples of a k-space ``(echo, slice, channel, line, sample)`` belong, and how it was completed."""
+
+    placement: Placement
+    """Lines and samples on the grid."""
+    shifts: RealArray
+    """Cyclic shift along ``(phase_encode, readout)`` [voxels of the grid], shape ``(slice, 2)``."""
+    on_scale_of_grid: bool = False
+    """Divide by the points of the grid, as ParaVision does, rather than by those acquired."""
+    partial_fourier: PartialFourier = "none"
+    """How the console completes it."""
+    completed_axes: tuple[bool, bool] | None = None
+    """Along which of ``(phase_encode, readout)`` the console completes; None: where k-space is partial."""
+    partitions: Partitions | None = None
+    """For 3D scans."""
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Images and what was done."""
+
+    images: ComplexArray
+    """Shape ``(echo, slice, phase_encode, readout)``."""
+    sentences: tuple[str, ...] = field(default=())
+    """One for each step that was taken."""
+
+
+def images_of_kspace(kspace: ComplexArray, layout: Layout, recipe: Recipe) -> Reconstruction:
+    """Apply the steps of `recipe`, denoising excepted, which needs the noise of the images.
+
+    Parameters
+    ----------
+    kspace
+        Shape ``(echo, slice, channel, line, sample)``; of a 3D scan, its partitions are the slices. Not changed.
+    layout
+        Where the samples belong.
+    recipe
+        The steps.
+
+    Raises
+    ------
+    ShapeError
+        If k-space does not fit its layout.
+    InputError
+        If a step is not possible on these data.
+    """
+    sentences: list[str] = []
+    kspace = _cleaned(kspace, layout, recipe, sentences)
+    if layout.partitions is not None:
+        kspace = _transform_partitions(kspace, layout.partitions, on_scale_of_grid=layout.on_scale_of_grid)
+        sentences.append("The partitions were transformed along the slice axis (3D).")
+    combine: Callable[[ComplexArray], ComplexArray]
+    combine = adaptive_combination if recipe.combination == "adaptive" else root_sum_of_squares
+    method, axes = _completion(layout, recipe)
+    images = np.empty((*kspace.shape[:2], *layout.placement.matrix), kspace.dtype)
+    shifts = np.broadcast_to(layout.shifts, (kspace.shape[1], 2)) + np.asarray(recipe.shift)
+    for index, shift in enumerate(shifts.tolist()):
+        images[:, index] = combine(_channel_images(kspace[:, index], layout, recipe, (shift[0], shift[1])))
+    sentences += _transform_sentences(kspace.shape, layout, recipe, (method, axes))
+    if recipe.align_even_echoes:
+        images, constant, slope = align_even_echoes(images)
+        sentences.append(
+            f"Even echoes were given the phase of the odd ones ({constant:.3g} rad and {slope:.3g} rad a voxel)."
+        )
+    return Reconstruction(images, tuple(sentences))
+
+
+def _cleaned(kspace: ComplexArray, layout: Layout, recipe: Recipe, sentences: list[str]) -> ComplexArray:
+    """Take the steps on single samples; they need the lines in order of k."""
+    several = kspace.shape[2] > 1
+    if not (recipe.remove_dc_offset or recipe.remove_spikes or (recipe.whiten and several)):
+        return kspace
+    order = np.argsort(layout.placement.line_steps)
+    ordered = kspace[..., order, :]
+    if recipe.remove_dc_offset:
+        ordered, largest = remove_dc_offset(ordered)
+        sentences.append(f"A constant offset was subtracted from each receiver (at most {largest:.3g}).")
+    if recipe.remove_spikes:
+        ordered, n_spikes = remove_spikes(ordered)
+        sentences.append(f"{n_spikes} of {ordered.size} samples stood out as spikes and were set to zero.")
+    if recipe.whiten and several:
+        ordered = whiten(ordered, noise_covariance(ordered))
+        sentences.append("The noise of the receivers was made white (covariance from the corners of k-space).")
+    return ordered[..., np.argsort(order), :]
+
+
+def _transform_partitions(kspace: ComplexArray, partitions: Partitions, *, on_scale_of_grid: bool) -> ComplexArray:
+    """Transform the slice axis, shape ``(echo, slice, channel, line, sample)``."""
+    rows = partitions.steps + partitions.grid // 2
+    if len(rows) != kspace.shape[1] or rows.min() < 0 or rows.max() >= partitions.grid:
+        raise ShapeError(f"{kspace.shape[1]} partitions do not fit a grid of {partitions.grid} points")
+    scale = 1.0 if on_scale_of_grid else partitions.grid / len(rows)
+    grid = np.zeros((*np.moveaxis(kspace, 1, -1).shape[:-1], partitions.grid), kspace.dtype)
+    grid[..., rows] = np.moveaxis(kspace, 1, -1) * scale
+    shifts = (partitions.shift,) if partitions.shift else None
+    slices = centered_ifft(grid, n_axes=1, shifts=shifts, out=grid)
+    start = partitions.grid // 2 - partitions.matrix // 2
+    return np.moveaxis(slices[..., start : start + partitions.matrix], -1, 1)
+
+
+def _channel_images(kspace: ComplexArray, layout: Layout, recipe: Recipe, shift: tuple[float, float]) -> ComplexArray:
+    """Images of each receiver of one slice, shape ``(echo, channel, phase_encode, readout)``."""
+    method, axes = _completion(layout, recipe)
+    scale: Literal["acquired", "grid"] = "grid" if layout.on_scale_of_grid else "acquired"
+    if method == "zero_filling" or not any(axes):
+        return make_images(kspace, layout.placement, recipe.apodisation, shift, normalise_to=scale)
+    grid = place_on_grid(kspace, layout.placement, recipe.apodisation, normalise_to=scale)
+    for axis, moved in zip((-2, -1), shift, strict=True):
+        if moved:
+            grid = np.moveaxis(np.moveaxis(grid, axis, -1) * _ramp(grid.shape[axis], moved, grid.dtype), -1, axis)
+    along_lines, along_samples = acquired_ranges(layout.placement, kspace.shape[-1])
+    hybrid = np.ascontiguousarray(np.moveaxis(grid, -2, -1))  # phase encoding first, as the console does
+    hybrid = _completed(hybrid, along_lines, recipe, method if axes[0] else "zero_filling")
+    images = np.ascontiguousarray(np.moveaxis(hybrid, -1, -2))
+    images = _completed(images, along_samples, recipe, method if axes[1] else "zero_filling")
+    return crop_center(images, layout.placement.matrix)
+
+
+def _completed(kspace: ComplexArray, acquired: AcquiredRange, recipe: Recipe, method: str) -> ComplexArray:
+    """Complete and transform the last axis."""
+    if method == "pocs":
+        return pocs(kspace, acquired, iterations=recipe.partial_fourier.iterations)
+    if method == "homodyne":
+        return homodyne(kspace, acquired)
+    return centered_ifft(kspace, n_axes=1)
+
+
+def _ramp(length: int, shift: float, dtype: np.dtype[np.complexfloating]) -> ComplexArray:
+    """Factor over k that shifts the image by `shift` voxels."""
+    k = np.arange(length) - length // 2
+    return np.asarray(np.exp(-2j * np.pi * k * shift / length).astype(dtype))
+
+
+def acquired_ranges(placement: Placement, n_samples: int) -> tuple[AcquiredRange, AcquiredRange]:
+    """Which points of the grid were acquired along ``(phase_encode, readout)``."""
+    rows = placement.line_steps + placement.grid[0] // 2
+    start = placement.grid[1] // 2 - placement.center_sample
+    return (
+        AcquiredRange(placement.grid[0], int(rows.min()), int(rows.max()) + 1),
+        AcquiredRange(placement.grid[1], start, start + n_samples),
+    )
+
+
+def _completion(layout: Layout, recipe: Recipe) -> tuple[str, tuple[bool, bool]]:
+    """How, and along which of ``(phase_encode, readout)``, a partial k-space is completed."""
+    asked = recipe.partial_fourier.method
+    method = layout.partial_fourier if asked == "console" else asked
+    if method not in ("pocs", "homodyne"):
+        return "zero_filling", (False, False)
+    if asked == "console" and layout.completed_axes is not None:
+        return method, layout.completed_axes
+    n_samples = layout.placement.n_samples
+    if n_samples is None:
+        raise ShapeError("the number of samples must be known to complete k-space")
+    lines, samples = acquired_ranges(layout.placement, n_samples)
+    return method, (lines.is_partial, samples.is_partial)
+
+
+def _transform_sentences(
+    shape: tuple[int, ...], layout: Layout, recipe: Recipe, completion: tuple[str, tuple[bool, bool]]
+) -> list[str]:
+    placement, (method, axes) = layout.placement, completion
+    sentences = []
+    if recipe.apodisation != "none":
+        sentences.append(f"A {recipe.apodisation} window was applied to k-space.")
+    if placement.grid != shape[-2:]:
+        sentences.append(
+            f"{shape[-2]} x {shape[-1]} acquired points were filled with zeros to "
+            f"{placement.grid[0]} x {placement.grid[1]}."
+        )
+    if method != "zero_filling" and any(axes):
+        along = " and ".join(name for name, used in zip(("phase_encode", "readout"), axes, strict=True) if used)
+        how = f"{recipe.partial_fourier.iterations} iterations of POCS" if method == "pocs" else "homodyne detection"
+        sentences.append(f"K-space was completed along {along} by {how}; voxels share noise with their mirror in k.")
+    elif layout.partial_fourier not in ("none", "zero_filling"):
+        sentences.append(
+            f"K-space was acquired in part; the console completes it by {layout.partial_fourier}, here it was filled "
+            "with zeros, so edges are slightly softer than in the image of the console."
+        )
+    if any(recipe.shift):
+        sentences.append(f"Images were shifted by {recipe.shift[0]:g} and {recipe.shift[1]:g} voxels as asked.")
+    sentences.append("Images were made by a centred inverse Fourier transform (FFTW).")
+    if placement.grid != placement.matrix:
+        sentences.append(f"The middle {placement.matrix[0]} x {placement.matrix[1]} voxels were kept.")
+    if shape[2] > 1:
+        name = "the root of the sum of squares" if recipe.combination != "adaptive" else "adaptive matched filter"
+        sentences.append(f"{shape[2]} receivers were combined as {name}.")
+    return sentences

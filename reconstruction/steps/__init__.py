@@ -1,0 +1,1 @@
+"""Steps of a reconstruction: small pure functions of arrays, composed by a recipe."""

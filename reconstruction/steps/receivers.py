@@ -1,0 +1,128 @@
+"""Several receivers: make their noise white, and combine their images into one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from knightshift.core.arrays import ComplexArray
+from knightshift.core.errors import InputError, ShapeError
+from knightshift.reconstruction.steps.cleaning import outer_points
+
+
+def noise_covariance(kspace: ComplexArray) -> ComplexArray:
+    """Covariance of the noise of the receivers, from the corners of k-space.
+
+    Parameters
+    ----------
+    kspace
+        Shape ``(..., channel, line, sample)``, lines in order of k.
+
+    Returns
+    -------
+    ComplexArray
+        Shape ``(channel, channel)``.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than ten samples a channel to measure it on.
+    """
+    corner = outer_points(*kspace.shape[-2:])
+    samples = np.moveaxis(kspace[..., corner], -2, 0).reshape(kspace.shape[-3], -1)
+    if samples.shape[1] < 10 * samples.shape[0]:
+        raise InputError(
+            f"{samples.shape[1]} samples in the corners of k-space are too few for the noise of {samples.shape[0]} "
+            "receivers: reconstruct without whitening"
+        )
+    covariance: ComplexArray = samples @ np.conj(samples.T) / samples.shape[1]
+    return covariance
+
+
+def whiten(kspace: ComplexArray, covariance: ComplexArray) -> ComplexArray:
+    """Mix the receivers so that their noise is uncorrelated and equal; the mean noise level stays as it was.
+
+    Parameters
+    ----------
+    kspace
+        Shape ``(..., channel, line, sample)``.
+    covariance
+        Shape ``(channel, channel)``.
+
+    Raises
+    ------
+    InputError
+        If a receiver has no noise of its own.
+    """
+    n_channels = kspace.shape[-3]
+    if covariance.shape != (n_channels, n_channels):
+        raise ShapeError(f"a covariance of shape {covariance.shape} does not fit {n_channels} receivers")
+    try:
+        lower = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        raise InputError("the noise of the receivers is not independent: reconstruct without whitening") from None
+    mixing = np.linalg.inv(lower) * np.sqrt(np.trace(covariance).real / n_channels)
+    return np.asarray(np.einsum("cd,...dls->...cls", mixing, kspace).astype(kspace.dtype))
+
+
+def root_sum_of_squares(images: ComplexArray) -> ComplexArray:
+    """Combine receivers as the root of the sum of squares, with the phase relative to the first echo.
+
+    Parameters
+    ----------
+    images
+        Shape ``(echo, channel, *image)``.
+
+    Returns
+    -------
+    ComplexArray
+        Shape ``(echo, *image)``; the one channel unchanged where there is only one.
+    """
+    if images.shape[1] == 1:
+        return images[:, 0]
+    magnitude = np.sqrt(np.sum(np.abs(images) ** 2, axis=1))
+    relative = np.sum(images * np.conj(images[:1]), axis=1)
+    combined: ComplexArray = (magnitude * np.exp(1j * np.angle(relative))).astype(images.dtype)
+    return combined
+
+
+def adaptive_combination(images: ComplexArray, *, block: int = 5) -> ComplexArray:
+    """Combine receivers by the matched filter of their local covariance [1]_.
+
+    In each neighbourhood the weights are the strongest eigenvector of the covariance of the channels over all echoes,
+    so that noise in regions without signal is not rectified as by the root of the sum of squares.
+
+    Parameters
+    ----------
+    images
+        Shape ``(echo, channel, *image)``, noise of the receivers white and equal.
+    block
+        Width of the neighbourhood [voxels].
+
+    Returns
+    -------
+    ComplexArray
+        Shape ``(echo, *image)``; the one channel unchanged where there is only one.
+
+    References
+    ----------
+    .. [1] Walsh, Gmitro and Marcellin, Magn. Reson. Med. 43 (2000) 682.
+    """
+    from scipy import ndimage
+
+    n_channels = images.shape[1]
+    if n_channels == 1:
+        return images[:, 0]
+    covariance = np.einsum("ec...,ed...->...cd", images, np.conj(images))
+    size = (block,) * (images.ndim - 2)
+    smooth = np.empty_like(covariance, dtype=np.complex128)
+    for row in range(n_channels):
+        for column in range(n_channels):
+            plane = covariance[..., row, column]
+            smooth[..., row, column] = ndimage.uniform_filter(plane.real, size) + 1j * ndimage.uniform_filter(
+                plane.imag, size
+            )
+    _, vectors = np.linalg.eigh(smooth)
+    weights = vectors[..., -1]
+    reference = int(np.argmax(np.sum(np.abs(images) ** 2, axis=(0, *range(2, images.ndim)))))
+    weights = weights * np.exp(-1j * np.angle(weights[..., reference : reference + 1]))
+    return np.asarray(np.einsum("...c,ec...->e...", np.conj(weights), images).astype(images.dtype))
