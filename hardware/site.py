@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from knightshift.core.limits import ScannerLimits
 from knightshift.core.yaml_files import read_config
+from knightshift.hardware.monitors import Monitoring, MonitorsConfig
 
 
 def _by_name(value: object) -> object:
@@ -26,6 +27,8 @@ class SiteConfig(BaseModel):
     """The limits of the device: a shipped name, a path, or the values themselves."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """The backend's own settings; the backend validates them, with units required."""
+    monitoring: Monitoring = MonitorsConfig()
+    """Monitors and interlocks: the name of a shipped file, a path, or the section itself."""
     source: str = Field(default="site configuration", exclude=True)
     """Where it was read, for messages."""
 
