@@ -146,7 +146,8 @@ class _Scene:
         in_pulse = max((float(np.abs(pulse.gradients[:, 0]).max()) for pulse in self.timeline.pulses), default=0.0)
         if max(*cycles, in_window, in_pulse * thickness) < 1e-6:
             return np.array([center])
-        count = spins_along_x(cycles, self.settings.spins_along_x)
+        least = self.settings.spins_along_x
+        count = spins_along_x(cycles, least) if least > 1 else 1
         positions: RealArray = center + thickness * ((np.arange(count) + 0.5) / count - 0.5)
         return positions
 

@@ -50,7 +50,7 @@ class IsochromatSettings(BaseModel):
     depth: float = Field(default=4.0, gt=0)
     """How deep to look, in skin depths."""
     spins_along_x: PositiveInt = 23
-    """Least number of spins along x wherever a gradient on x is used; made a prime that no crusher aliases."""
+    """Least number of spins along x wherever a gradient on x is used; made a prime that no crusher aliases. 1: one."""
     frequencies: PositiveInt = 5
     """Sub-spins for the distribution of frequencies of T2'."""
 
