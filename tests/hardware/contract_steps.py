@@ -88,6 +88,15 @@ def with_event(program: PassProgram, section: str, column: int, row: str) -> Pas
     return replace(program, pulseq="\n".join(lines) + "\n")
 
 
+def with_strong_pulse(program: PassProgram) -> PassProgram:
+    """Let the first block of `program` play a pulse of a gigahertz."""
+    shape = "shape_id 999\nnum_samples 2\n1\n1\n"
+    shaped = with_event(program, "[RF]", 2, "999 1e9 999 0 0 1 0 0 0 0 0 e")
+    if "[SHAPES]" in shaped.pulseq:
+        return replace(shaped, pulseq=shaped.pulseq.replace("[SHAPES]", f"[SHAPES]\n\n{shape}", 1))
+    return replace(shaped, pulseq=f"{shaped.pulseq}\n[SHAPES]\n\n{shape}")
+
+
 def play(scanner: Scanner, pass_index: int = 0, epoch: int = 0) -> list[Readout]:
     """Play the armed program once."""
     scanner.start(pass_index, epoch)

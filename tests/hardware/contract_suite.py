@@ -1,14 +1,12 @@
 """Every promise of the `Scanner` contract, for any backend: subclass `ScannerContract` and give it two fixtures.
 
 ``scanner`` is a scanner in state DISCONNECTED, ``program`` a program that it accepts and that has three readouts or
-more. Both must be cheap: each test opens a scanner of its own, and plays passes 0 to 9. Two more fixtures let the suite
-see faults, if the backend can be made to have them (docs/how-to/write-a-backend.md):
+more. Both must be cheap: each test opens a scanner of its own and plays passes 0 to 9. Two more fixtures show faults:
 
 ``force``
     ``force(scanner, state)`` brings a connected scanner to FAULT (latched) or UNKNOWN (link lost).
 ``losing_scanner``
-    A scanner whose pass 5 loses its second readout, at least the first time it is played.
-"""
+    A scanner whose pass 5 loses its second readout, at least the first time it is played."""
 
 from __future__ import annotations
 
@@ -29,6 +27,7 @@ from contract_steps import (
     issue,
     play,
     with_event,
+    with_strong_pulse,
 )
 
 from knightshift.core.errors import (
@@ -355,13 +354,9 @@ class ScannerContract:
             assert scanner.status().state is S.IDLE
 
     def test_too_strong_an_rf_pulse_is_refused_before_any_rf(self, scanner: Scanner, program: PassProgram) -> None:
-        shaped = with_event(program, "[RF]", 2, "999 1e9 999 0 0 1 0 0 0 0 0 e")
-        text = shaped.pulseq + "\n[SHAPES]\n\nshape_id 999\nnum_samples 2\n1\n1\n"
-        if "[SHAPES]" in shaped.pulseq:
-            text = shaped.pulseq.replace("[SHAPES]", "[SHAPES]\n\nshape_id 999\nnum_samples 2\n1\n1\n", 1)
         with scanner:
             with pytest.raises(LimitError, match="kHz"):
-                scanner.prepare(replace(program, pulseq=text))
+                scanner.prepare(with_strong_pulse(program))
             assert scanner.status().state is S.IDLE
 
     @pytest.mark.parametrize("axis", [3, 4, 5], ids=["x", "y", "z"])

@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from contract_suite import ScannerContract
+from recordings import exported, replayed
 
 from knightshift.acquisition import acquire
 from knightshift.core.clock import VirtualClock
 from knightshift.core.errors import InterlockFault
 from knightshift.core.manifest import RunSetup
-from knightshift.core.passes import COUNTERS
 from knightshift.core.program import Encoding, Measurement, PassProgram
-from knightshift.hardware.backends import open_scanner
-from knightshift.hardware.contract import Scanner, ScannerState
-from knightshift.hardware.replay import RecordingDescription, open_recording, write_kspace_recording
-from knightshift.hardware.site import SiteConfig
+from knightshift.hardware.contract import ScannerState
+from knightshift.hardware.replay import open_recording
 
 
 def force_state(scanner: Any, state: ScannerState) -> None:
@@ -27,31 +24,6 @@ def force_state(scanner: Any, state: ScannerState) -> None:
         scanner._states.latch(InterlockFault("the coil is too warm"))
     else:
         scanner._states.lose_link()
-
-
-def replay(folder: Path) -> Scanner:
-    site = SiteConfig(backend="replay", limits="microimaging_9t4", settings={"recording": str(folder)})
-    return open_scanner(site, clock=VirtualClock())
-
-
-def exported(folder: Path, n_passes: int, lost: int | None = None) -> Path:
-    """Export passes of four lines and two echoes; pass `lost` ends after its first readout."""
-    generator = np.random.default_rng(3)
-    counters = np.zeros((n_passes, 4, 2), COUNTERS)
-    counters["average"] = np.arange(n_passes)[:, np.newaxis, np.newaxis]
-    counters["kspace_encode_step_1"] = np.array([2, 0, 1, 3])[:, np.newaxis]
-    counters["contrast"] = np.arange(2)
-    flat = counters.ravel()
-    if lost is not None:
-        flat = np.delete(flat, slice(lost * 8 + 1, lost * 8 + 8))
-    samples = generator.uniform(-0.7, 0.7, (len(flat), 2, 16, 2)).astype(np.float32).view(np.complex64)[..., 0]
-    description = RecordingDescription(
-        name="exported", device="another console", nucleus="23Na", b0=9.3982, working_frequency=105.96e6,
-        repetition_time=10e-3, dwell_time=8e-6, echo_times=(4e-3, 8e-3), matrix=(1, 4, 8),
-        field_of_view=(4e-3, 1e-3, 2e-3), center_sample=8,
-    )  # fmt: skip
-    write_kspace_recording(folder, description, samples, flat)
-    return folder
 
 
 class TestSimulatedScannerKeepsTheContract(ScannerContract):
@@ -93,7 +65,7 @@ class TestReplayOfARunKeepsTheContract(ScannerContract):
 
     @pytest.fixture
     def scanner(self, recorded):
-        return replay(recorded[0])
+        return replayed(recorded[0])
 
     @pytest.fixture
     def program(self, recorded):
@@ -107,7 +79,7 @@ class TestReplayOfARunKeepsTheContract(ScannerContract):
 class TestReplayOfExportedKSpaceKeepsTheContract(ScannerContract):
     @pytest.fixture
     def scanner(self, tmp_path):
-        return replay(exported(tmp_path / "recording", 10))
+        return replayed(exported(tmp_path / "recording", 10)[0])
 
     @pytest.fixture
     def program(self, tmp_path, scanner):
@@ -119,4 +91,4 @@ class TestReplayOfExportedKSpaceKeepsTheContract(ScannerContract):
 
     @pytest.fixture
     def losing_scanner(self, tmp_path):
-        return replay(exported(tmp_path / "cut", 10, lost=5))
+        return replayed(exported(tmp_path / "cut", 10, lost=5)[0])
