@@ -18,6 +18,7 @@ from knightshift.cli.plan_options import (
     PlanUntil,
     Zone,
 )
+from knightshift.cli.queue_commands import add_to as add_queue_commands
 
 app = typer.Typer(
     name="knightshift",
@@ -142,11 +143,22 @@ def verify(run: Run) -> None:
 
 
 @app.command(epilog="Example: knightshift reconstruct archive/mouse/5 -o images")
-def reconstruct(source: Source, output: Output) -> None:
+def reconstruct(
+    source: Source,
+    output: Output,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", metavar="FILE", help="Steps to take, in YAML, or a shipped name (plain)."),
+    ] = None,
+    bids: Annotated[
+        str | None,
+        typer.Option("--bids", metavar="LABEL", help="Write sub-LABEL_echo-N_MESE.nii.gz in the layout of BIDS too."),
+    ] = None,
+) -> None:
     """Turn raw data into complex images: NIfTI, PNG and images.h5."""
     from knightshift.cli.processing import reconstruct_to
 
-    reconstruct_to(source, output)
+    reconstruct_to(source, output, recipe=recipe, bids=bids)
 
 
 @app.command(epilog="Example: knightshift fit runs/20260105-190000-overnight_t2 -o maps")
@@ -266,3 +278,6 @@ def demo(
     from knightshift.cli.demonstration import run_demo
 
     run_demo(output, seed=seed)
+
+
+add_queue_commands(app)

@@ -11,12 +11,14 @@ from rich.console import Console
 from knightshift.core.errors import InputError, UnsupportedDataError
 from knightshift.core.run_folder import MANIFEST, Run, open_run
 from knightshift.reconstruction.export import load_images, save_images
+from knightshift.reconstruction.export.bids import write_bids
 from knightshift.reconstruction.export.images_file import FILE_NAME as IMAGES_FILE
 from knightshift.reconstruction.export.maps import write_t2_maps
 from knightshift.reconstruction.export.spectrum import save_spectrum
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import Spectrum
-from knightshift.reconstruction.reconstruct import reconstruct
+from knightshift.reconstruction.recipe import Recipe, read_recipe
+from knightshift.reconstruction.reconstruct import reconstruct, reconstruct_repetitions
 from knightshift.reconstruction.relaxometry import (
     Populations,
     RegionStatistics,
@@ -40,18 +42,24 @@ class Outcome:
     """Bulk and isolated regions; None for a single echo or a map without a T2."""
 
 
-def reconstruct_to(source: Path, output: Path) -> None:
-    """Reconstruct `source` and write images (or a spectrum) into `output`."""
+def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None, bids: str | None = None) -> None:
+    """Reconstruct `source` and write images (or a spectrum) into `output`; of separate repetitions, a folder each."""
     console = Console()
+    steps = Recipe() if recipe is None else read_recipe(recipe)
     run = _run_or_none(source)
     if run is not None and run.manifest.encoding.kind == "spectrum":
         written = save_spectrum(spectrum_of_run(run), output)
     else:
-        series = reconstruct(source)
-        written = save_images(series, output)
-        echoes, *shape = series.images.shape
-        console.print(f"{echoes} echoes of {' x '.join(map(str, shape))} voxels", highlight=False)
-        for line in series.missing:
+        written = ()
+        every = reconstruct_repetitions(source, steps)
+        for number, series in enumerate(every, start=1):
+            folder = output if len(every) == 1 else output / f"repetition{number}"
+            written += save_images(series, folder)
+            written += () if bids is None else write_bids(series, folder, bids)
+        echoes, *shape = every[0].images.shape
+        times = "" if len(every) == 1 else f"{len(every)} repetitions of "
+        console.print(f"{times}{echoes} echoes of {' x '.join(map(str, shape))} voxels", highlight=False)
+        for line in every[0].missing:
             console.print(f"not in the raw data: {line}", highlight=False, markup=False)
     for path in written:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
