@@ -9,15 +9,18 @@ from knightshift.reconstruction.relaxometry.intervals import t2_interval
 from knightshift.reconstruction.relaxometry.model_comparison import RicherFit, fit_richer_model
 from knightshift.reconstruction.relaxometry.noise import estimate_noise
 from knightshift.reconstruction.relaxometry.options import T2Options
+from knightshift.reconstruction.relaxometry.pooled import PooledT2, bootstrap_t2_std, pool_region
 from knightshift.reconstruction.relaxometry.populations import PopulationOptions, Populations, find_populations
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics, region_statistics
 from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.rician import rician_information, rician_mean
 from knightshift.reconstruction.relaxometry.train import EchoTrain, train_of
+from knightshift.reconstruction.relaxometry.train_maps import TrainFit, fit_train_and_b1, fit_train_with_maps
 
 __all__ = [
     "DistributionOptions",
     "EchoTrain",
+    "PooledT2",
     "PopulationOptions",
     "Populations",
     "RegionStatistics",
@@ -27,6 +30,8 @@ __all__ = [
     "T2Histogram",
     "T2Options",
     "T2Status",
+    "TrainFit",
+    "bootstrap_t2_std",
     "cpmg_echoes",
     "cramer_rao_t2",
     "estimate_noise",
@@ -35,6 +40,9 @@ __all__ = [
     "fit_series",
     "fit_t2",
     "fit_t2_maps",
+    "fit_train_and_b1",
+    "fit_train_with_maps",
+    "pool_region",
     "region_statistics",
     "rician_information",
     "rician_mean",

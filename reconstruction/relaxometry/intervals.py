@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 from scipy.stats import chi2 as chi_squared
@@ -17,7 +18,7 @@ from knightshift.reconstruction.relaxometry.result import T2Fit
 _BISECTIONS = 28
 _REACH = 1e3  # the rate is looked for up to so many times beyond the range of the fit
 
-_Misfit = Callable[[RealArray], RealArray]
+Misfit: TypeAlias = Callable[[RealArray], RealArray]
 
 
 def t2_interval(fit: T2Fit, level: float = 0.95) -> tuple[RealArray, RealArray]:
@@ -42,32 +43,43 @@ def t2_interval(fit: T2Fit, level: float = 0.95) -> tuple[RealArray, RealArray]:
     Raises
     ------
     InputError
-        If `level` is not between 0 and 1, the noise of the fit is unknown, or it is of a train.
+        If `level` is not between 0 and 1, or the noise of the fit is unknown.
 
     References
     ----------
     .. [1] Venzon & Moolgavkar, Appl. Statist. 37 (1988) 87.
     """
-    if not 0 < level < 1:
-        raise InputError(f"level {level} is not a probability between 0 and 1")
-    if not (fit.noise_std > 0).all():
-        raise InputError("the noise of this fit is unknown: give noise_std to the fit")
-    if fit.options.train is not None:
-        raise InputError("intervals are for separate echoes; for an echo train use t2_std")
     chosen = fit.ok
-    log_rate = -np.log(fit.t2[chosen])
-    misfit = _misfit(fit, chosen)
-    limit = misfit(log_rate) + float(chi_squared.ppf(level, 1))
-    ends = []
-    for farthest in (np.log(_REACH / fit.echo_times[-1]) + 3, -np.log(_REACH * fit.echo_times[-1])):
-        ends.append(_crossing(misfit, log_rate, limit, float(farthest)))
+    misfit = misfit_of(fit, chosen)
+    ends = interval_ends(misfit, -np.log(fit.t2[chosen]), fit, level)
     maps = (np.full(fit.t2.shape, np.nan), np.full(fit.t2.shape, np.nan))
     for image, end in zip(maps, ends, strict=True):
         image[chosen] = np.exp(-end)
     return maps
 
 
-def _crossing(misfit: _Misfit, start: RealArray, limit: RealArray, farthest: float) -> RealArray:
+def interval_ends(misfit: Misfit, log_rate: RealArray, fit: T2Fit, level: float) -> tuple[RealArray, RealArray]:
+    """Rates at which the misfit is larger than at its minimum by the quantile: of the shortest and the longest T2.
+
+    Raises
+    ------
+    InputError
+        If `level` is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level {level} is not a probability between 0 and 1")
+    limit = misfit(log_rate) + float(chi_squared.ppf(level, 1))
+    lowest, highest = _reach(fit)
+    return _crossing(misfit, log_rate, limit, highest), _crossing(misfit, log_rate, limit, lowest)
+
+
+def _reach(fit: T2Fit) -> tuple[float, float]:
+    """Lowest and highest ``ln R`` that an interval may reach before it counts as open."""
+    last = float(fit.echo_times[-1])
+    return -float(np.log(_REACH * last)), float(np.log(_REACH / last)) + 3
+
+
+def _crossing(misfit: Misfit, start: RealArray, limit: RealArray, farthest: float) -> RealArray:
     """Where the misfit passes its limit between the optimum and the farthest rate; infinite where it does not."""
     inside, outside = start.copy(), np.full_like(start, farthest)
     open_ = ~(misfit(outside) > limit)
@@ -78,14 +90,25 @@ def _crossing(misfit: _Misfit, start: RealArray, limit: RealArray, farthest: flo
     return np.where(open_, np.copysign(np.inf, farthest - start), (inside + outside) / 2)
 
 
-def _misfit(fit: T2Fit, chosen: BoolArray) -> _Misfit:
-    """Minus twice the log-likelihood, up to a constant, as a function of ``ln R`` with all else at its best."""
+def misfit_of(fit: T2Fit, chosen: BoolArray) -> Misfit:
+    """Minus twice the log-likelihood of chosen voxels, up to a constant, by ``ln R`` with all else at its best.
+
+    Raises
+    ------
+    InputError
+        If the noise of the fit is unknown.
+    """
+    if not (fit.noise_std > 0).all():
+        raise InputError("the noise of this fit is unknown: give noise_std to the fit")
     options = fit.options
-    problem = Problem(fit.echo_times, fit.noise_std, (0.0, 0.0), options.offset == "free", 0)
+    problem = Problem(fit.echo_times, fit.noise_std, _reach(fit), options.offset == "free", 0)
     columns = fit.signal[:, chosen]
     if options.estimator == "rician" or options.offset == "noise-quadrature":
         law = _likelihood.RicianLaw() if options.estimator == "rician" else _likelihood.QuadratureLaw()
         return lambda log_rate: _likelihood.profile(columns, problem, law, log_rate)
     floor = RAYLEIGH_MEAN * fit.noise_std[:, None] if options.offset == "noise" else 0.0
-    curves = _least_squares.Exponentials(problem)
+    if options.train is not None:
+        curves: _least_squares.Curves = _least_squares.Tabulated(problem, options.train.decays)
+    else:
+        curves = _least_squares.Exponentials(problem)
     return lambda log_rate: _least_squares.profile(columns - floor, curves, log_rate)

@@ -50,7 +50,7 @@ class RicherFit:
     """The same with the correction for few echoes, ``+ 2 k (k + 1) / (n - k - 1)``; infinite where the echoes are too
     few for it."""
     f_probability: RealArray
-    """Probability that one exponential alone would give an improvement as large (F test, which does not need the noise);
+    """Probability that one exponential alone would give an improvement as large (F test; it needs no noise);
     NaN where no degree of freedom is left."""
 
     def preferred(self, level: float = 0.05) -> BoolArray:

@@ -1,0 +1,74 @@
+"""Trains whose refocusing angle or T1 differs from voxel to voxel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from knightshift.core.errors import InputError, ShapeError
+from knightshift.reconstruction.relaxometry import EchoTrain, fit_train_and_b1, fit_train_with_maps
+
+TRAIN = EchoTrain(echo_spacing=6e-3, n_echoes=12, t1=0.1)
+T2 = np.array([8e-3, 16e-3, 30e-3])
+B1 = np.array([0.95, 0.8, 0.655])
+
+
+def echoes(b1: np.ndarray = B1, t1: np.ndarray | None = None) -> np.ndarray:
+    """Magnitudes of one voxel for each B1."""
+    times = np.full(b1.shape, TRAIN.t1) if t1 is None else t1
+    columns = [
+        TRAIN.model_copy(
+            update={"refocusing": TRAIN.refocusing * scale, "excitation": TRAIN.excitation * scale, "t1": time}
+        ).decays(np.array([t2]))[:, 0]
+        for scale, time, t2 in zip(b1, times, T2, strict=True)
+    ]
+    return 2 * np.stack(columns, axis=1)
+
+
+def test_known_b1_gives_back_t2_and_amplitude() -> None:
+    found = fit_train_with_maps(echoes(), TRAIN, b1=B1, noise_std=1e-4)
+    np.testing.assert_allclose(found.fit.t2, T2, rtol=1e-4)
+    np.testing.assert_allclose(found.fit.amplitude, 2, rtol=1e-4)
+    np.testing.assert_allclose(found.b1, B1, atol=1e-9)
+    curve = found.fit.amplitude[1] * found.train_at((1,)).decays(found.fit.t2[1:2])[:, 0]
+    np.testing.assert_allclose(curve, echoes()[:, 1], rtol=1e-3)
+
+
+def test_known_t1_gives_back_t2() -> None:
+    t1 = np.array([0.02, 0.1, 0.6])
+    found = fit_train_with_maps(echoes(t1=t1), TRAIN, b1=B1, t1=t1, noise_std=1e-4)
+    np.testing.assert_allclose(found.fit.t2, T2, rtol=2e-3)
+    wrong = fit_train_with_maps(echoes(t1=t1), TRAIN, b1=B1, noise_std=1e-4)
+    assert np.abs(wrong.fit.t2 / T2 - 1).max() > 0.01
+
+
+def test_fitted_b1_and_t2_are_those_of_the_voxel() -> None:
+    found = fit_train_and_b1(echoes(), TRAIN, noise_std=1e-4)
+    np.testing.assert_allclose(found.b1, B1, atol=0.0051)
+    np.testing.assert_allclose(found.fit.t2, T2, rtol=0.005)
+
+
+def test_standard_deviation_holds_the_price_of_not_knowing_b1() -> None:
+    random = np.random.default_rng(5)
+    clean = echoes()[:, [1]]
+    noisy = clean + 0.02 * random.normal(size=(12, 1200))
+    known = fit_train_with_maps(noisy, TRAIN, b1=np.full(1200, 0.8), noise_std=0.02)
+    fitted = fit_train_and_b1(noisy, TRAIN, noise_std=0.02)
+    assert np.std(known.fit.t2) == pytest.approx(np.median(known.fit.t2_std), rel=0.1)
+    assert np.std(fitted.fit.t2) == pytest.approx(np.median(fitted.fit.t2_std), rel=0.15)
+    assert np.median(fitted.fit.t2_std) > 1.1 * np.median(known.fit.t2_std)
+    assert np.median(fitted.fit.t2) == pytest.approx(16e-3, rel=0.02)
+
+
+def test_voxels_without_b1_are_left_out_and_bad_maps_refused() -> None:
+    found = fit_train_with_maps(echoes(), TRAIN, b1=np.array([0.95, np.nan, 0.655]), noise_std=1e-4)
+    assert found.fit.ok.tolist() == [True, False, True]
+    assert np.isnan(found.b1[1])
+    with pytest.raises(InputError, match="has no T2: outside the mask"):
+        found.train_at((1,))
+    with pytest.raises(ShapeError, match="do not match"):
+        fit_train_with_maps(echoes(), TRAIN, b1=np.ones(2), noise_std=1e-4)
+    with pytest.raises(InputError, match="between 0 and 2"):
+        fit_train_with_maps(echoes(), TRAIN, b1=np.full(3, 90.0), noise_std=1e-4)
+    with pytest.raises(InputError, match="3 echoes"):
+        fit_train_and_b1(echoes()[:3], TRAIN.model_copy(update={"n_echoes": 3}), noise_std=1e-4)
