@@ -216,6 +216,7 @@ class CountingScanner:
         self.gain = 0.0
         self.blocked = threading.Event()
         self.blocked.set()
+        self.waiting = threading.Event()
         self.stop_at = StopAt.PASS
         self.made_safe = threading.Event()
 
@@ -254,6 +255,7 @@ class CountingScanner:
     def prepare(self, program: PassProgram) -> None:
         self.states.check("prepare")
         self.validate(program)
+        self.waiting.set()
         self.blocked.wait(10.0)
         self._do("prepare")
         self.n_readouts = program.n_readouts

@@ -61,6 +61,29 @@ def test_a_pulled_plug_makes_the_scanner_safe_at_once(served_in_memory, memory_c
     assert counting.made_safe.wait(PATIENCE / 2)
 
 
+def test_a_command_that_ends_after_the_link_was_lost_leaves_the_scanner_safe(
+    served_in_memory, memory_client, counting, plain_program
+) -> None:
+    counting.blocked.clear()
+
+    def prepare() -> None:
+        with pytest.raises(LinkFault):
+            memory_client.prepare(plain_program)
+
+    blocked = threading.Thread(target=prepare)
+    blocked.start()
+    wait_for(lambda: counting.waiting.is_set())
+    counting.made_safe.clear()
+    served_in_memory.to_client.unplug()
+    assert counting.made_safe.wait(PATIENCE), "safe at once, though a command still runs"
+    blocked.join(2.0)
+    counting.made_safe.clear()
+    counting.blocked.set()
+    assert counting.made_safe.wait(2.0), "safe once more, now that it has ended"
+    assert counting.calls["prepare"] == 1
+    assert counting.states.state is S.IDLE
+
+
 def test_a_client_whose_link_is_lost_is_unknown_until_it_connects(
     served_in_memory, memory_client, counting, plain_program
 ) -> None:
