@@ -1,0 +1,171 @@
+"""`knightshift run-queue`: put scheduler, scanner and computations together and let them work."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from knightshift.acquisition import StopRequest
+from knightshift.acquisition.local_time import local_zone
+from knightshift.acquisition.options import AcquisitionOptions
+from knightshift.acquisition.queue import (
+    CheckResult,
+    Job,
+    JobControl,
+    JobKind,
+    Lane,
+    Outcome,
+    Pulse,
+    QueueStore,
+    Scheduler,
+    SchedulerLock,
+    SchedulerOptions,
+    Workshop,
+)
+from knightshift.acquisition.queue.scan_executor import PreparedScan, ScanExecutor, passes_on_disk, run_of
+from knightshift.acquisition.queue.service_state import LOCK
+from knightshift.acquisition.run_writer import check_disk_space, make_runs_folder
+from knightshift.cli.processing import ReportChoices, fit_to, reconstruct_to, report_to
+from knightshift.cli.queueing import folder_of, scanner_of_queue
+from knightshift.cli.scanning import SIMULATED, new_scanner, scanner_of_run
+from knightshift.core.clock import Clock, SystemClock, VirtualClock
+from knightshift.core.errors import ConfigError, InputError, StorageError
+from knightshift.core.yaml_files import validate
+from knightshift.hardware.site import SiteConfig, load_site
+from knightshift.sequences import ImagingProtocol, Protocol, PulseAcquire, build
+
+
+def run_service(
+    queue: Path | None, scanner: str | None, *, zone: str | None, virtual_clock: bool, until_idle: bool
+) -> None:
+    """Play the queue until asked to stop, or until nothing is left."""
+    folder, local = folder_of(queue), local_zone(zone)
+    with QueueStore(folder, time.time) as store:
+        name = scanner_of_queue(store, scanner)
+        newest = store.newest_time()
+    site = load_site(name)
+    if virtual_clock and site.backend != SIMULATED:
+        raise ConfigError(f"scanner {name} is a real one: --virtual-clock belongs to the simulated scanner")
+    clock: Clock = VirtualClock(max(time.time(), newest)) if virtual_clock else SystemClock()
+    with QueueStore(folder, clock.now) as store:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+        logging.getLogger("knightshift").setLevel(logging.INFO)
+        stop = StopRequest()
+        with (
+            stop.on_signals(),
+            SchedulerLock(lock_path(folder, site, name), name) as lock,
+            Pulse(folder, name, clock.now) as pulse,
+        ):
+            if lock.stale is not None:
+                store.record("service", f"took over from process {lock.stale.pid}, which died")
+            workshop = make_workshop(site, clock, folder)
+            options = SchedulerOptions(until_idle=until_idle)
+            scheduler = Scheduler(
+                store, clock, local, workshop, options, on_beat=lambda jobs: pulse.beat([job.number for job in jobs])
+            )
+            Console(stderr=True).print(
+                f"scheduler of scanner {name}, queue {folder}: Ctrl-C stops it after the pass", highlight=False
+            )
+            store.record("service", "began")
+            scheduler.recover()
+            scheduler.run(stop)
+            store.record("service", f"stopped: {stop.reason or 'nothing left to do'}")
+
+
+def lock_path(folder: Path, site: SiteConfig, name: str) -> Path:
+    """Say where the lock of a scanner lies.
+
+    A real scanner has one for the computer, whatever the queue; every simulated one belongs to its queue alone.
+    """
+    if site.backend == SIMULATED:
+        return folder / LOCK
+    shared = Path("/run/lock")
+    parent = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
+    return parent / f"knightshift-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
+
+
+def make_workshop(site: SiteConfig, clock: Clock, folder: Path) -> Workshop:
+    """Put together who does the jobs, and what is checked before.
+
+    Further pre-flight checks (scanner self-test, monitors, frequency) are added to `checks` here.
+    """
+
+    def prepare(job: Job) -> PreparedScan:
+        task = job.request.scan
+        assert task is not None  # the executor of the scanner's lane is given scans only
+        protocol: ImagingProtocol | PulseAcquire = validate(Protocol, task.protocol, f"job {job.number}: protocol")
+        averages = job.averages or task.averages
+        protocol = protocol.model_copy(update={"averages": averages, "duration": None})
+        measurement = build(protocol, site.limits)
+        device, setup = new_scanner(site, clock, phantom=task.phantom, seed=task.seed)
+        return PreparedScan(measurement, device, setup, clock)
+
+    def compute(job: Job, _control: JobControl) -> Outcome:
+        return _compute(job, source_of(job, folder))
+
+    return Workshop(
+        executors={
+            Lane.SCANNER: ScanExecutor(prepare, lambda path: scanner_of_run(path, clock)),
+            Lane.PROCESSING: compute,
+        },
+        checks=(disk_check,),
+        passes_on_disk=passes_on_disk,
+    )
+
+
+def disk_check(job: Job) -> CheckResult:
+    """Check that the disk has room for what is left of a scan, and a margin."""
+    task = job.request.scan
+    if task is None:
+        return CheckResult("disk", True, "nothing large is written")
+    margin = AcquisitionOptions().disk_margin
+    done = job.n_committed / job.n_passes if job.n_passes else 0.0
+    needed = int((job.averages or task.averages) * task.bytes_per_average * (1 - done))
+    runs = Path(task.runs)
+    make_runs_folder(runs)
+    try:
+        check_disk_space(runs, needed, margin)
+    except StorageError as error:
+        return CheckResult("disk", False, str(error))
+    return CheckResult("disk", True, f"room for {needed / 1e6:.1f} MB and a margin of {margin / 1e6:.0f} MB")
+
+
+def source_of(job: Job, folder: Path) -> Path:
+    """Find what a computation works on: what it was told, or what the jobs before it have made.
+
+    A fit takes the images of the job before it; reconstruction and report take the run of the scan.
+    """
+    task = job.request.processing
+    assert task is not None  # the executor of the other lane is given computations only
+    if task.source is not None:
+        return Path(task.source)
+    with QueueStore(folder, time.time) as store:
+        before = [store.job(number) for number in job.request.after]
+    scans = [other for other in before if other.request.kind is JobKind.SCAN]
+    ordered = before[::-1] if job.request.kind is JobKind.FIT else scans + before
+    for other in ordered:
+        found = run_of(other) if other.request.kind is JobKind.SCAN else other.result_path
+        if found is not None:
+            return found
+    raise InputError(f"job {job.number}: the jobs before it have made nothing to work on: give it a --source")
+
+
+def _compute(job: Job, source: Path) -> Outcome:
+    task = job.request.processing
+    assert task is not None
+    output = Path(task.output)
+    match job.request.kind:
+        case JobKind.RECONSTRUCT:
+            reconstruct_to(source, output)
+        case JobKind.FIT:
+            defaults = ReportChoices()
+            fit_to(source, output, estimator=defaults.estimator, offset=defaults.offset)
+        case _:
+            report_to(source, output, ReportChoices())
+    return Outcome(complete=True, result=str(output), words=f"from {source}")
