@@ -72,7 +72,7 @@ def test_a_command_that_ends_after_the_link_was_lost_leaves_the_scanner_safe(
 
     blocked = threading.Thread(target=prepare)
     blocked.start()
-    wait_for(lambda: counting.waiting.is_set())
+    wait_for(counting.waiting.is_set)
     counting.made_safe.clear()
     served_in_memory.to_client.unplug()
     assert counting.made_safe.wait(PATIENCE), "safe at once, though a command still runs"
