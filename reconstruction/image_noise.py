@@ -13,6 +13,9 @@ from knightshift.reconstruction.relaxometry.noise import estimate_noise
 from knightshift.reconstruction.steps.denoising import low_rank_denoise
 
 _REPLICA_SEED = 0
+_REPLICA_VOXELS = 20_000
+"""Replicas are repeated until so many voxels were seen: the noise is then known to half a percent."""
+_MAX_REPLICAS = 16
 
 
 def background_noise(images: ComplexArray) -> tuple[RealArray, str]:
@@ -64,10 +67,14 @@ def carried_noise(kspace: ComplexArray, noise_std: RealArray, layout: Layout, re
         return noise_std * scale, "The noise was measured from the differences of successive passes."
     rng = np.random.default_rng(_REPLICA_SEED)
     spread = noise_std.reshape(-1, *(1,) * (kspace.ndim - 1))
-    extra = spread * (rng.standard_normal(kspace.shape) + 1j * rng.standard_normal(kspace.shape))
-    clean, noisy = (images_of_kspace(k, layout, recipe).images for k in (kspace, kspace + extra))
-    difference = (noisy - clean).astype(np.complex128)
-    measured = np.sqrt(np.mean(np.abs(difference) ** 2, axis=(1, 2, 3)) / 2)
+    clean = images_of_kspace(kspace, layout, recipe).images
+    n_replicas = int(np.clip(_REPLICA_VOXELS // clean[0].size, 1, _MAX_REPLICAS))
+    power = np.zeros(len(clean))
+    for _ in range(n_replicas):
+        extra = spread * (rng.standard_normal(kspace.shape) + 1j * rng.standard_normal(kspace.shape))
+        difference = images_of_kspace(kspace + extra, layout, recipe).images - clean
+        power += np.mean(np.abs(difference) ** 2, axis=(1, 2, 3)) / 2
+    measured: RealArray = np.sqrt(power / n_replicas)
     sentence = (
         "The noise was measured from the differences of successive passes and carried through the reconstruction by a "
         "pseudo replica, averaged over the image."
@@ -76,7 +83,10 @@ def carried_noise(kspace: ComplexArray, noise_std: RealArray, layout: Layout, re
 
 
 def denoise_images(images: ComplexArray, noise_std: RealArray) -> tuple[ComplexArray, RealArray, str]:
-    """Denoise along echoes, and measure by a pseudo replica what it leaves of the noise.
+    """Denoise along echoes, and tell what that leaves of the noise.
+
+    What was taken away is noise, as far as it is not more than there was. Denoising is a mean of projections, so
+    ``left^2 + removed^2 <= 1`` in units of the noise: what is left is at most that.
 
     Parameters
     ----------
@@ -90,7 +100,7 @@ def denoise_images(images: ComplexArray, noise_std: RealArray) -> tuple[ComplexA
     images
         Denoised.
     noise_std
-        What is left, averaged over the image, shape ``(echo,)``.
+        What is left at most, averaged over the image, shape ``(echo,)``.
     sentence
         What was done, and its effect on the noise.
 
@@ -100,13 +110,10 @@ def denoise_images(images: ComplexArray, noise_std: RealArray) -> tuple[ComplexA
         If there are fewer than three echoes, or the noise is not known.
     """
     denoised, rank = low_rank_denoise(images, noise_std)
-    rng = np.random.default_rng(_REPLICA_SEED)
-    extra = rng.standard_normal(images.shape) + 1j * rng.standard_normal(images.shape)
-    noisy, _ = low_rank_denoise(images + noise_std[:, None, None, None] * extra, np.sqrt(2.0) * noise_std)
-    left = np.sqrt(np.maximum(0, np.mean(np.abs(noisy - denoised) ** 2, axis=(1, 2, 3)) / 2))
-    share = float(np.mean(left / noise_std))
+    removed = np.mean(np.abs(images - denoised) ** 2, axis=(1, 2, 3)) / (2 * noise_std**2)
+    left = np.sqrt(np.clip(1 - removed, 0, 1))
     sentence = (
         f"Images were denoised along the echoes (low rank, {rank:.2g} of {len(images)} components kept on average); "
-        f"{100 * share:.0f} % of the noise is left, and what is left is correlated between voxels."
+        f"at most {100 * float(np.mean(left)):.0f} % of the noise is left, correlated between voxels."
     )
-    return denoised, left, sentence
+    return denoised, noise_std * left, sentence

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,3 +98,43 @@ def test_wrong_window_and_empty_axis_are_refused() -> None:
         centered_ifft2(np.zeros((0, 4), complex))
     with pytest.raises(ShapeError):
         centered_ifft2(np.zeros(4, complex))
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_axes"),
+    [((2, 40, 64, 128), 3), ((3, 33, 65, 127), 3), ((2, 600, 601), 2), ((9, 64, 64), 2), ((300_001,), 1)],
+)
+@pytest.mark.parametrize("in_place", [False, True], ids=["into another array", "in place"])
+def test_slabs_and_large_volumes_equal_numpy(
+    shape: tuple[int, ...], n_axes: int, in_place: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("knightshift.reconstruction.fft._BUFFER_BYTES", 1 << 16)
+    monkeypatch.setattr("knightshift.reconstruction.fft._SLAB_BYTES", 1 << 15)
+    monkeypatch.setattr("knightshift.reconstruction.fft._THREADS_FROM", 1000)
+    kspace = noise(shape)
+    expected = by_numpy(kspace, tuple(range(-n_axes, 0)))
+    shifts = [0.0] * n_axes
+    out = kspace if in_place else np.empty_like(kspace)
+    assert centered_ifft(kspace, n_axes=n_axes, shifts=shifts, out=out) is out
+    np.testing.assert_allclose(out, expected, atol=1e-12 * np.abs(expected).max() * np.log2(out.size))
+
+
+def test_out_that_does_not_fit_is_refused() -> None:
+    kspace = noise((4, 8, 8), np.complex64)
+    for out in (np.empty((4, 8, 9), np.complex64), np.empty((4, 8, 8)), np.empty((4, 8, 16), np.complex64)[..., ::2]):
+        with pytest.raises(ShapeError, match="out must be"):
+            centered_ifft2(kspace, out=out)
+
+
+def test_transform_in_place_takes_a_fraction_of_the_data() -> None:
+    kspace = noise((4, 64, 64, 64), np.complex64)
+    centered_ifft(kspace, n_axes=3, out=kspace)
+    tracemalloc.start()
+    centered_ifft(kspace, n_axes=3, out=kspace)
+    in_place = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    centered_ifft(kspace, n_axes=3)
+    new_array = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert in_place < 0.2 * kspace.nbytes
+    assert new_array < 1.2 * kspace.nbytes
