@@ -1,6 +1,7 @@
 """Relaxation times and their uncertainties from series of images."""
 
 from knightshift.reconstruction.relaxometry.cramer_rao import cramer_rao_t2
+from knightshift.reconstruction.relaxometry.denoise import denoise, denoise_series
 from knightshift.reconstruction.relaxometry.distribution import DistributionOptions, T2Distribution, t2_distribution
 from knightshift.reconstruction.relaxometry.epg import cpmg_echoes
 from knightshift.reconstruction.relaxometry.fit import fit_series, fit_t2, fit_t2_maps, signal_mask
@@ -34,6 +35,8 @@ __all__ = [
     "bootstrap_t2_std",
     "cpmg_echoes",
     "cramer_rao_t2",
+    "denoise",
+    "denoise_series",
     "estimate_noise",
     "find_populations",
     "fit_richer_model",
