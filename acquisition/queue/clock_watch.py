@@ -9,8 +9,8 @@ from knightshift.core.clock import Clock, VirtualClock
 
 JUMP = 30.0
 """A difference from the steady clock of the computer that is called a jump [s]."""
-SETTLE = 900.0
-"""How long after a jump the clock is not trusted with giving jobs up [s]."""
+SETTLE = 86400.0
+"""How long after a jump the clock is not trusted with giving jobs up, unless it jumps back before [s]."""
 
 
 class ClockWatch:
@@ -26,12 +26,12 @@ class ClockWatch:
 
     def __init__(self, clock: Clock, steady: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._steady = clock, steady
-        self._offset = clock.now() - steady()
+        self._first = self._offset = clock.now() - steady()
         self._settled_from = -float("inf")
 
     @property
     def settled(self) -> bool:
-        """Whether the last jump was long ago."""
+        """Whether the last jump was undone, or was long ago."""
         return self._steady() >= self._settled_from
 
     def check_history(self, newest: float) -> bool:
@@ -47,5 +47,6 @@ class ClockWatch:
         difference, self._offset = offset - self._offset, offset
         if isinstance(self._clock, VirtualClock) or abs(difference) < JUMP:
             return 0.0
-        self._settled_from = self._steady() + SETTLE
+        undone = abs(offset - self._first) < JUMP
+        self._settled_from = self._steady() + (0.0 if undone else SETTLE)
         return difference

@@ -1,0 +1,296 @@
+"""Whole nights of the scheduler on a virtual clock, with executors that only take time."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+from fakes import EVENING, HOUR, FakeComputations, FakeScans, InlinePool, computation, scan, workshop
+
+from knightshift.acquisition import StopRequest
+from knightshift.acquisition.local_time import NightWindow
+from knightshift.acquisition.queue import (
+    CheckResult,
+    FailurePolicy,
+    JobState,
+    QueueStore,
+    Scheduler,
+    SchedulerOptions,
+    StopCause,
+)
+from knightshift.acquisition.queue.clock_watch import JUMP, SETTLE, ClockWatch
+from knightshift.acquisition.queue.store import STOPPED
+from knightshift.core.clock import VirtualClock
+from knightshift.core.errors import ScannerFault
+
+
+class Night:
+    """A queue, a clock, and fakes that do the work."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = VirtualClock(EVENING)
+        self.store = QueueStore(folder, self.clock.now)
+        self.scans, self.computations = FakeScans(self.clock), FakeComputations()
+        self.checks: list = []
+
+    def scheduler(self) -> Scheduler:
+        return Scheduler(
+            self.store, self.clock, UTC, workshop(self.scans, self.computations, checks=self.checks),
+            SchedulerOptions(until_idle=True, poll=0.01), InlinePool(),
+        )  # fmt: skip
+
+    def run(self, stop: StopRequest | None = None) -> None:
+        scheduler = self.scheduler()
+        scheduler.recover()
+        scheduler.run(stop or StopRequest())
+
+    def states(self) -> list[str]:
+        return [str(job.state) for job in self.store.jobs()]
+
+    def hours(self) -> float:
+        return (self.clock.now() - EVENING) / HOUR
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Night:
+    return Night(tmp_path)
+
+
+def test_scan_and_all_that_follows_are_done_in_order(night: Night) -> None:
+    scan_job, fit, report = night.store.add(scan(averages=3), computation("fit", -1), computation("report", -1, -2))
+    night.run()
+    assert night.states() == ["done"] * 3
+    assert night.computations.done == [fit.number, report.number]
+    assert night.hours() == 3
+    assert [entry.after for entry in night.store.log(scan_job.number) if entry.after] == [
+        "queued", "pre-flight", "running", "done",
+    ]  # fmt: skip
+
+
+def test_two_nights_fit_into_their_windows(night: Night) -> None:
+    window = NightWindow.parse("19:00-08:30")
+    night.store.add(scan(averages=11, window=window), scan(averages=11, window=window, when_late="skip"))
+    night.run()
+    first, second = night.store.jobs()
+    assert (first.state, second.state) == (JobState.DONE, JobState.DONE)
+    assert second.started == EVENING + 24 * HOUR
+
+
+def test_hours_saved_go_to_the_next_job(night: Night) -> None:
+    """A scan that reaches its goal early is a success; the next one begins at once."""
+
+    def goal(job, control) -> None:
+        if job.number == 1 and night.scans.committed[1] == 4:
+            control.ask(StopCause.RULE)
+
+    night.scans.on_pass = goal
+    night.store.add(scan(averages=11), scan(averages=2), computation("report", 1))
+    night.run()
+    first, second, report = night.store.jobs()
+    assert (first.state, first.n_committed) == (JobState.TRUNCATED, 4)
+    assert second.started == EVENING + 4 * HOUR
+    assert report.state is JobState.DONE
+
+
+def test_failed_job_does_not_stop_the_others_but_those_that_need_it(night: Night) -> None:
+    night.scans.faults[1] = [ScannerFault("RF trip")]
+    night.store.add(scan(), scan(averages=1), computation("fit", 1), computation("report", 3))
+    night.run()
+    assert night.states() == ["failed", "done", "cancelled", "cancelled"]
+    assert "RF trip" in night.store.job(1).reason
+    assert night.computations.done == []
+
+
+def test_failure_that_stops_the_queue_holds_it_until_a_person_releases_it(night: Night) -> None:
+    night.scans.faults[1] = [ScannerFault("RF trip")]
+    night.store.add(scan(on_failure=FailurePolicy.parse("stop")), scan(averages=1))
+    night.run()
+    assert night.states() == ["failed", "waiting"]
+    night.store.set_note(STOPPED, "")
+    night.run()
+    assert night.states() == ["failed", "done"]
+
+
+def test_retried_job_goes_on_with_its_run_after_a_pause(night: Night) -> None:
+    night.scans.faults[1] = [ScannerFault("link lost"), ScannerFault("link lost"), None]
+    night.store.add(scan(averages=5, on_failure=FailurePolicy.parse("retry 2")))
+    night.run()
+    (job,) = night.store.jobs()
+    assert (job.state, job.n_committed, job.failures) == (JobState.DONE, 5, 2)
+    assert night.clock.now() == EVENING + 5 * HOUR + 60 + 120
+
+
+def test_failed_check_keeps_the_rf_off_and_all_checks_are_told(night: Night) -> None:
+    night.checks = [
+        lambda _job: CheckResult("helium", False, "41 % at 2 %/day, 45 % are needed"),
+        lambda _job: CheckResult("disk", True, "80 GB free"),
+    ]
+    night.store.add(scan())
+    night.run()
+    assert night.scans.starts == []
+    assert night.store.job(1).reason == "pre-flight: helium: 41 % at 2 %/day, 45 % are needed"
+    told = [entry.reason for entry in night.store.log(1) if entry.event == "check"]
+    assert told == ["helium: 41 % at 2 %/day, 45 % are needed: FAILED", "disk: 80 GB free: passed"]
+
+
+def test_service_that_is_stopped_goes_on_with_the_same_run(night: Night) -> None:
+    stop = StopRequest()
+
+    def end_of_shift(_job, control) -> None:
+        if night.scans.committed[1] == 3 and not stop.after_pass:
+            stop.request("SIGTERM")
+            control.ask(StopCause.SERVICE)
+
+    night.scans.on_pass = end_of_shift
+    night.store.add(scan(averages=8))
+    night.run(stop)
+    assert night.states() == ["suspended"]
+    name = night.store.job(1).run_name
+    night.run()
+    (job,) = night.store.jobs()
+    assert (job.state, job.n_committed, job.run_name) == (JobState.DONE, 8, name)
+    assert night.clock.now() == EVENING + 8 * HOUR
+
+
+@pytest.mark.parametrize(("wish", "state"), [("cancel", "cancelled"), ("hold", "suspended")])
+def test_running_job_is_cancelled_or_held_after_its_pass(night: Night, wish: str, state: str) -> None:
+    def person(job, control) -> None:
+        if night.scans.committed[1] == 2:
+            getattr(night.store, wish)(job.number)
+            control.ask(StopCause.CANCELLED if wish == "cancel" else StopCause.HELD)
+
+    night.scans.on_pass = person
+    night.store.add(scan(averages=8))
+    night.run()
+    (job,) = night.store.jobs()
+    assert (str(job.state), job.n_committed) == (state, 2)
+    if wish == "hold":
+        night.scans.on_pass = lambda _job, _control: None
+        night.store.release(1)
+        night.run()
+        assert (night.store.job(1).state, night.scans.committed[1]) == (JobState.DONE, 8)
+
+
+class PowerCut(BaseException):
+    """Not one of our errors: the process is gone."""
+
+
+def test_power_cut_is_recovered_and_no_pass_played_twice(night: Night) -> None:
+    night.store.add(scan(averages=6), computation("fit", -1))
+    cuts = iter([1, 3, 4])
+    due = next(cuts)
+
+    def cut(_job, _control) -> None:
+        nonlocal due
+        if night.scans.committed[1] == due:
+            due = next(cuts, 99)
+            raise PowerCut
+
+    night.scans.on_pass = cut
+    for _ in range(3):
+        with pytest.raises(PowerCut):
+            night.run()
+        assert night.states() == ["running", "waiting"]
+    night.run()
+    assert night.states() == ["done", "done"]
+    assert night.scans.committed[1] == 6
+    assert night.hours() == 6
+    assert night.scans.starts == [1] * 4
+
+
+def test_job_that_always_kills_the_service_is_held_and_the_others_run(night: Night) -> None:
+    def kill(job, _control) -> None:
+        night.scans.committed[job.number] = 0
+        if job.number == 1:
+            raise PowerCut
+
+    night.scans.on_pass = kill
+    night.store.add(scan())
+    for _ in range(3):
+        with pytest.raises(PowerCut):
+            night.run()
+    night.scans.on_pass = lambda _job, _control: None
+    night.store.add(scan(averages=1))
+    night.run()
+    first, second = night.store.jobs()
+    assert (first.state, first.held, second.state) == (JobState.SUSPENDED, True, JobState.DONE)
+    assert "3 times in a row" in first.reason
+
+
+@pytest.mark.parametrize(("policy", "committed", "state"), [("never", 3, "truncated"), ("ask", 3, "suspended")])
+def test_interrupted_run_that_is_not_to_go_on_by_itself(night: Night, policy, committed, state) -> None:
+    def cut(_job, _control) -> None:
+        if night.scans.committed[1] == committed:
+            raise PowerCut
+
+    night.scans.on_pass = cut
+    night.store.add(scan(on_interruption=policy))
+    with pytest.raises(PowerCut):
+        night.run()
+    night.scans.on_pass = lambda _job, _control: None
+    night.run()
+    assert night.states() == [state]
+    if policy == "ask":
+        night.store.release(1)
+        night.run()
+        assert night.states() == ["done"]
+
+
+class WallClock:
+    """A clock that a person, or a flat battery, can set."""
+
+    def __init__(self) -> None:
+        self.steady_time, self.error = 0.0, 0.0
+
+    def now(self) -> float:
+        return EVENING + self.steady_time + self.error
+
+    def sleep(self, duration: float) -> None:
+        self.steady_time += max(0.0, duration)
+
+    def steady(self) -> float:
+        return self.steady_time
+
+
+@pytest.mark.parametrize("jump", [-9 * HOUR, -400 * 24 * HOUR, 9 * HOUR, 400 * 24 * HOUR])
+def test_clock_that_jumps_loses_no_job_and_runs_none_twice(tmp_path: Path, jump: float) -> None:
+    clock = WallClock()
+    store = QueueStore(tmp_path, clock.now)
+    scans = FakeScans(clock)
+    scheduler = Scheduler(store, clock, UTC, workshop(scans), SchedulerOptions(poll=0.0), InlinePool())
+    scheduler._watch = ClockWatch(clock, clock.steady)
+    window = NightWindow.parse("19:00-08:30")
+    store.add(
+        scan(averages=2),
+        scan(averages=3, not_before=EVENING + 3 * HOUR, deadline=EVENING + 9 * HOUR, when_late="skip"),
+        scan(averages=2, window=window),
+    )
+    scheduler.step()
+    assert store.job(1).state is JobState.DONE
+    clock.error = jump
+    for _ in range(5):
+        scheduler.step()
+        clock.sleep(60)
+    assert [str(job.state) for job in store.jobs()].count("cancelled") == 0, "given up because the clock is wrong"
+    clock.error = 0.0
+    for _ in range(200):
+        scheduler.step()
+        clock.sleep(600)
+    assert [str(job.state) for job in store.jobs()] == ["done"] * 3
+    assert sorted(scans.starts) == [1, 2, 3]
+    assert any("jumped by" in entry.reason for entry in store.log())
+
+
+def test_clock_behind_the_history_is_noticed_at_the_start(tmp_path: Path) -> None:
+    clock = WallClock()
+    store = QueueStore(tmp_path, clock.now)
+    store.add(scan(deadline=EVENING + 1.0))
+    clock.error = -1000 * HOUR
+    watch = ClockWatch(clock, clock.steady)
+    assert watch.check_history(store.newest_time())
+    assert not watch.settled
+    clock.sleep(SETTLE)
+    assert watch.settled
+    clock.error += JUMP / 2
+    assert watch.jump() == 0.0
