@@ -1,0 +1,202 @@
+"""Small synthetic raw data of other consoles, written as the real ones are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nmrglue.fileio.tecmag import TNTTMAG, TNTTMG2
+
+DELAYS = (0.01, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+DWELL = 1e-3
+
+
+def line_fids(amplitudes: np.ndarray, offset: float, n_samples: int = 256, t2_star: float = 0.05) -> np.ndarray:
+    """FIDs of one line, `offset` Hz from the receiver, shape ``(step, sample)``."""
+    times = np.arange(n_samples) * DWELL
+    return np.outer(amplitudes, np.exp((2j * np.pi * offset - 1 / t2_star) * times))
+
+
+@dataclass
+class TopSpin:
+    """A pseudo-2D experiment of TopSpin: 500 MHz, receiver 100 Hz above zero shift, no digital filter."""
+
+    fids: np.ndarray
+    big_endian: bool = False
+    doubles: bool = False
+    program: str = "t1ir"
+    lists: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> Path:
+        """Write the experiment folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        n_rows, n_samples = self.fids.shape
+        word = np.dtype((">" if self.big_endian else "<") + ("f8" if self.doubles else "i4"))
+        used = 2 * n_samples * word.itemsize
+        rows = np.zeros((n_rows, -(-used // 1024) * 1024), np.uint8)
+        pairs = np.stack([self.fids.real, self.fids.imag], axis=-1).reshape(n_rows, -1)
+        rows[:, :used] = (pairs if self.doubles else np.rint(pairs)).astype(word).view(np.uint8)
+        (folder / "ser").write_bytes(rows.tobytes())
+        acqus = {
+            "AQ_mod": "3", "BF1": "500", "BYTORDA": str(int(self.big_endian)), "DECIM": "1", "DIGMOD": "0",
+            "DSPFVS": "0", "DTYPA": "2" if self.doubles else "0", "GRPDLY": "-1", "NUC1": "<23Na>",
+            "PULPROG": f"<{self.program}>", "SFO1": "500.0001", "SW_h": str(1 / DWELL), "TD": str(2 * n_samples),
+        }  # fmt: skip
+        _jcamp(folder / "acqus", acqus | self.extra)
+        _jcamp(folder / "acqu2s", {"TD": str(n_rows)})
+        for name, text in self.lists.items():
+            (folder / name).write_text(text)
+        return folder
+
+
+def _jcamp(path: Path, parameters: dict[str, str]) -> None:
+    lines = ["##TITLE= Parameter file, TOPSPIN\t\tVersion 3.2", "##JCAMPDX= 5.0", "##DATATYPE= Parameter Values"]
+    path.write_text("\n".join([*lines, *(f"##${name}= {value}" for name, value in parameters.items()), "##END=", ""]))
+
+
+def write_processed(folder: Path, spectra: np.ndarray, blocks: tuple[int, int]) -> Path:
+    """Write real `spectra`, falling in shift from 10 ppm by 0.01 ppm a point, as TopSpin's ``2rr`` in blocks."""
+    (folder / "pdata" / "1").mkdir(parents=True, exist_ok=True)
+    n_rows, n_points = spectra.shape
+    down, across = blocks
+    tiles = spectra.reshape(n_rows // down, down, n_points // across, across).swapaxes(1, 2)
+    (folder / "pdata/1/2rr").write_bytes(np.rint(tiles).astype("<i4").tobytes())
+    width = str(n_points * 0.01 * 500)
+    procs = {"SI": str(n_points), "XDIM": str(across), "SF": "500", "SW_p": width, "OFFSET": "10", "BYTORDP": "0"}
+    _jcamp(folder / "pdata/1/procs", procs)
+    _jcamp(folder / "pdata/1/proc2s", {"SI": str(n_rows), "XDIM": str(down), "FT_mod": "0", "TDeff": str(n_rows)})
+    return folder / "pdata/1"
+
+
+@dataclass
+class Agilent:
+    """A ``.fid`` folder; `traces` has shape ``(block, trace, sample)``."""
+
+    traces: np.ndarray
+    parameters: dict[str, list[str | float]]
+
+    def write(self, folder: Path) -> Path:
+        """Write ``fid`` and ``procpar``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        n_blocks, n_traces, n_samples = self.traces.shape
+        body = 8 * n_traces * n_samples
+        head = np.array([n_blocks, n_traces, 2 * n_samples, 4, 8 * n_samples, body + 28], ">i4").tobytes()
+        content = head + np.array([0, 0b1001], ">i2").tobytes() + np.array([1], ">i4").tobytes()
+        pairs = np.stack([self.traces.real, self.traces.imag], axis=-1).astype(">f4").reshape(n_blocks, -1)
+        for block in pairs:
+            content += bytes(28) + block.tobytes()
+        (folder / "fid").write_bytes(content)
+        (folder / "procpar").write_text("".join(_procpar(name, values) for name, values in self.parameters.items()))
+        return folder
+
+
+def _procpar(name: str, values: list[str | float]) -> str:
+    kind = 2 if isinstance(values[0], str) else 1
+    first = f"{name} {kind} {kind} 1e6 0 0 2 1 0 1 64\n"
+    if kind == 1:
+        return first + f"{len(values)} {' '.join(map(str, values))} \n0 \n"
+    lines = [f'"{value}"' for value in values]
+    return first + f"{len(values)} {lines[0]}\n" + "".join(f"{line}\n" for line in lines[1:]) + "0 \n"
+
+
+AGILENT_IMAGE: dict[str, list[str | float]] = {
+    "nv": [8], "ns": [2], "ne": [1], "seqcon": ["ncsnn"], "seqfil": ["sems"], "layout": ["sems"], "array": [""],
+    "te": [0.01], "ti": [0.01], "lro": [3.2], "lpe": [1.6], "pss": [0.1, -0.1], "thk": [1], "sw": [50000],
+    "sfrq": [105.84], "tn": ["Na23"], "console": ["vnmrs"],
+}  # fmt: skip
+"""Parameters of a small spin-echo scan, 8 lines and 2 slices."""
+
+
+def write_tecmag(path: Path, fids: np.ndarray, tables: dict[str, str] | None = None) -> Path:
+    """Write a ``.tnt`` file: FIDs ``(step, sample)`` and tables of its sequence."""
+    tmag, tmg2 = np.zeros(1, TNTTMAG), np.zeros(1, TNTTMG2)
+    tmag["npts"] = tmag["actual_npts"] = (fids.shape[1], fids.shape[0], 1, 1)
+    tmag["ob_freq"], tmag["dwell"], tmag["actual_scans"], tmag["nuclei"] = 105.84, DWELL, 4, b"Na23"
+    sequence = b""
+    for name, text in (tables or {}).items():
+        sequence += _pascal(name) + _pascal(text)
+    sections = (
+        (b"TMAG", tmag.tobytes()),
+        (b"DATA", fids.astype("<c8").tobytes()),
+        (b"TMG2", tmg2.tobytes()),
+        (b"PSEQ", sequence),
+    )
+    content = b"TNT1.005"
+    for tag, body in sections:
+        content += tag + np.array([1, len(body)], "<u4").tobytes() + body
+    path.write_bytes(content)
+    return path
+
+
+def _pascal(text: str) -> bytes:
+    return len(text).to_bytes(4, "little") + text.encode()
+
+
+def write_prospa(folder: Path, fids: np.ndarray, parameters: str = "", name: str = "data.2d") -> Path:
+    """Write FIDs ``(step, sample)`` as Prospa does, and ``acqu.par``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    head = b"SORPATAD1.1V" + np.array([501, fids.shape[1], fids.shape[0], 1, 1], "<i4").tobytes()
+    (folder / name).write_bytes(head + fids.astype("<c8").tobytes())
+    lines = f'b1Freq = "14.855d"\ndwellTime = {DWELL * 1e6}\nnrPnts = {fids.shape[1]}\n{parameters}'
+    (folder / "acqu.par").write_text(lines)
+    return folder / name
+
+
+Writer = Callable[[Path], Path]
+
+
+def inversion_recovery(t1: float, scale: float = 1e6) -> np.ndarray:
+    """Signal after each of `DELAYS`."""
+    return scale * (1 - 1.9 * np.exp(-np.array(DELAYS) / t1))
+
+
+@pytest.fixture(scope="session")
+def valid_raw_data() -> dict[str, Writer]:
+    """Writers of one small valid data set of every format: folder in, path to read out."""
+
+    def topspin(folder: Path) -> Path:
+        fids = line_fids(inversion_recovery(0.7), 40.0, 64)
+        return TopSpin(fids, lists={"vdlist": "\n".join(f"{d}s" for d in DELAYS)}).write(folder / "topspin")
+
+    def processed(folder: Path) -> Path:
+        experiment = topspin(folder)
+        (experiment / "ser").unlink()
+        write_processed(experiment, np.outer(np.array(DELAYS), np.arange(64)), (2, 16))
+        return experiment
+
+    def agilent(folder: Path) -> Path:
+        traces = np.random.default_rng(1).normal(size=(8, 2, 16)) + 0j
+        return Agilent(traces, AGILENT_IMAGE).write(folder / "agilent.fid")
+
+    def tecmag(folder: Path) -> Path:
+        table = " ".join(str(delay) for delay in DELAYS)
+        return write_tecmag(folder / "a.tnt", line_fids(np.array(DELAYS), 10.0, 32), {"de1:2": table})
+
+    def prospa(folder: Path) -> Path:
+        steps = 'experiment = "T1-IR"\nnrSteps = 8\nminDelay = 10\nmaxDelay = 8000\ndelaySpacing = "log"\n'
+        return write_prospa(folder / "prospa", line_fids(np.array(DELAYS), 10.0, 32), steps)
+
+    def npy(folder: Path) -> Path:
+        np.save(folder / "k.npy", np.random.default_rng(1).normal(size=(8, 2, 8, 2)))
+        return _describe(folder, "k.npy", "axes: [phase_encode, echo, readout, part]")
+
+    def mat(folder: Path) -> Path:
+        from scipy.io import savemat
+
+        savemat(folder / "k.mat", {"k": np.random.default_rng(1).normal(size=(8, 2, 8, 2))}, do_compression=True)
+        return _describe(folder, "k.mat", "axes: [phase_encode, echo, readout, part]")
+
+    return {
+        "topspin": topspin, "topspin processed": processed, "agilent": agilent, "tecmag": tecmag, "prospa": prospa,
+        "npy": npy, "mat": mat,
+    }  # fmt: skip
+
+
+def _describe(folder: Path, file: str, more: str) -> Path:
+    path = folder / "description.yaml"
+    path.write_text(f"format: knightshift array 1\nfile: {file}\nholds: kspace\n{more}\necho_times: [1 ms, 2 ms]\n")
+    return path

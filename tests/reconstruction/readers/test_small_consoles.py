@@ -1,0 +1,90 @@
+"""Tecmag and Prospa: shapes, delays, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from knightshift.core.errors import DamagedDataError, UnsupportedDataError
+from knightshift.reconstruction.readers.prospa import read_prospa
+from knightshift.reconstruction.readers.tecmag import read_tecmag
+
+from .conftest import DELAYS, DWELL, line_fids, write_prospa, write_tecmag
+
+RawData = Callable[[str], Path]
+
+
+def test_tecmag_fids_come_back_with_the_table_that_is_as_long(tmp_path: Path) -> None:
+    fids = line_fids(np.array(DELAYS), 10.0, 32)
+    tables = {"ph0": "0 1 2 3 0 1 2 3", "de3:2": "1m 2m", "de6:2": "10m 100m 250m 500m 1 2 4 8"}
+    series = read_tecmag(write_tecmag(tmp_path / "a.tnt", fids, tables))
+    np.testing.assert_allclose(series.values, fids, rtol=1e-6)
+    assert series.delays is not None
+    np.testing.assert_allclose(series.delays, DELAYS)
+    assert (series.nucleus, series.dwell_time) == ("23Na", DWELL)
+
+
+def test_tecmag_with_two_tables_of_that_length_does_not_guess(tmp_path: Path) -> None:
+    tables = {"de3:2": "1m 2m", "de6:2": "10m 100m"}
+    series = read_tecmag(write_tecmag(tmp_path / "a.tnt", line_fids(np.ones(2), 10.0, 32), tables))
+    assert series.delays is None
+    assert any("table of delays" in line for line in series.missing)
+
+
+@pytest.mark.parametrize("points", [(10**9, 3, 1, 1), (-32, 2, 1, 1), (0, 0, 0, 0), (2**31 - 1, 2**31 - 1, 4, 4)])
+def test_tecmag_points_that_lie_are_damage(tmp_path: Path, points: tuple[int, ...]) -> None:
+    path = write_tecmag(tmp_path / "a.tnt", line_fids(np.ones(2), 10.0, 32))
+    content = bytearray(path.read_bytes())
+    content[20 + 16 : 20 + 32] = np.array(points, "<i4").tobytes()  # actual_npts
+    path.write_bytes(bytes(content))
+    with pytest.raises(DamagedDataError):
+        read_tecmag(path)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("1D.tnt", (1024, 3)), ("T1.tnt", (1024, 5))])
+def test_tecmag_files_have_the_published_shapes(raw_data: RawData, name: str, shape: tuple[int, int]) -> None:
+    series = read_tecmag(raw_data("tecmag") / name)
+    assert series.values.T.shape == shape
+    assert series.nucleus == "1H"
+    if name == "T1.tnt":
+        assert series.delays is not None
+        np.testing.assert_allclose(series.delays, [0.01, 0.09, 0.17, 0.25, 0.33])
+
+
+def test_prospa_fids_come_back_with_spread_delays(tmp_path: Path) -> None:
+    fids = line_fids(np.ones(3), 10.0, 32)
+    steps = 'experiment = "T1-IR-FID"\nnrSteps = 3\nminDelay = 10\nmaxDelay = 1000\ndelaySpacing = "log"\n'
+    series = read_prospa(write_prospa(tmp_path, fids, steps))
+    np.testing.assert_allclose(series.values, fids, rtol=1e-6)
+    assert series.delays is not None
+    np.testing.assert_allclose(series.delays, [0.01, 0.1, 1.0])
+    assert series.working_frequency == pytest.approx(14.855e6)
+    assert "the nucleus" in series.missing
+
+
+def test_prospa_folder_gives_the_file_that_holds_most(tmp_path: Path) -> None:
+    write_prospa(tmp_path, line_fids(np.ones(1), 10.0, 32), name="data.1d")
+    write_prospa(tmp_path, line_fids(np.ones(4), 10.0, 32), name="renamed")
+    assert read_prospa(tmp_path).source.name == "renamed"
+
+
+@pytest.mark.parametrize("sizes", [(10**9, 4, 1, 1), (-1, 4, 1, 1), (0, 1, 1, 1), (32, 3, 1, 1), (32, 5, 1, 1)])
+def test_prospa_sizes_that_lie_are_damage(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    path = write_prospa(tmp_path, line_fids(np.ones(4), 10.0, 32))
+    content = path.read_bytes()
+    path.write_bytes(content[:16] + np.array(sizes, "<i4").tobytes() + content[32:])
+    with pytest.raises(DamagedDataError):
+        read_prospa(path)
+
+
+def test_prospa_files_read(raw_data: RawData) -> None:
+    folder = raw_data("prospa")
+    assert read_prospa(folder / "data.1d").values.shape == (1, 1024)
+    series = read_prospa(folder / "data.2d")
+    assert series.values.shape == (4, 1024)
+    assert series.dwell_time == pytest.approx(20e-6)
+    with pytest.raises(UnsupportedDataError, match=r"plot.*data\.1d"):
+        read_prospa(folder / "data.pt1")

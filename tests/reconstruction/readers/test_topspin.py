@@ -1,0 +1,157 @@
+"""TopSpin: byte orders, lists, stopped acquisitions, processed spectra, and the published relaxation times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from knightshift.core.errors import DamagedDataError, InputError, UnsupportedDataError
+from knightshift.reconstruction.pseudo_2d import Pseudo2DOptions, fit_pseudo_2d
+from knightshift.reconstruction.readers.topspin import read_topspin
+
+from .conftest import DELAYS, DWELL, TopSpin, inversion_recovery, line_fids, write_processed
+
+RawData = Callable[[str], Path]
+
+
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize("doubles", [False, True])
+@pytest.mark.parametrize("n_samples", [100, 128, 200])
+def test_rows_come_back_without_their_padding(tmp_path: Path, big_endian: bool, doubles: bool, n_samples: int) -> None:
+    numbers = np.random.default_rng(3).integers(-(2**30), 2**30, size=(2, 3, n_samples))
+    fids = numbers[0] + 1j * numbers[1]
+    series = read_topspin(TopSpin(fids, big_endian, doubles).write(tmp_path))
+    np.testing.assert_array_equal(series.values, fids)
+    assert (series.nucleus, series.dwell_time, series.format) == ("23Na", DWELL, "TopSpin 3.2")
+
+
+def test_line_above_the_receiver_has_a_higher_shift(tmp_path: Path) -> None:
+    series = read_topspin(TopSpin(line_fids(np.full(2, 1e6), offset=150.0)).write(tmp_path))
+    assert series.shifts is not None
+    shift = series.shifts[np.abs(series.spectra[0]).argmax()]
+    assert shift == pytest.approx((100 + 150) / 500e6, abs=2 / 500e6)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "delays"),
+    [
+        ("vdlist", "1\n0.5s\n20m\n300u\n", [1, 0.5, 0.02, 3e-4, 1]),
+        ("vplist", "10\n20\n", [1e-5, 2e-5, 1e-5, 2e-5, 1e-5]),
+        ("vplist", "0.01s\n20m\n", [0.01, 0.02, 0.01, 0.02, 0.01]),
+    ],
+)
+def test_a_list_starts_again_at_its_end(tmp_path: Path, name: str, text: str, delays: list[float]) -> None:
+    series = read_topspin(TopSpin(line_fids(np.full(5, 1e6), 0.0), lists={name: text}).write(tmp_path))
+    assert series.delays is not None
+    np.testing.assert_allclose(series.delays, delays, rtol=1e-12)
+
+
+def test_of_several_lists_the_pulse_program_tells_which(tmp_path: Path) -> None:
+    lists = {
+        "vdlist": "1s\n2s\n",
+        "vclist": "4\n8\n",
+        "pulseprogram": "1 ze\n2 d1\nvc ; not vd\nlo to 2 times c\nivc\n",
+    }
+    series = read_topspin(TopSpin(line_fids(np.full(2, 1e6), 0.0), lists=lists, program="cpmg").write(tmp_path))
+    assert series.delays is None
+    assert series.counts is not None
+    assert series.counts.tolist() == [4, 8]
+    assert series.experiment == "T2"
+
+
+def test_rows_that_were_never_acquired_are_left_out_and_named(tmp_path: Path) -> None:
+    fids = line_fids(np.array([1e6, 2e6, 0, 0]), 0.0)
+    series = read_topspin(TopSpin(fids).write(tmp_path))
+    assert series.n_steps == 2
+    assert any("rows 3 to 4" in line for line in series.missing)
+
+
+def test_a_file_cut_within_a_row_is_refused(tmp_path: Path) -> None:
+    folder = TopSpin(line_fids(np.full(4, 1e6), 0.0)).write(tmp_path)
+    (folder / "ser").write_bytes((folder / "ser").read_bytes()[:-100])
+    with pytest.raises(DamagedDataError, match="no whole number of rows") as caught:
+        read_topspin(folder)
+    assert caught.value.path == folder / "ser"
+
+
+@pytest.mark.parametrize("td", ["200000000", "0", "-4", "7", "nan", "1e300"])
+def test_sizes_that_lie_name_the_field(tmp_path: Path, td: str) -> None:
+    folder = TopSpin(line_fids(np.full(2, 1e6), 0.0), extra={"TD": td}).write(tmp_path)
+    with pytest.raises(DamagedDataError):
+        read_topspin(folder)
+
+
+def test_an_endless_string_in_a_parameter_file_ends(tmp_path: Path) -> None:
+    folder = TopSpin(line_fids(np.full(2, 1e6), 0.0)).write(tmp_path)
+    (folder / "acqus").write_text("##TITLE= x\n##$PULPROG= <never closed\n")
+    with pytest.raises(DamagedDataError):
+        read_topspin(folder)
+
+
+def test_three_dimensions_are_refused(tmp_path: Path) -> None:
+    folder = TopSpin(line_fids(np.full(2, 1e6), 0.0)).write(tmp_path)
+    (folder / "acqu3s").write_text("##TITLE= x\n##END=\n")
+    with pytest.raises(UnsupportedDataError, match="three or more"):
+        read_topspin(folder)
+
+
+def test_group_delay_of_the_digital_filter_is_removed(tmp_path: Path) -> None:
+    delay = 20
+    late = np.zeros((1, 256), complex)
+    late[:, delay:] = line_fids(np.array([1e7]), 0.0, 256 - delay)
+    extra = {"DIGMOD": "1", "DSPFVS": "20", "GRPDLY": str(delay)}
+    series = read_topspin(TopSpin(late, extra=extra).write(tmp_path))
+    np.testing.assert_allclose(series.values[0, :100], late[0, delay : delay + 100], atol=2e-2 * 1e7)
+    assert np.abs(series.values[0, 0]) > 0.97e7
+
+
+@pytest.mark.parametrize("blocks", [(4, 32), (2, 16), (1, 8)])
+def test_processed_blocks_are_put_in_order(tmp_path: Path, blocks: tuple[int, int]) -> None:
+    spectra = np.arange(4 * 32).reshape(4, 32).astype(float)
+    folder = TopSpin(line_fids(np.full(4, 1e6), 0.0), lists={"vdlist": "1\n2\n3\n4\n"}).write(tmp_path)
+    series = read_topspin(write_processed(folder, spectra, blocks))
+    np.testing.assert_array_equal(series.values.real, spectra[:, ::-1])
+    assert series.shifts is not None
+    np.testing.assert_allclose(series.shifts[-1], 10e-6, rtol=1e-9)
+    np.testing.assert_allclose(np.diff(series.shifts), 0.01e-6, rtol=1e-6)
+
+
+def test_t1_of_a_known_recovery_comes_back(tmp_path: Path) -> None:
+    fids = line_fids(inversion_recovery(0.7), 60.0) * np.exp(1.1j)
+    lists = {"vdlist": "\n".join(f"{delay}s" for delay in DELAYS)}
+    result = fit_pseudo_2d(read_topspin(TopSpin(fids, lists=lists).write(tmp_path)))
+    assert result.quantity == "T1"
+    assert [float(peak.fit.time) for peak in result.peaks] == pytest.approx([0.7], rel=1e-4)
+
+
+def test_menthol_t1_agrees_with_the_published_value(raw_data: RawData) -> None:
+    result = fit_pseudo_2d(read_topspin(raw_data("topspin_invrec") / "1"))
+    strongest = max(result.peaks, key=lambda peak: float(peak.fit.amplitude))
+    assert float(strongest.fit.time) == pytest.approx(0.94, abs=0.01)
+
+
+def test_t1rho_agrees_with_the_published_value(raw_data: RawData) -> None:
+    result = fit_pseudo_2d(read_topspin(raw_data("topspin_t1rho") / "189"))
+    (peak,) = result.peaks
+    assert result.quantity == "T1rho"
+    assert float(peak.fit.time) == pytest.approx(72.5e-3, abs=1e-3)
+
+
+def test_cpmg_rate_agrees_with_the_published_value(raw_data: RawData) -> None:
+    series = read_topspin(raw_data("topspin_cpmg") / "1")
+    with pytest.raises(InputError, match=r"4 ms per loop.*--loop-time"):
+        fit_pseudo_2d(series)
+    options = Pseudo2DOptions(loop_time=4e-3, regions=((0.8e-6, 0.9e-6),))
+    (peak,) = fit_pseudo_2d(series, options).peaks
+    assert float(peak.fit.rate) == pytest.approx(0.844, abs=0.016)
+    assert float(peak.fit.rate_std) == pytest.approx(0.016, abs=0.003)
+
+
+def test_big_endian_nitrogen_experiment_reads(raw_data: RawData) -> None:
+    series = read_topspin(raw_data("topspin_15n_bigendian"))
+    assert series.values.shape[0] == 4
+    assert series.nucleus == "15N"
+    assert series.working_frequency == pytest.approx(14.83141327e6)
