@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tokenize
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,10 @@ _UNITS = {
     "echo_times": "s",
     "field_of_view": "m",
 }
+_HEADER_ERRORS = (
+    OSError, ValueError, TypeError, OverflowError, MemoryError, RecursionError, SyntaxError, tokenize.TokenError
+)  # fmt: skip
+"""What numpy lets through from the parser of a header that is none."""
 _MAX_PASSES = 1_000_000
 _REMEDY = "export the recording again"
 
@@ -273,7 +278,7 @@ def _digest(folder: Path) -> str:
 def _load(path: Path) -> Any:
     try:
         return np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError) as error:
+    except _HEADER_ERRORS as error:
         raise DamagedDataError(path, "array", f"it is no array of numpy: {error}", _REMEDY) from error
 
 

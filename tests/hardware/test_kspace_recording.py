@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from recordings import DESCRIPTION, exported, replayed
@@ -178,3 +179,28 @@ def test_a_window_longer_than_its_interval_is_refused() -> None:
     windows = ListeningWindows(samples=1000, dwell_time=8e-6, interval=5e-3, counters=np.zeros(2, COUNTERS))
     with pytest.raises(ConfigError, match="lengthen repetition_time"):
         listening_program("slow", windows, nucleus="23Na", b0=9.3982, working_frequency=105.96e6)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    name=st.sampled_from(["samples.npy", "counters.npy"]),
+    place=st.integers(0, 200),
+    replacement=st.binary(min_size=1, max_size=12),
+)
+def test_arrays_that_lie_with_a_right_checksum_are_still_damage(tmp_path_factory, name, place, replacement) -> None:
+    folder, _ = exported(tmp_path_factory.mktemp("fuzz") / "recording")
+    content = bytearray((folder / name).read_bytes())
+    content[place : place + len(replacement)] = replacement
+    (folder / name).write_bytes(content)
+    arrays = (folder / "samples.npy").read_bytes() + (folder / "counters.npy").read_bytes()
+    text = (folder / "recording.yaml").read_text()
+    before = text.partition("sha256: ")[2].split()[0]
+    (folder / "recording.yaml").write_text(text.replace(before, hashlib.sha256(arrays).hexdigest()))
+    try:
+        with replayed(folder) as scanner:
+            program = open_recording(folder).measurement().programs[0]
+            scanner.prepare(program)
+            scanner.start(0)
+            assert len(list(scanner.readouts(1.0))) == program.n_readouts
+    except (DamagedDataError, ConfigError, ScannerFault):
+        pass  # said in words; anything else is a crash
