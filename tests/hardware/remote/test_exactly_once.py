@@ -15,7 +15,7 @@ from knightshift.core.errors import LinkFault
 from knightshift.hardware.backends import open_scanner
 from knightshift.hardware.contract import ScannerState
 from knightshift.hardware.remote import ServeOptions
-from knightshift.hardware.remote.framing import Frame, FrameKind
+from knightshift.hardware.remote.framing import Frame, FrameKind, decode_frame, encode_frame
 from knightshift.hardware.remote.incoming_stream import IncomingStream
 from knightshift.hardware.remote.messages import decode_reply, encode_body
 from knightshift.hardware.remote.outgoing_stream import OutgoingStream
@@ -267,3 +267,20 @@ def test_answers_of_an_earlier_session_on_the_same_line_are_never_taken(counting
     stop.set()
     server.join(5.0)
     assert not server.is_alive()
+
+
+def test_a_whole_reply_to_another_command_is_no_answer(served_in_memory, memory_client) -> None:
+    wire = served_in_memory.to_client
+    put = wire.put
+
+    def confuse(message: bytes, delay: float = 0.0) -> None:
+        frame = decode_frame(message[:-1])
+        if frame is not None and frame.kind == FrameKind.REPLY:
+            fields = decode_reply(frame.payload).model_dump() | {"command": "identify"}
+            message = encode_frame(Frame(frame.kind, frame.session, frame.number, encode_body(fields)))
+        put(message, delay)
+
+    wire.put = confuse
+    with pytest.raises(LinkFault, match="not answered"):
+        memory_client.set_receiver_gain(3.0)
+    assert memory_client.status().state is ScannerState.UNKNOWN
