@@ -76,14 +76,20 @@ class TestReplayOfARunKeepsTheContract(ScannerContract):
         return force_state
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """Ten exported passes."""
+    return exported(tmp_path_factory.mktemp("exported") / "whole", 10)[0]
+
+
 class TestReplayOfExportedKSpaceKeepsTheContract(ScannerContract):
     @pytest.fixture
-    def scanner(self, tmp_path):
-        return replayed(exported(tmp_path / "recording", 10)[0])
+    def scanner(self, whole):
+        return replayed(whole)
 
     @pytest.fixture
-    def program(self, tmp_path, scanner):
-        return open_recording(tmp_path / "recording").measurement().programs[0]
+    def program(self, whole):
+        return open_recording(whole).measurement().programs[0]
 
     @pytest.fixture
     def force(self):
