@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from knightshift.cli.planning import PlanChoices, make_plan
+from knightshift.core.errors import InputError
+
 from .conftest import Cli
 
 
@@ -84,22 +87,18 @@ def test_deadline_and_echo_times_and_expectation_are_told(cli: Cli, finished_run
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("choices", "message"),
     [
-        (["--duration", "1 s"], "one average takes"),
-        (["--duration", "1"], "needs a unit"),
-        (["--duration", "1 h", "--averages", "3"], "give one of them"),
-        (["--t2", "16ms"], "--from-run"),
-        (["--optimise-echo-times", "17ms:5ms"], "shorter one first"),
-        (["--start", "2026-01-01 19:00", "--until", "2026-01-01 18:00"], "lies before --start"),
-        (["--from-run", "nowhere"], "no such folder"),
-        (["--zone", "Mars/Olympus"], "Europe/London"),
+        (PlanChoices(duration="1 s"), "one average takes"),
+        (PlanChoices(duration="1"), "needs a unit"),
+        (PlanChoices(duration="1h", averages=3), "give one of them"),
+        (PlanChoices(t2=["16ms"]), "--from-run"),
+        (PlanChoices(optimise="17ms:5ms"), "shorter one first"),
+        (PlanChoices(start="2026-01-01 19:00", until="2026-01-01 18:00"), "lies before --start"),
+        (PlanChoices(from_run=Path("nowhere")), "no such folder"),
+        (PlanChoices(zone="Mars/Olympus"), "Europe/London"),
     ],
 )
-def test_plan_refuses_what_cannot_be_and_says_what_could(
-    cli: Cli, protocol: Path, options: list[str], message: str
-) -> None:
-    result = cli("plan", protocol, *options)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
+def test_plan_refuses_what_cannot_be_and_says_what_could(protocol: Path, choices: PlanChoices, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_plan(str(protocol), "simulated", choices)
