@@ -19,7 +19,7 @@ from knightshift.hardware.remote.framing import Frame, FrameKind, decode_frame, 
 from knightshift.hardware.remote.incoming_stream import IncomingStream
 from knightshift.hardware.remote.messages import decode_reply, encode_body
 from knightshift.hardware.remote.outgoing_stream import OutgoingStream
-from knightshift.hardware.remote.readout_records import decode_demand
+from knightshift.hardware.remote.readout_records import Record, cut_into_parts, decode_demand, encode_record
 from knightshift.hardware.remote.serving_session import ServingSession
 from knightshift.hardware.site import SiteConfig
 
@@ -284,3 +284,13 @@ def test_a_whole_reply_to_another_command_is_no_answer(served_in_memory, memory_
     with pytest.raises(LinkFault, match="not answered"):
         memory_client.set_receiver_gain(3.0)
     assert memory_client.status().state is ScannerState.UNKNOWN
+
+
+def test_a_part_from_far_ahead_takes_no_memory() -> None:
+    (payload,) = cut_into_parts(9, encode_record(Record(None)))
+    told: list[int] = []
+    incoming = IncomingStream(9, 4, lambda kind, number, payload: told.append(number), loop.QUICK, lambda: None)
+    for number in range(65, 5000):
+        incoming.feed(Frame(FrameKind.PART, 1, number, payload))
+    assert not incoming._early
+    assert set(told) == {0}, "part 0 is still missing"

@@ -406,3 +406,20 @@ def test_patience_must_allow_several_tries() -> None:
 
 def test_the_shipped_site_file_is_good() -> None:
     assert open_scanner(load_site("remote"), clock=SystemClock()).status().state is S.DISCONNECTED
+
+
+def test_a_pass_that_is_aborted_never_looks_complete_even_if_all_of_it_is_here(memory_client, plain_program) -> None:
+    readouts = play(memory_client, plain_program)
+    next(readouts)
+    wait_for(lambda: memory_client.status().state is S.PREPARED)
+    memory_client.abort()
+    with pytest.raises(ScannerFault, match="aborted"):
+        list(readouts)
+
+
+def test_connecting_makes_a_scanner_safe_that_somebody_left_playing(served_in_memory, counting, plain_program) -> None:
+    counting.connect()
+    counting.prepare(plain_program)
+    counting.start(0)
+    with served_in_memory.client(SystemClock(), token=served_in_memory.options.token()) as client:
+        assert client.status().state is S.IDLE
