@@ -132,7 +132,7 @@ def t2_distribution(
     decays = np.exp(-np.divide.outer(times, grid)) if options.train is None else options.train.decays(grid)
     solver = _Solver(decays / noise[:, None], options)
     weight = np.full((grid.size, *chosen.shape), np.nan)
-    chi2, strength = np.full((2, *chosen.shape), np.nan)
+    chi2, strength = np.full(chosen.shape, np.nan), np.full(chosen.shape, np.nan)
     found = [solver.solve(column) for column in observed.T]
     if found:
         columns, misfits, strengths = zip(*found, strict=True)

@@ -33,6 +33,8 @@ FIGURES = {
     "t2_detail": ONE_COLUMN,
     "t2_histogram": ONE_COLUMN,
     "decay_curves": TWO_COLUMNS,
+    "estimators": TWO_COLUMNS,
+    "residuals": TWO_COLUMNS,
 }
 HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(1)>&$\\frac$'
 

@@ -1,0 +1,202 @@
+"""Figures that judge a T2 fit: its residuals, other estimators on the same data, and distributions of T2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
+from scipy.stats import norm
+
+from knightshift.core.arrays import BoolArray, RealArray
+from knightshift.core.errors import InputError
+from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.relaxometry import T2Distribution, T2Fit, T2Options, fit_t2_maps
+from knightshift.reconstruction.report.panels import Margins, make_panels
+from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, TWO_COLUMNS, styled
+
+_MS = 1e3
+_ESTIMATORS = {
+    "complex": T2Options(),
+    "Rician": T2Options(estimator="rician"),
+    "magnitude": T2Options(estimator="gaussian"),
+    "magnitude, noise in quadrature": T2Options(estimator="gaussian", offset="noise-quadrature"),
+    "magnitude + noise floor (paper)": T2Options(estimator="gaussian", offset="noise"),
+}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """T2 of the voxels of a region by one estimator."""
+
+    median: float
+    """[s]."""
+    quantiles: tuple[float, float]
+    """Of 16 and 84 % [s]."""
+    n_lost: int
+    """Voxels of the region without a T2."""
+
+
+def compare_estimators(series: ImageSeries, regions: Mapping[str, BoolArray]) -> dict[str, dict[str, Spread | None]]:
+    """Fit the same voxels with every estimator.
+
+    Parameters
+    ----------
+    series
+        Complex images of separate echoes with their noise.
+    regions
+        Masks of shape ``image`` by name.
+
+    Returns
+    -------
+    dict
+        Estimator, then region; None where fewer than two voxels have a T2.
+    """
+    mask = np.logical_or.reduce(list(regions.values()))
+    table: dict[str, dict[str, Spread | None]] = {}
+    for name, options in _ESTIMATORS.items():
+        fit = fit_t2_maps(series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask)
+        table[name] = {region: _spread(fit, inside) for region, inside in regions.items()}
+    return table
+
+
+def _spread(fit: T2Fit, inside: BoolArray) -> Spread | None:
+    values = fit.t2[inside & fit.ok]
+    if values.size < 2:
+        return None
+    low, middle, high = np.quantile(values, [0.16, 0.5, 0.84])
+    return Spread(float(middle), (float(low), float(high)), int(np.count_nonzero(inside)) - values.size)
+
+
+@styled
+def estimators_figure(table: Mapping[str, Mapping[str, Spread | None]]) -> Figure:
+    """Draw median and 16 to 84 % range of T2 by estimator, regions in colours.
+
+    Parameters
+    ----------
+    table
+        From `compare_estimators`; the last region is drawn in the marking colour.
+    """
+    panels = make_panels(TWO_COLUMNS, 1, 1, 0.3, Margins(left=1.9, right=0.2, top=0.1))
+    axes = panels.axes[0]
+    regions = list(next(iter(table.values())))
+    colors = [*(BLUE, GREEN, GREY)[: len(regions) - 1], ORANGE] if len(regions) > 1 else [BLUE]
+    for row, by_region in enumerate(table.values()):
+        for place, (region, color) in enumerate(zip(regions, colors, strict=True)):
+            height = row + 0.22 * (place - (len(regions) - 1) / 2)
+            _draw_spread(axes, by_region[region], height, color, region if row == 0 else "")
+    reference = next(iter(table.values()))
+    for region, color in zip(regions, colors, strict=True):
+        if (spread := reference[region]) is not None:
+            axes.axvline(spread.median * _MS, color=color, linewidth=0.6, linestyle="--", alpha=0.6)
+    axes.set_yticks(range(len(table)), list(table))
+    axes.set_ylim(len(table) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("T₂ (ms)")
+    axes.legend(loc="lower left", handlelength=1.2)
+    return panels.figure
+
+
+def _draw_spread(axes: Axes, spread: Spread | None, height: float, color: str, label: str) -> None:
+    if spread is None:
+        return
+    low, high = (edge * _MS for edge in spread.quantiles)
+    axes.plot([low, high], [height, height], color=color, linewidth=2.2, solid_capstyle="butt", alpha=0.55)
+    axes.plot([spread.median * _MS], [height], "o", color=color, markersize=4, label=label or None)
+    if spread.n_lost:
+        axes.text(high + 0.15, height, f" {spread.n_lost} lost", va="center", fontsize=6, color=color)
+
+
+@styled
+def residuals_figure(fit: T2Fit) -> Figure:
+    """Draw the residuals in units of the noise: at each echo, and their distribution beside the normal one.
+
+    Parameters
+    ----------
+    fit
+        By least squares (for a Rician fit the residuals of magnitudes are not normal).
+
+    Raises
+    ------
+    InputError
+        If no voxel has a T2.
+    """
+    if not fit.ok.any():
+        raise InputError("no voxel has a T2: there are no residuals")
+    measured = fit.signal[:, fit.ok] / fit.noise_std[:, None]
+    residuals = measured - fit.snr[:, fit.ok]
+    panels = make_panels(TWO_COLUMNS, 2, 2, 0.55, Margins(left=0.5, right=0.15, top=0.12, between_columns=0.6))
+    _residuals_by_echo(panels.axes[0], fit, residuals)
+    _residual_histogram(panels.axes[1], residuals, _expected_widths(fit))
+    return panels.figure
+
+
+def _residuals_by_echo(axes: Axes, fit: T2Fit, residuals: RealArray) -> None:
+    times = fit.echo_times * _MS
+    for low, high, width in ((0.025, 0.975, 1.2), (0.16, 0.84, 4.0)):
+        ends = np.quantile(residuals, [low, high], axis=1)
+        axes.vlines(times, ends[0], ends[1], color=BLUE, linewidth=width, alpha=0.7)
+    axes.plot(times, np.median(residuals, axis=1), "o", color=BLACK, markersize=3)
+    for level in (-1.96, -1.0, 1.0, 1.96):
+        axes.axhline(level, color=GREY, linewidth=0.7, linestyle="--" if abs(level) == 1.0 else ":")
+    axes.axhline(0, color=GREY, linewidth=0.7)
+    axes.set_xlim(0, 1.08 * float(times[-1]))
+    axes.set_xlabel("echo time (ms)")
+    axes.set_ylabel("residual / σ")
+
+
+def _expected_widths(fit: T2Fit) -> RealArray:
+    """Tell how wide noise alone makes each residual, in units of the noise, shape ``(residual,)``.
+
+    A point that the fit follows closely leaves a small residual: ``sqrt(1 - leverage)``. Of at most 2000 voxels.
+    """
+    t2 = fit.t2[fit.ok][:: -(-int(np.count_nonzero(fit.ok)) // 2000)]
+    train, step = fit.options.train, 1e-3
+
+    def decays(times: RealArray) -> RealArray:
+        return np.exp(-np.divide.outer(fit.echo_times, times)) if train is None else train.decays(times)
+
+    columns = np.stack([decays(t2), decays(t2 * (1 + step)) - decays(t2)]) / fit.noise_std[:, None]
+    orthogonal, _ = np.linalg.qr(np.moveaxis(columns, (0, 1), (2, 1)))
+    return np.sqrt(np.maximum(1 - np.sum(orthogonal**2, axis=2), 1e-6)).ravel()
+
+
+def _residual_histogram(axes: Axes, residuals: RealArray, widths: RealArray) -> None:
+    shown = np.clip(residuals.ravel(), -5, 5)
+    axes.hist(shown, np.linspace(-5, 5, 51), density=True, color=BLUE, alpha=0.6, edgecolor="white", linewidth=0.3)
+    middle = np.linspace(-4.9, 4.9, 50)
+    cumulative = norm.cdf(np.subtract.outer(np.append(middle - 0.1, 5.0), np.zeros(1)) / widths).mean(axis=1)
+    axes.plot(middle, np.diff(cumulative) / 0.2, color=BLACK, linewidth=0.9, label="expected of the noise alone")
+    axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
+    axes.set_xlabel("residual / σ")
+    axes.set_ylabel("density")
+    axes.legend(loc="upper right", handlelength=1.4)
+
+
+@styled
+def distribution_figure(distributions: Mapping[str, tuple[T2Distribution, tuple[int, ...]]]) -> Figure:
+    """Draw distributions of T2 on a logarithmic axis, each as a share of its signal.
+
+    Parameters
+    ----------
+    distributions
+        By name: a distribution and the voxel of it to draw (an empty index for a single decay); at most four.
+    """
+    panels = make_panels(ONE_COLUMN, 1, 1, 0.65, Margins(left=0.5, right=0.15, top=0.08))
+    axes = panels.axes[0]
+    for (name, (found, voxel)), color in zip(distributions.items(), (BLUE, ORANGE, GREEN, BLACK), strict=False):
+        weight = found.weight[(slice(None), *voxel)]
+        per_octave = weight / weight.sum() / np.log2(found.t2[1] / found.t2[0])
+        axes.plot(found.t2 * _MS, per_octave, color=color, label=name)
+        axes.fill_between(found.t2 * _MS, per_octave, color=color, alpha=0.15, linewidth=0)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
+    axes.set_xlabel("T₂ (ms)")
+    axes.set_ylabel("share of the signal per octave")
+    axes.legend(loc="upper right", handlelength=1.2)
+    return panels.figure
