@@ -97,8 +97,8 @@ def test_lying_partitions_are_damage(synthetic_scan: Any, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["ser", "rawdata.job0"])
 def test_raw_file_by_another_name(synthetic_scan: Any, tmp_path: Path, name: str) -> None:
     kspace = random_kspace(1, 2, 1, 8, 128)  # 1024 bytes a line: no padding, as in a job
-    scan = synthetic_scan(kspace, acqp={"ACQ_jobs": "( 2 )\n(256, 1, 0, 1, 101, 1, 1, 1, <job1>) "
-                                        "(256, 1, 0, 16, 101, 5e4, 16, 1, <job0>)"}).write(tmp_path / "scan")  # fmt: skip
+    jobs = "( 2 )\n(256, 1, 0, 1, 101, 1, 1, 1, <job1>) (256, 1, 0, 16, 101, 5e4, 16, 1, <job0>)"
+    scan = synthetic_scan(kspace, acqp={"ACQ_jobs": jobs}).write(tmp_path / "scan")
     (scan / "fid").rename(scan / name)
     np.testing.assert_allclose(reconstruct(scan).images[0], by_numpy(kspace[0, :, 0]), atol=1e-2)
     np.testing.assert_array_equal(reconstruct(scan / name).images, reconstruct(scan).images)
@@ -133,8 +133,8 @@ def test_echo_train_without_steps_is_refused(synthetic_scan: Any, tmp_path: Path
 
 @pytest.mark.parametrize(
     "names",
-    [("GO_block_size",), ("BYTORDA", "GO_raw_data_format"), ("NR",), ("ACQ_obj_order",), ("ACQ_dim_desc",), ("ACQ_dim",),
-     ("ACQ_n_echo_images",), ("ACQ_sw_version", "PULPROG")],
+    [("GO_block_size",), ("BYTORDA", "GO_raw_data_format"), ("NR",), ("ACQ_obj_order",), ("ACQ_dim_desc",),
+     ("ACQ_dim",), ("ACQ_n_echo_images",), ("ACQ_sw_version", "PULPROG")],
 )  # fmt: skip
 def test_headers_that_some_versions_leave_out(synthetic_scan: Any, tmp_path: Path, names: tuple[str, ...]) -> None:
     kspace = random_kspace(1, 3, 1, 8, 10)
