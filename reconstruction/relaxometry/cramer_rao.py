@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike
 from knightshift.core.arrays import RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry.rician import rician_information
+from knightshift.reconstruction.relaxometry.train import EchoTrain
+
+_STEP = 1e-4
 
 
 def cramer_rao_t2(
@@ -20,8 +23,9 @@ def cramer_rao_t2(
     amplitude: ArrayLike = 1.0,
     free_offset: bool = False,
     estimator: Literal["complex", "rician", "gaussian"] = "complex",
+    train: EchoTrain | None = None,
 ) -> RealArray:
-    """Smallest standard deviation of T2 that an unbiased estimator of a mono-exponential can have.
+    """Smallest standard deviation of T2 that an unbiased estimator of a mono-exponential, or of a train, can have.
 
     The inverse of the Fisher information of amplitude, T2 (and offset) [1]_.
 
@@ -38,6 +42,8 @@ def cramer_rao_t2(
     estimator
         ``complex`` and ``gaussian``: the phase is known and the noise is that of the real part; ``rician``: only
         magnitudes are known.
+    train
+        Model of an echo train at these echo times, amplitudes in units of a full excitation; None: separate echoes.
 
     Returns
     -------
@@ -58,15 +64,24 @@ def cramer_rao_t2(
     noise = np.broadcast_to(np.asarray(noise_std, dtype=float), times.shape)
     if not ((noise > 0).all() and (t2 > 0).all()):
         raise InputError("noise_std and t2 must be positive")
-    scaled_times = times / t2[..., None]
-    decay = np.exp(-scaled_times)
+    decay, slope = _decay_and_slope(times, t2, train)
     signal = amplitude[..., None] * decay / noise
-    weight = 1 / noise**2 * (rician_information(signal) if estimator == "rician" else 1.0)
-    columns = [decay, signal * noise * scaled_times / t2[..., None]]
+    weight = 1 / noise**2 * (rician_information(np.abs(signal)) if estimator == "rician" else 1.0)
+    columns = [decay, amplitude[..., None] * slope]
     if free_offset:
         columns.append(np.ones_like(decay))
     jacobian = np.stack(columns, axis=-1)
     return _standard_deviation(jacobian, np.broadcast_to(weight, decay.shape))
+
+
+def _decay_and_slope(times: RealArray, t2: RealArray, train: EchoTrain | None) -> tuple[RealArray, RealArray]:
+    """Decay of amplitude one and its derivative by T2, shape ``(*image, echo)``."""
+    if train is None:
+        scaled_times = times / t2[..., None]
+        decay = np.exp(-scaled_times)
+        return decay, decay * scaled_times / t2[..., None]
+    decay, above, below = (np.moveaxis(train.decays(t2 * factor), 0, -1) for factor in (1.0, 1 + _STEP, 1 - _STEP))
+    return decay, (above - below) / (2 * _STEP * t2[..., None])
 
 
 def _standard_deviation(jacobian: RealArray, weight: RealArray) -> RealArray:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from knightshift.core.errors import InputError, ShapeError
-from knightshift.reconstruction.relaxometry import EchoTrain, T2Options, cpmg_echoes, fit_t2, fit_t2_maps
+from knightshift.reconstruction.relaxometry import EchoTrain, T2Options, cpmg_echoes, cramer_rao_t2, fit_t2, fit_t2_maps
 
 ESP, T1 = 6e-3, 17.1e-3
 
@@ -91,6 +91,33 @@ def test_noisy_train_has_the_standard_deviation_that_is_claimed() -> None:
     assert fit.ok.all()
     assert np.mean(fit.t2) == pytest.approx(12e-3, rel=0.01)
     assert np.std(fit.t2) == pytest.approx(np.median(fit.t2_std), rel=0.05)
+    bound = cramer_rao_t2(train.echo_times, 12e-3, noise_std=0.01, train=train)
+    assert np.std(fit.t2) == pytest.approx(bound, rel=0.05)
+
+
+def test_bound_of_perfect_refocusing_is_that_of_separate_echoes() -> None:
+    train = EchoTrain(echo_spacing=ESP, n_echoes=5, t1=T1)
+    separate = cramer_rao_t2(train.echo_times, 8e-3, noise_std=0.1)
+    assert cramer_rao_t2(train.echo_times, 8e-3, noise_std=0.1, train=train) == pytest.approx(separate, rel=1e-6)
+
+
+@pytest.mark.parametrize("t2", [7e-3, 12e-3, 16e-3])
+def test_train_of_a_night_knows_t2_better_than_separate_echoes_of_a_night(t2: float) -> None:
+    """Five times the averages, less what the unknown share of stimulated echoes costs."""
+    train = EchoTrain(echo_spacing=ESP, n_echoes=5, t1=T1, field="metal")
+    seen = train.model_copy(update={"n_echoes": 1}).decays(np.array([1e6]))[0]  # a single echo of the same skin
+    times = np.array([4e-3, 8e-3, 13e-3, 20e-3, 30e-3])
+    separate = cramer_rao_t2(times, t2, noise_std=0.01, amplitude=seen)
+    together = cramer_rao_t2(train.echo_times, t2, noise_std=0.01 / np.sqrt(5), train=train)
+    assert 1.3 < separate / together < np.sqrt(5)
+
+
+@pytest.mark.parametrize("t2", [7e-3, 16e-3])
+def test_sensitivity_to_t1_is_what_a_fit_with_a_wrong_t1_shows(t2: float) -> None:
+    train = EchoTrain(echo_spacing=ESP, n_echoes=5, t1=T1, field="metal")
+    wrong = T2Options(estimator="gaussian", train=train.model_copy(update={"t1": 1.02 * T1}))
+    fit = fit_t2_maps(train.decays(np.array([t2])), train.echo_times, wrong, noise_std=1e-4)
+    assert (fit.t2[0] / t2 - 1) / 0.02 == pytest.approx(train.t1_sensitivity(t2), rel=0.1)
 
 
 def test_ten_percent_of_t1_moves_t2_by_less_than_two_percent() -> None:
