@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from knightshift.acquisition.run_writer import RunWriter
 from knightshift.core.passes import PassRecord
@@ -28,8 +28,8 @@ class Committer:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
         self._flight: tuple[PassRecord, Future[None]] | None = None
 
-    def submit(self, record: PassRecord, time: float) -> PassRecord | None:
-        """Hand over a pass; returns the one before, durable by now, if it was still in flight.
+    def submit(self, record: PassRecord, time: float, **facts: Any) -> PassRecord | None:
+        """Hand over a pass, as for `RunWriter.commit`; returns the one before, durable by now, if it was in flight.
 
         Raises
         ------
@@ -37,7 +37,7 @@ class Committer:
             If the pass before could not be committed. `record` is not committed either.
         """
         before = self.wait()
-        self._flight = record, self._thread.submit(self._writer.commit, record, time)
+        self._flight = record, self._thread.submit(self._writer.commit, record, time, **facts)
         return before
 
     def raise_if_failed(self) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 from knightshift.acquisition.options import AcquisitionOptions, OnProgress, ProgressEvent, RunResult
 from knightshift.acquisition.pass_loop import PassLoop
+from knightshift.acquisition.preflight import Departure, preflight
+from knightshift.acquisition.preflight_verdict import refuse_if_failed
 from knightshift.acquisition.recovery import next_epoch, recover, resume_time
 from knightshift.acquisition.run_identity import check_unchanged, identity_of
 from knightshift.acquisition.run_lock import RunLock
 from knightshift.acquisition.run_writer import (
     RunWriter,
-    bytes_on_disk,
-    check_disk_space,
     create_run,
     free_run_id,
     make_runs_folder,
 )
+from knightshift.acquisition.surroundings import surroundings_of
 from knightshift.core.clock import Clock, iso_time
 from knightshift.core.manifest import Manifest, ProgramEntry, RunSetup, software_versions
 from knightshift.core.program import Measurement
@@ -50,29 +52,32 @@ def acquire(
     runs_dir
         Folder that holds the runs; created if needed.
     setup
-        What else a later `resume` will need to know: site, limits, phantom, seed, kind of clock.
+        What else a later `resume` will need to know: site, limits, phantom, seed, kind of clock. The monitors and
+        interlocks of its site are watched from here on.
     clock
         The one that the scanner uses.
     options
-        Patience, name of the run, and the wish to stop. Ctrl-C and SIGTERM stop after the pass, a second one within it.
+        Patience, name of the run, and the wish to stop. Ctrl-C and SIGTERM stop after the pass, a second one within it;
+        one is enough while an interlock suspends the run.
     on_progress
         Called after each step, from this thread.
 
     Returns
     -------
     RunResult
-        Completed, or stopped on request with everything kept.
+        Completed, or stopped on request or by an interlock with everything kept.
 
     Raises
     ------
     InputError
-        If `runs_dir` cannot hold a run.
+        If `runs_dir` cannot hold a run, or the pre-flight finds something to be mended first.
     LimitError, ProtocolError
         If the scanner refuses a program. Nothing was written then.
     StorageError
         If there is too little space, or the disk fails. The next pass was not started.
     ScannerFault
-        If a fault is latched, or repeating the pass did not help.
+        If a fault is latched, or repeating the pass did not help. `InterlockFault` if the pre-flight finds a monitor
+        out of band, or an interlock said make safe, which was done.
 
     Notes
     -----
@@ -80,14 +85,18 @@ def acquire(
     """
     options = options or AcquisitionOptions()
     make_runs_folder(runs_dir)
-    with options.stop.on_signals(), scanner:
+    around = surroundings_of(setup, clock, options.watch)
+    departure = Departure(measurement, scanner, clock, runs_dir, setup, around, options.disk_margin)
+    with options.stop.on_signals(), around.watch or nullcontext(), scanner:
         _validate(measurement, scanner)
-        needed = bytes_on_disk(measurement, scanner.capabilities().n_channels)
-        check_disk_space(runs_dir, needed, options.disk_margin)
+        checks = preflight(departure)
+        refuse_if_failed(checks)
         run_id = free_run_id(runs_dir, _name(measurement, clock, options))
         run = open_run(create_run(runs_dir, _manifest(measurement, scanner, setup, clock, run_id), measurement))
         with RunLock(run.path / LOCK), RunWriter(run) as writer:
-            return PassLoop(measurement, scanner, clock, options, on_progress, writer).run(epoch=0)
+            loop = PassLoop(measurement, scanner, clock, options, on_progress, writer, around)
+            loop.checked(checks)
+            return loop.run(epoch=0)
 
 
 def resume(
@@ -134,24 +143,29 @@ def resume(
     """
     options = options or AcquisitionOptions()
     run = open_run(run_path)
-    with options.stop.on_signals(), RunLock(run.path / LOCK) as lock, scanner:
+    around = surroundings_of(run.manifest.setup, clock, options.watch)
+    with options.stop.on_signals(), RunLock(run.path / LOCK) as lock, around.watch or nullcontext(), scanner:
         scanner.make_safe()
         with RunWriter(run) as writer:
             if lock.stale is not None:
                 writer.log(clock.now(), "stale_lock_taken", holder=lock.stale.model_dump())
             recover(writer, clock.now())
             check_unchanged(run, identity_of(scanner), measurement)
-            loop = PassLoop(run.measurement(), scanner, clock, options, on_progress, writer)
+            loop = PassLoop(run.measurement(), scanner, clock, options, on_progress, writer, around)
             return _go_on(loop, run)
 
 
 def _go_on(loop: PassLoop, run: Run) -> RunResult:
     _validate(loop.measurement, loop.scanner)
-    total = bytes_on_disk(loop.measurement, loop.scanner.capabilities().n_channels)
-    missing = 1 - len(run.committed()) / run.manifest.n_passes
-    check_disk_space(run.path, int(total * missing), loop.options.disk_margin)
     if run.manifest.setup.clock == "virtual":
         loop.clock.sleep(resume_time(run) - loop.clock.now())
+    missing = 1 - len(run.committed()) / run.manifest.n_passes
+    if missing:
+        departure = Departure(
+            loop.measurement, loop.scanner, loop.clock, run.path.parent, run.manifest.setup, loop.surroundings,
+            loop.options.disk_margin, missing,
+        )  # fmt: skip
+        loop.checked(preflight(departure))
     return loop.run(epoch=next_epoch(run.events()))
 
 

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from knightshift.acquisition.stop_request import StopRequest
+
+if TYPE_CHECKING:
+    from knightshift.acquisition.preflight_verdict import Check
+    from knightshift.acquisition.surroundings import Watch
 
 
 @dataclass(frozen=True)
@@ -26,19 +30,27 @@ class AcquisitionOptions:
     """Bytes that must be free on the disk beyond what the run needs."""
     stop: StopRequest = field(default_factory=StopRequest)
     """Asked between passes; set by Ctrl-C and SIGTERM, or by the caller."""
+    watch: Watch | None = None
+    """Monitors and interlocks; None: those of the site in the setup of the run."""
 
 
 class ProgressKind(StrEnum):
     """What a `ProgressEvent` tells."""
 
+    CHECKED = "checked"
+    """The pre-flight has passed; nothing has been played."""
     BEGAN = "began"
     """The run folder is there and the first pass is about to start."""
     COMMITTED = "committed"
     """A pass is durable."""
     REPEATED = "repeated"
     """A transient fault spoilt a pass; it is played again."""
+    SUSPENDED = "suspended"
+    """An interlock lets no pass begin; the scanner is safe."""
+    RESUMED = "resumed"
+    """It does again."""
     STOPPING = "stopping"
-    """A stop was asked for, and is obeyed now."""
+    """A stop was asked for, by a person or an interlock, and is obeyed now."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,9 @@ class ProgressEvent:
     flags: tuple[str, ...] = ()
     """Why the pass will get no weight; empty for a good one."""
     message: str = ""
-    """The fault, in words."""
+    """The fault, or the reason, in words."""
+    checks: tuple[Check, ...] = ()
+    """What the pre-flight found."""
 
 
 OnProgress: TypeAlias = Callable[[ProgressEvent], None]
@@ -74,7 +88,7 @@ class RunStatus(StrEnum):
     COMPLETED = "completed"
     """Every pass of the plan is committed."""
     STOPPED = "stopped"
-    """Stopped on request; what was acquired is a complete image with fewer averages."""
+    """Stopped on request or by an interlock; what was acquired is a complete image with fewer averages."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,8 @@ class RunResult:
     """Passes planned."""
     n_flagged: int
     """Committed passes that carry a flag and will get no weight."""
+    reason: str = ""
+    """Why it was stopped: a signal, a caller, an interlock; empty where it is complete."""
 
     @property
     def resume_command(self) -> str:

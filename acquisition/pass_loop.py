@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from knightshift.acquisition.committer import Committer
+from knightshift.acquisition.interlock_guard import InterlockGuard, PassAbortedError
 from knightshift.acquisition.options import (
     AcquisitionOptions,
     OnProgress,
@@ -17,8 +20,10 @@ from knightshift.acquisition.options import (
     RunStatus,
     resume_command,
 )
-from knightshift.acquisition.pass_player import PassAbortedError, PassPlayer
+from knightshift.acquisition.pass_player import PassPlayer
+from knightshift.acquisition.preflight_verdict import Check, refuse_if_failed
 from knightshift.acquisition.run_writer import RunWriter
+from knightshift.acquisition.surroundings import Surroundings
 from knightshift.core.clock import Clock
 from knightshift.core.errors import DamagedDataError, ScannerFault
 from knightshift.core.manifest import software_versions
@@ -45,8 +50,22 @@ class PassLoop:
     """Told after each step."""
     writer: RunWriter
     """Writes into the run."""
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    """What stands around the scanner; its watch, if there is one, is started."""
+    _guard: InterlockGuard = field(init=False)
     _flags: dict[int, tuple[str, ...]] = field(default_factory=dict, init=False)
     _playing: int | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._guard = InterlockGuard(
+            self.surroundings.watch,
+            self.scanner,
+            self.clock,
+            self.options.stop,
+            self.writer.log,
+            self.surroundings.max_suspension,
+            self._suspended,
+        )
 
     def run(self, epoch: int) -> RunResult:
         """Play every pass that is not committed yet, in order of index.
@@ -56,7 +75,7 @@ class PassLoop:
         StorageError
             If the disk fails; no pass is started after that is known.
         ScannerFault
-            If a fault is latched, or repeating the pass did not help.
+            If a fault is latched, or repeating the pass did not help; `InterlockFault` if an interlock says make safe.
         """
         self._flags = {index: commit.flags for index, commit in self.writer.run.commits().items()}
         remaining = [index for index in range(self.measurement.n_passes) if index not in self._flags]
@@ -70,9 +89,14 @@ class PassLoop:
             error.add_note(self._note())
             raise
         result = self._result()
-        reason = self.options.stop.reason if result.status is RunStatus.STOPPED else ""
-        self.writer.log(self.clock.now(), "ended", epoch=epoch, status=str(result.status), reason=reason)
+        self.writer.log(self.clock.now(), "ended", epoch=epoch, status=str(result.status), reason=result.reason)
         return result
+
+    def checked(self, checks: Sequence[Check]) -> None:
+        """Write down what the pre-flight found, and go on only if nothing failed. Raises as `refuse_if_failed`."""
+        self.writer.log(self.clock.now(), "preflight", checks=[check.for_journal() for check in checks])
+        refuse_if_failed(checks)
+        self._tell(ProgressKind.CHECKED, checks=tuple(checks))
 
     def _begin(self, epoch: int, n_remaining: int) -> None:
         now = self.clock.now()
@@ -89,26 +113,34 @@ class PassLoop:
         self._tell(ProgressKind.BEGAN)
 
     def _play_all(self, remaining: list[int], epoch: int) -> None:
-        player = PassPlayer(self.scanner, self.clock, self.options, self._repeated)
+        player = PassPlayer(self.scanner, self.clock, self.options, self._guard, self._repeated)
         with Committer(self.writer) as committer:
             try:
                 for index in remaining:
-                    if self.options.stop.after_pass:
-                        self._tell(ProgressKind.STOPPING, message=self.options.stop.reason)
+                    if self.options.stop.after_pass or self._guard.stop_reason:
+                        self._tell(ProgressKind.STOPPING, message=self._stop_reason())
                         break
                     committer.raise_if_failed()
                     self._playing = index
                     record = player.play(self.measurement.program_of(index), index, epoch)
                     self._playing = None
-                    self._committed(committer.submit(record, self.clock.now()))
+                    self._committed(committer.submit(record, self.clock.now(), **self._readings()))
             except PassAbortedError:
-                _LOG.warning("pass %s was aborted on request", self._playing)
+                _LOG.warning("pass %s is not played to its end: %s", self._playing, self._stop_reason())
+                self._tell(ProgressKind.STOPPING, self._playing, message=self._stop_reason())
             except BaseException:
                 self.scanner.make_safe()  # first of all; leaving `with committer` then keeps the pass in flight
                 raise
             self._playing = None
             self.scanner.make_safe()
             self._committed(committer.wait())
+
+    def _readings(self) -> dict[str, Any]:
+        readings = self._guard.readings()
+        return {"readings": readings} if readings else {}
+
+    def _stop_reason(self) -> str:
+        return self.options.stop.reason or self._guard.stop_reason
 
     def _committed(self, record: PassRecord | None) -> None:
         if record is None:
@@ -122,9 +154,10 @@ class PassLoop:
         self.writer.log(now, "pass_repeated", kind=type(fault).__name__, **facts)
         self._tell(ProgressKind.REPEATED, index, message=str(fault))
 
-    def _tell(
-        self, kind: ProgressKind, index: int | None = None, flags: tuple[str, ...] = (), message: str = ""
-    ) -> None:
+    def _suspended(self, index: int, suspended: bool, reason: str) -> None:
+        self._tell(ProgressKind.SUSPENDED if suspended else ProgressKind.RESUMED, index, message=reason)
+
+    def _tell(self, kind: ProgressKind, index: int | None = None, **facts: Any) -> None:
         now, n_passes = self.clock.now(), self.measurement.n_passes
         mean_duration = self.measurement.duration / n_passes
         event = ProgressEvent(
@@ -135,19 +168,20 @@ class PassLoop:
             time=now,
             finish_time=now + (n_passes - len(self._flags)) * mean_duration,
             pass_index=index,
-            flags=flags,
-            message=message,
+            **facts,
         )
         self.on_progress(event)
 
     def _result(self) -> RunResult:
         n_passes = self.measurement.n_passes
+        complete = len(self._flags) == n_passes
         return RunResult(
             path=self.writer.run.path,
-            status=RunStatus.COMPLETED if len(self._flags) == n_passes else RunStatus.STOPPED,
+            status=RunStatus.COMPLETED if complete else RunStatus.STOPPED,
             n_committed=len(self._flags),
             n_passes=n_passes,
             n_flagged=sum(bool(flags) for flags in self._flags.values()),
+            reason="" if complete else self._stop_reason(),
         )
 
     def _note(self) -> str:

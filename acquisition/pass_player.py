@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from knightshift.acquisition.interlock_guard import InterlockGuard, PassAbortedError
 from knightshift.acquisition.options import AcquisitionOptions
 from knightshift.core.arrays import ComplexArray, IntArray
 from knightshift.core.clock import Clock
@@ -23,10 +24,6 @@ OnFault: TypeAlias = Callable[[int, int, ScannerFault], None]
 """Told of a transient fault before the pass is repeated: pass index, attempt from 1, the fault."""
 
 
-class PassAbortedError(Exception):
-    """The pass was aborted because someone asked twice to stop. Never leaves this room."""
-
-
 @dataclass
 class PassPlayer:
     """Plays passes; remembers which program is armed."""
@@ -37,6 +34,8 @@ class PassPlayer:
     """Where time stamps come from."""
     options: AcquisitionOptions
     """Patience, and the wish to stop."""
+    guard: InterlockGuard
+    """Asked before each attempt and with each readout."""
     on_fault: OnFault
     """Told before a pass is repeated."""
     _armed: str | None = field(default=None, init=False)
@@ -47,13 +46,15 @@ class PassPlayer:
         Raises
         ------
         ScannerFault
-            If a fault is latched, or transient ones do not end.
+            If a fault is latched, or transient ones do not end; `InterlockFault` if an interlock says make safe.
         PassAbortedError
-            If the stop request says so.
+            If the stop request or an interlock says so.
         """
         attempt = 0
         while True:
             attempt += 1
+            if self.guard.begin_pass(index):
+                self._armed = None
             try:
                 return self._play_once(program, index, epoch)
             except ScannerFault as fault:
@@ -89,6 +90,7 @@ class PassPlayer:
         self.scanner.start(index, epoch)
         readouts = self._collect(program)
         finished = self.clock.now()
+        flags = self.guard.end_pass()
         samples, counters = _checked_stack(readouts, program, index, epoch)
         return PassRecord(
             index=index,
@@ -99,7 +101,7 @@ class PassPlayer:
             receiver_gain=status.receiver_gain,
             samples=samples,
             counters=counters,
-            flags=("overrange",) if any(readout.overrange for readout in readouts) else (),
+            flags=(*(("overrange",) if any(readout.overrange for readout in readouts) else ()), *flags),
         )
 
     def _collect(self, program: PassProgram) -> list[Readout]:
@@ -108,6 +110,7 @@ class PassPlayer:
             if self.options.stop.within_pass:
                 self.scanner.abort()
                 raise PassAbortedError
+            self.guard.look()
             readouts.append(readout)
             if len(readouts) > program.n_readouts:
                 break

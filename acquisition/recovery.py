@@ -17,11 +17,12 @@ from knightshift.core.pass_file import PassFile, read_pass_file
 from knightshift.core.run_folder import JOURNAL, PASSES, QUARANTINE, Commit, Run, check_belongs, finite_number
 
 _LOG = logging.getLogger(__name__)
+_BETWEEN_PASSES = {"pass_repeated", "suspended", "resumed"}
 _PASS_NAME = re.compile(r"p(\d{6})\.h5")
 
 
 def resume_time(run: Run) -> float:
-    """Tell when the last good pass of a run ended, or a failed one was given up, or else when the run began.
+    """Tell when the last good pass of a run ended, a failed one was given up or a wait ended, or else when it began.
 
     From here a virtual clock goes on, so that whatever drifts with time drifts as if nothing had come between.
 
@@ -32,7 +33,7 @@ def resume_time(run: Run) -> float:
     """
     events, commits = run.events(), run.commits()
     times = [commit.finished for commit in commits.values()]
-    times += [_exact_time(event, run) for event in events if event.event == "pass_repeated"]
+    times += [_exact_time(event, run) for event in events if event.event in _BETWEEN_PASSES]
     times += [_exact_time(event, run) for event in events if event.event == "epoch_began"][:1]
     times += [pass_file.record.finished for pass_file in _unrecorded(run, commits)[0]]
     return max(times, default=from_iso_time(run.manifest.created))

@@ -74,6 +74,21 @@ def _process_start(pid: int) -> str:
         return ""
 
 
+def living_holder(path: Path) -> LockHolder | None:
+    """Tell which other process holds the lock file `path`, if one may; nothing is locked, and nothing waits."""
+    try:
+        content = path.read_bytes()[:_MAX_BYTES]
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise storage_error(path, "reading", error) from error
+    try:
+        holder = LockHolder.model_validate_json(content)
+    except ValidationError:
+        return None
+    return holder if holder.may_live() else None
+
+
 class RunLock:
     """Hold ``run.lock`` for as long as the ``with`` lasts.
 

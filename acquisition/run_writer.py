@@ -167,7 +167,7 @@ class RunWriter:
         with contextlib.suppress(StorageError):
             self.log(time, event, **payload)
 
-    def commit(self, record: PassRecord, time: float) -> None:
+    def commit(self, record: PassRecord, time: float, **facts: Any) -> None:
         """Make a pass durable, and then its commit record. On return, no crash can take the pass away.
 
         Parameters
@@ -176,6 +176,8 @@ class RunWriter:
             The pass.
         time
             Of the commit: seconds since the Unix epoch (UTC).
+        **facts
+            What else the commit record is to say, as plain JSON data.
 
         Raises
         ------
@@ -185,7 +187,7 @@ class RunWriter:
         manifest, path = self.run.manifest, self.run.pass_path(record.index)
         content = encode_pass(PassFile(record, manifest.run_id, manifest.program_of(record.index).digest))
         write_durably(path, content)
-        self.log(time, "committed", **commit_payload(record, content_digest(content, path)))
+        self.log(time, "committed", **commit_payload(record, content_digest(content, path)), **facts)
 
     def close(self) -> None:
         """Close the journal."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from knightshift.core.limits import ScannerLimits
+from knightshift.core.quantities import PositiveSeconds
 from knightshift.core.yaml_files import read_config
 from knightshift.hardware.monitors import Monitoring, MonitorsConfig
+from knightshift.hardware.preflight_rules import PreflightConfig
 
 
 def _by_name(value: object) -> object:
@@ -29,8 +31,21 @@ class SiteConfig(BaseModel):
     """The backend's own settings; the backend validates them, with units required."""
     monitoring: Monitoring = MonitorsConfig()
     """Monitors and interlocks: the name of a shipped file, a path, or the section itself."""
+    max_suspension: PositiveSeconds = 7200.0
+    """How long interlocks may suspend a run before it is stopped [s]."""
+    preflight: PreflightConfig = PreflightConfig()
+    """How strict the checks before a run are."""
     source: str = Field(default="site configuration", exclude=True)
     """Where it was read, for messages."""
+
+    @model_validator(mode="after")
+    def _boil_off_is_of_a_level(self) -> Self:
+        levels = [name for name, unit in self.monitoring.quantities().items() if unit == "1"]
+        for name in self.preflight.boil_off:
+            if name not in levels:
+                known = ", ".join(levels) or "none"
+                raise ValueError(f"preflight.boil_off names {name!r}, but the levels that are monitored are: {known}")
+        return self
 
 
 def load_site(name_or_path: str | Path) -> SiteConfig:

@@ -9,7 +9,10 @@ from typing import Self
 from knightshift.core.clock import Clock
 from knightshift.hardware.monitors.configuration import MonitorsConfig
 from knightshift.hardware.monitors.interlocks import Action, PanelStatus, gravest
-from knightshift.hardware.monitors.reading import Reading
+from knightshift.hardware.monitors.reading import Reading, Severity
+
+_GLANCE = 0.1
+"""Time between two glances at readings that are awaited [s]."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,18 @@ class SiteWatch:
     def readings(self) -> dict[str, Reading]:
         """Give the latest reading of every quantity, by name."""
         return self._poller.latest()
+
+    def first_readings(self, patience: float) -> dict[str, Reading]:
+        """Wait until every quantity has a value that is not stale, at most `patience` [s]; give what there is then."""
+        give_up = self._clock.now() + patience
+        while True:
+            if not self._threaded:
+                self._poller.step()
+            readings = self.readings()
+            missing = any(reading.stale or reading.severity is Severity.INVALID for reading in readings.values())
+            if not missing or self._clock.now() >= give_up:
+                return readings
+            self._clock.sleep(_GLANCE)
 
     def look(self) -> PanelStatus:
         """Let the interlocks judge the latest readings.

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
 
 from knightshift.acquisition import ProgressEvent, ProgressKind, RunResult, RunStatus, acquire, resume
+from knightshift.acquisition.preflight_verdict import Check, Verdict
 from knightshift.core.clock import Clock, SystemClock, VirtualClock, from_iso_time
 from knightshift.core.errors import ConfigError, DamagedDataError, KnightshiftError
 from knightshift.core.manifest import RunSetup
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 SIMULATED = "simulated"
 """The backend that has a phantom, a seed and, if wanted, a virtual clock."""
+
+_WORTH_A_WORD = {ProgressKind.REPEATED, ProgressKind.SUSPENDED, ProgressKind.RESUMED}
 
 _TOLD_IN_FULL = 3
 """So many events with the same words are printed."""
@@ -65,12 +70,26 @@ class ProgressView:
 
     def __call__(self, event: ProgressEvent) -> None:
         """Show one event."""
+        if event.kind is ProgressKind.CHECKED:
+            self._show_checks(event.checks)
+            return
         ends = datetime.fromtimestamp(event.finish_time).astimezone().strftime("%a %H:%M:%S")
         if self._task is None:
             self._task = self._bar.add_task(event.run_path.name, total=event.n_passes, ends=ends)
         self._bar.update(self._task, completed=event.n_committed, ends=ends)
-        if event.kind is ProgressKind.REPEATED or event.flags:
+        if event.kind in _WORTH_A_WORD or event.flags:
             self._tell(event, event.message or ", ".join(event.flags))
+
+    def _show_checks(self, checks: tuple[Check, ...]) -> None:
+        if self._quiet:
+            return
+        table = Table("check", "of", "found", "wanted", "", title="pre-flight", title_justify="left", box=None)
+        for check in checks:
+            table.add_row(*map(escape, (check.name, check.subject, check.value, check.limit, check.verdict)))
+        self._console.print(table)
+        for check in checks:
+            if check.verdict is not Verdict.OK:
+                self._console.print(f"{check.verdict}: {check}", highlight=False, markup=False, soft_wrap=True)
 
     def _tell(self, event: ProgressEvent, words: str) -> None:
         """Print what is new; a fault that returns in pass after pass would scroll everything else away."""
@@ -167,6 +186,8 @@ def resume_run(path: Path) -> RunResult:
 def _say_how_it_ended(result: RunResult, console: Console) -> None:
     flagged = f", {result.n_flagged} of them flagged" if result.n_flagged else ""
     console.print(f"{result.status}: {result.n_committed} of {result.n_passes} passes kept{flagged}", highlight=False)
+    if result.reason:
+        console.print(f"stopped by: {result.reason}", highlight=False, markup=False, soft_wrap=True)
     if result.status is RunStatus.STOPPED:
         console.print(f"to continue: {result.resume_command}", highlight=False, soft_wrap=True)
     console.print(f"run: {result.path}", highlight=False, soft_wrap=True)

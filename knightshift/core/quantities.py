@@ -33,6 +33,7 @@ _EXAMPLES = {
     "1/m^2": "1 1/m^2",
     "V": "50 mV",
     "Hz/s": "1 Hz/h",
+    "1/s": "0.1 %/h",
     "K": "293 K",
     "1": "20 %",
 }
@@ -136,6 +137,8 @@ Ratio: TypeAlias = Annotated[float, _validator("ppm"), _field("ppm")]
 """A chemical or Knight shift: written with ``ppm``, held as a ratio."""
 Fraction: TypeAlias = Annotated[float, _validator("1"), _field("1")]
 """A level: written with ``%``, held as a fraction."""
+FractionPerSecond: TypeAlias = Annotated[float, _validator("1/s"), _field("1/s", ge=0)]
+"""How fast a level falls: written ``0.1 %/h``, held as a fraction per second."""
 Kelvin: TypeAlias = Annotated[float, _validator("K"), _field("K", ge=0)]
 """A temperature: written in ``K`` or ``degC``, held in K."""
 

@@ -77,11 +77,11 @@ def test_a_torn_line_is_cut_durably_before_the_next_is_written(tmp_path: Path, m
 def test_resume_time_counts_a_complete_pass_that_is_not_recorded_yet(tmp_path: Path) -> None:
     path = acquire_tiny(tmp_path, n_passes=3).path
     journal = path / "journal.jsonl"
-    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:4]))
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:5]))
     (path / "passes" / "p000002.h5").unlink()
     run = open_run(path)
     assert run.committed() == (0, 1)
     assert resume_time(run) == VirtualClock.EVENING + 2 * 24.0
-    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:3]))
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:4]))
     assert run.committed() == (0,)
     assert resume_time(run) == VirtualClock.EVENING + 2 * 24.0

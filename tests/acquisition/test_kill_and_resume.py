@@ -63,8 +63,8 @@ def battered(tmp_path: Path) -> Path:
     """A run with all that a crash can leave: a torn journal, an unrecorded pass, a half-written and a damaged one."""
     path = acquire_tiny(tmp_path, N_PASSES).path
     journal = (path / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    assert b'"committed","payload":{"pass":1' in journal[3]
-    (path / "journal.jsonl").write_bytes(b"".join(journal[:3]) + journal[3][:40])
+    assert b'"committed","payload":{"pass":1' in journal[4]
+    (path / "journal.jsonl").write_bytes(b"".join(journal[:4]) + journal[4][:40])
     whole = (path / "passes" / "p000002.h5").read_bytes()
     (path / "passes" / "p000002.h5").write_bytes(whole[:-10])
     (path / "passes" / "p000002.h5.part").write_bytes(whole[:100])
@@ -85,7 +85,7 @@ def test_resume_puts_everything_a_crash_left_in_order(battered: Path, undisturbe
     assert [record.epoch for record in run.passes()] == [0, 0, 1]
     assert sorted(path.name for path in (battered / "quarantine").iterdir()) == ["p000002.h5", "p000002.h5.part"]
     names = [event.event for event in run.events()]
-    assert names[3:7] == ["journal_cut", "adopted", "file_quarantined", "file_quarantined"]
+    assert names[4:8] == ["journal_cut", "adopted", "file_quarantined", "file_quarantined"]
 
 
 @pytest.mark.parametrize("how", HOW)

@@ -43,7 +43,7 @@ def test_every_pass_is_kept_as_the_scanner_delivered_it(tmp_path: Path) -> None:
         np.testing.assert_array_equal(record.samples, expected_samples(1, index, record.started))
         np.testing.assert_array_equal(record.counters["kspace_encode_step_1"], np.arange(6))
     assert verify_run(result.path).intact
-    assert event_names(result.path) == ["created", "epoch_began", *["committed"] * 6, "ended"]
+    assert event_names(result.path) == ["created", "preflight", "epoch_began", *["committed"] * 6, "ended"]
 
 
 def test_manifest_gives_the_measurement_back(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_progress_counts_what_is_durable_and_foretells_the_finish(tmp_path: Path
         told.append(event)
 
     acquire(measurement(), FakeScanner(clock), tmp_path, setup=RunSetup(), clock=clock, on_progress=check)
-    assert told[0].kind is ProgressKind.BEGAN
+    assert [event.kind for event in told[:2]] == [ProgressKind.CHECKED, ProgressKind.BEGAN]
     assert told[0].finish_time == EVENING + 6 * DURATION
     assert [event.pass_index for event in told if event.kind is ProgressKind.COMMITTED] == list(range(6))
     assert told[-1].n_committed == 6

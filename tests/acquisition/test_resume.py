@@ -118,7 +118,7 @@ def test_damage_in_the_middle_of_the_journal_stops_a_resume(interrupted: Path) -
     content = journal.read_bytes()
     journal.write_bytes(content.replace(b'"pass":1', b'"pass":5'))
     scanner = FakeScanner(clock := VirtualClock())
-    with pytest.raises(DamagedDataError, match="line 4"):
+    with pytest.raises(DamagedDataError, match="line 5"):
         resume(interrupted, scanner, clock=clock)
     assert "start" not in scanner.calls
     assert not (interrupted / "run.lock").exists()

@@ -60,7 +60,7 @@ def test_with_a_damaged_journal_the_passes_are_still_checked_and_readable(path: 
     journal = path / "journal.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b'"pass":0', b'"pass":9'))
     report = verify_run(path)
-    assert [(damage.path, damage.field) for damage in report.damage] == [(journal, "line 3")]
+    assert [(damage.path, damage.field) for damage in report.damage] == [(journal, "line 4")]
     assert report.good == (0, 1, 2)
     assert open_run(path).read_pass(1).index == 1
 
