@@ -17,6 +17,8 @@ from knightshift.reconstruction.kspace import Partitions
 from knightshift.reconstruction.readers._paravision_layout import ScanFiles
 
 _MM = 1e-3
+MAX_LENGTH = 1e5
+"""Largest believable length or offset [mm]."""
 
 
 def slice_geometries(
@@ -103,11 +105,11 @@ def _offsets(files: ScanFiles, pack: IntArray, n_slices: int) -> RealArray:
     n_packs = int(pack.max()) + 1
     for axis, name in enumerate(("PVM_SPackArrReadOffset", "PVM_SPackArrPhase1Offset")):
         if name in files.method:
-            values = files.method.floats(name)
+            values = files.method.bounded(name, MAX_LENGTH)
             if values.size != n_packs:
                 raise DamagedDataError(files.method.path, name, f"{values.size} values for {n_packs} slice packages")
             offsets[:, axis] = values[pack]
-    along_slice = files.acqp.floats("ACQ_slice_offset")
+    along_slice = files.acqp.bounded("ACQ_slice_offset", MAX_LENGTH)
     if along_slice.size != n_slices:
         raise DamagedDataError(files.acqp.path, "ACQ_slice_offset", f"{along_slice.size} values for {n_slices} slices")
     offsets[:, 2] = along_slice
@@ -116,10 +118,12 @@ def _offsets(files: ScanFiles, pack: IntArray, n_slices: int) -> RealArray:
 
 def _spacings(files: ScanFiles, n_packs: int) -> RealArray:
     """Distance between slices of each package [m]; of a single slice, its thickness."""
-    thickness = files.acqp.number("ACQ_slice_thick") * _MM
+    thickness = float(files.acqp.bounded("ACQ_slice_thick", MAX_LENGTH)[:1].sum()) * _MM
+    if thickness <= 0:
+        raise DamagedDataError(files.acqp.path, "ACQ_slice_thick", f"{thickness / _MM:g} mm is no thickness")
     per_pack = files.method.integers("PVM_SPackArrNSlices")
     if "PVM_SPackArrSliceDistance" in files.method:
-        distance = files.method.floats("PVM_SPackArrSliceDistance") * _MM
+        distance = files.method.bounded("PVM_SPackArrSliceDistance", MAX_LENGTH) * _MM
         if distance.size == n_packs and np.all(distance > 0):
             return np.where(per_pack > 1, distance, thickness)
     return np.full(n_packs, thickness)

@@ -82,6 +82,13 @@ class ParameterFile:
             raise DamagedDataError(self.path, name, f"{_shown(values)} are not finite")
         return numbers
 
+    def bounded(self, name: str, limit: float) -> RealArray:
+        """All values of a parameter, none larger in magnitude than `limit`, shape ``(value,)``."""
+        numbers = self.floats(name)
+        if np.any(np.abs(numbers) > limit):
+            raise DamagedDataError(self.path, name, f"{_shown(self.values(name))} are not all within ±{limit:g}")
+        return numbers
+
     def integers(self, name: str) -> IntArray:
         """All values of a parameter as integers, shape ``(value,)``."""
         numbers = self.floats(name)

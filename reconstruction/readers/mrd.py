@@ -12,11 +12,13 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from knightshift.core.arrays import BoolArray, ComplexArray, IntArray, RealArray
 from knightshift.core.errors import DamagedDataError, KnightshiftError, UnsupportedDataError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.kspace import KSpaceScan, PartialFourier
+from knightshift.reconstruction.readers._hdf5_records import VLEN_BYTES, Heap, own_dataset, raw_records
 from knightshift.reconstruction.readers._mrd_header import (
     NUCLEUS,
     PARTIAL_FOURIER,
@@ -30,7 +32,6 @@ from knightshift.reconstruction.readers._raw_files import file_size, isotope, re
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _NO_IMAGE = (19, 20, 23, 24, 26, 27, 28, 29, 30, 31)  # noise, calibration, navigator, phase, feedback, dummy, coil
 _REVERSE = 22
-_MAX_ACQUISITIONS = 1 << 24
 _CHUNK = 1024
 _COUNTERS = ("repetition", "contrast", "slice", "kspace_encode_step_1")
 _HEAD_FIELDS = (
@@ -45,8 +46,8 @@ class _Acquisitions:
 
     heads: Any
     """Structured array of their headers, shape ``(acquisition,)``."""
-    rows: IntArray
-    """Their places in the data set, rising."""
+    references: NDArray[np.uint8]
+    """Where their samples lie in the heap, shape ``(acquisition, byte)``."""
     n_samples: int
     n_channels: int
     center: int
@@ -89,10 +90,10 @@ def read_mrd(path: Path) -> KSpaceScan:
     try:
         with h5py.File(path, "r") as file:
             group = _group(file, path)
-            header = parse_header(path, _xml(group, path))
-            data = _own_dataset(group, "data", path)
+            header = parse_header(path, _xml(group, path, size))
+            data = own_dataset(group, "data", path)
             acquisitions = _image_acquisitions(data, path, size)
-            kspace, lines = _sum_lines(data, acquisitions, path)
+            kspace, lines = _sum_lines(acquisitions, path)
     except KnightshiftError:
         raise
     except Exception as error:
@@ -107,30 +108,35 @@ def _group(file: Any, path: Path) -> Any:
     return file[name]
 
 
-def _own_dataset(group: Any, name: str, path: Path) -> Any:
-    """Find a data set of this very file, not a link to or storage in another."""
-    dataset = group.get(name) if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
-    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
-        raise DamagedDataError(path, name, "it is no data set of this file")
-    return dataset
+def _xml(group: Any, path: Path, size: int) -> bytes:
+    dataset = own_dataset(group, "xml", path)
+    if dataset.size != 1 or h5py.check_string_dtype(dataset.dtype) is None:
+        raise DamagedDataError(path, "xml", f"{dataset.size} of {dataset.dtype} are not one text")
+    if dataset.dtype.kind == "O":
+        return Heap(path).element(raw_records(dataset, path, size, VLEN_BYTES)[0].tobytes(), 1).tobytes()
+    return raw_records(dataset, path, size)[0].tobytes().rstrip(b"\0")
 
 
-def _xml(group: Any, path: Path) -> bytes:
-    dataset = _own_dataset(group, "xml", path)
-    if dataset.size != 1:
-        raise DamagedDataError(path, "xml", f"{dataset.size} headers")
-    text = dataset[()] if dataset.ndim == 0 else dataset[(0,) * dataset.ndim]
-    return text if isinstance(text, bytes) else str(text).encode()
+def _read_records(data: Any, path: Path, size: int) -> tuple[Any, Any]:
+    """Headers of all acquisitions, and the references to their samples."""
+    names = data.dtype.names or ()
+    if not {"head", "data"} <= set(names) or data.dtype["head"].names is None:
+        raise DamagedDataError(path, "data", f"records of {names} are no acquisitions")
+    head, offsets = data.dtype["head"], {name: int(data.dtype.fields[name][1]) for name in names}
+    missing = set(_HEAD_FIELDS) - set(head.names)
+    if missing or head.hasobject or h5py.check_vlen_dtype(data.dtype["data"]) != np.dtype(np.float32):
+        raise DamagedDataError(path, "data", f"headers without {sorted(missing)}, or samples that are not float32")
+    records = raw_records(data, path, size)
+    ends = offsets["head"] + head.itemsize, offsets["data"] + VLEN_BYTES
+    if max(ends) > records.shape[1]:
+        raise DamagedDataError(path, "data", f"records of {records.shape[1]} bytes are too short")
+    heads = np.ascontiguousarray(records[:, offsets["head"] : ends[0]]).view(head)[:, 0]
+    return heads, records[:, offsets["data"] : ends[1]]
 
 
 def _image_acquisitions(data: Any, path: Path, size: int) -> _Acquisitions:
     """Headers of the acquisitions that make up images, held against the size of the file."""
-    if data.ndim != 1 or not 1 <= data.size <= _MAX_ACQUISITIONS or not {"head", "data"} <= set(data.dtype.names or ()):
-        raise DamagedDataError(path, "data", f"shape {data.shape} of {data.dtype} are no acquisitions")
-    missing = set(_HEAD_FIELDS) - set(data.dtype["head"].names or ())
-    if missing or data.size * data.dtype["head"].itemsize > 64 * size:
-        raise DamagedDataError(path, "data", f"headers without {sorted(missing)}, or more of them than the file holds")
-    heads = data.fields("head")[:]
+    heads, references = _read_records(data, path, size)
     skipped = np.bitwise_or.reduce([np.uint64(1 << (bit - 1)) for bit in _NO_IMAGE])
     rows = np.flatnonzero((heads["flags"] & skipped) == 0)
     heads = heads[rows]
@@ -146,14 +152,16 @@ def _image_acquisitions(data: Any, path: Path, size: int) -> _Acquisitions:
     if n_samples < 1 or n_channels < 1 or center >= n_samples or 8 * n_samples * n_channels * rows.size > size:
         problem = f"{rows.size} acquisitions of {n_channels} x {n_samples} samples (k = 0 at {center}) in {size} bytes"
         raise DamagedDataError(path, "data", problem)
-    return _Acquisitions(heads, rows, n_samples, n_channels, center)
+    return _Acquisitions(heads, references[rows], n_samples, n_channels, center)
 
 
-def _sum_lines(data: Any, acquisitions: _Acquisitions, path: Path) -> tuple[ComplexArray, IntArray]:
+def _sum_lines(acquisitions: _Acquisitions, path: Path) -> tuple[ComplexArray, IntArray]:
     """Mean of all acquisitions of a line: ``(repetition, echo, slice, channel, line, sample)``, and the lines."""
     idx = acquisitions.heads["idx"]
     values, places = zip(*(np.unique(idx[name], return_inverse=True) for name in _COUNTERS), strict=True)
     shape = tuple(len(value) for value in values)
+    if int(np.prod(shape, dtype=object)) > len(acquisitions.heads):
+        raise DamagedDataError(path, "data", f"{len(acquisitions.heads)} acquisitions do not fill {shape} lines")
     count = np.zeros(shape, np.int64)
     np.add.at(count, places, 1)
     if (count == 0).any():
@@ -161,15 +169,16 @@ def _sum_lines(data: Any, acquisitions: _Acquisitions, path: Path) -> tuple[Comp
         raise DamagedDataError(path, "data", f"{absent} of {count.size} lines are missing: the scan was not finished")
     total = np.zeros((*shape, acquisitions.n_channels, acquisitions.n_samples), np.complex64)
     wanted = 2 * acquisitions.n_channels * acquisitions.n_samples
-    for start in range(0, len(acquisitions.rows), _CHUNK):
+    heap = Heap(path)
+    for start in range(0, len(acquisitions.heads), _CHUNK):
         chunk = slice(start, start + _CHUNK)
-        rows = acquisitions.rows[chunk]
-        found = data.fields("data")[int(rows[0]) : int(rows[-1]) + 1][rows - rows[0]]
-        if any(samples.size != wanted or not np.isfinite(samples).all() for samples in found):
-            problem = f"an acquisition does not hold {wanted} finite numbers"
-            raise DamagedDataError(path, f"acquisitions {rows[0]} to {rows[-1]}", problem)
-        samples = np.stack(found).astype(np.float32).view(np.complex64)
-        shape = (len(rows), acquisitions.n_channels, acquisitions.n_samples)
+        found = [heap.element(one.tobytes(), 4) for one in acquisitions.references[chunk]]
+        if any(samples.size != 4 * wanted for samples in found):
+            raise DamagedDataError(path, f"acquisitions from {start}", f"one does not hold {wanted} numbers")
+        samples = np.stack(found).view("<f4").astype(np.float32).view(np.complex64)
+        if not np.isfinite(samples).all():
+            raise DamagedDataError(path, f"acquisitions from {start}", "some samples are not finite")
+        shape = (len(found), acquisitions.n_channels, acquisitions.n_samples)
         np.add.at(total, tuple(axis[chunk] for axis in places), samples.reshape(shape))
     mean = total / count[..., np.newaxis, np.newaxis].astype(np.float32)
     return np.moveaxis(mean, 3, 4), values[3].astype(np.int64)
@@ -210,7 +219,7 @@ def _scan(
         working_frequency=frequency,
         partial_fourier=_partial_fourier(header, len(steps), acquisitions.n_samples),
         methods=(
-            f"{len(acquisitions.rows)} acquisitions were read from {path.name} (MRD), averages and sets averaged.",
+            f"{len(acquisitions.heads)} acquisitions were read from {path.name} (MRD), averages and sets averaged.",
         ),
         missing=tuple(missing),
         parameters={

@@ -11,7 +11,7 @@ from knightshift.core.arrays import BoolArray, ComplexArray, IntArray, RealArray
 from knightshift.core.errors import ConfigError, DamagedDataError, UnsupportedDataError
 from knightshift.core.nuclei import nucleus_named
 from knightshift.reconstruction.kspace import KSpaceScan, PartialFourier, Partitions
-from knightshift.reconstruction.readers._paravision_geometry import partition_geometries, slice_geometries
+from knightshift.reconstruction.readers._paravision_geometry import MAX_LENGTH, partition_geometries, slice_geometries
 from knightshift.reconstruction.readers._paravision_layout import (
     RawLayout,
     ScanFiles,
@@ -23,6 +23,10 @@ from knightshift.reconstruction.readers._paravision_layout import (
     read_samples,
 )
 
+_MAX_ROTATION = 1e3
+"""Largest believable shift of an image [fields of view]."""
+_MAX_ECHO_TIME = 1e7
+"""Largest believable echo time [ms]."""
 _MAX_ZERO_FILL = 32
 """Largest believable ratio of transformed to acquired points along one axis."""
 
@@ -129,9 +133,9 @@ def _partitions(files: ScanFiles, n_partitions: int, n_slabs: int, n_echoes: int
         raise DamagedDataError(method.path, "PVM_EncSteps2", problem)
     if files.reco is not None and "RECO_rotate" in files.reco:
         return Partitions(steps, size, matrix, (_rotations(files, n_slabs, n_echoes)[2, 0] - 0.5) * size)
-    offset = method.floats("PVM_EffPhase2Offset")[:1].sum() if "PVM_EffPhase2Offset" in method else 0.0
+    offset = method.bounded("PVM_EffPhase2Offset", MAX_LENGTH)[:1].sum() if "PVM_EffPhase2Offset" in method else 0.0
     if "PVM_EffPhase2Offset" not in method and "PVM_SPackArrSliceOffset" in method:
-        offset = -method.number("PVM_SPackArrSliceOffset")
+        offset = -float(method.bounded("PVM_SPackArrSliceOffset", MAX_LENGTH)[:1].sum())
     fov = _third(files, "PVM_Fov") * _third(files, "PVM_AntiAlias", 1.0)
     return Partitions(steps, size, matrix, float(offset) / fov * size)
 
@@ -203,7 +207,7 @@ def _pair(files: ScanFiles, name: str, default: float | None = None) -> tuple[fl
     if default is not None and name not in files.method:
         return default, default
     values = files.method.floats(name)
-    if values.size < 2 or np.any(values[:2] <= 0) or np.any(values[:2] > 1e6):
+    if values.size < 2 or np.any(values[:2] < 1e-6) or np.any(values[:2] > 1e6):
         raise DamagedDataError(files.method.path, name, f"{values[:4].tolist()} are not two positive values")
     return float(values[0]), float(values[1])
 
@@ -239,7 +243,7 @@ def _rotations(files: ScanFiles, n_slices: int, n_echoes: int) -> RealArray:
     """``RECO_rotate`` with 0.5 for no shift, shape ``(dimension, slice)``."""
     assert files.reco is not None
     n_dims = dimensions(files)
-    rotate = files.reco.floats("RECO_rotate")
+    rotate = files.reco.bounded("RECO_rotate", _MAX_ROTATION)
     if rotate.size != n_dims * n_slices * n_echoes:
         problem = f"{rotate.size} values for {n_dims} x {n_slices * n_echoes} objects"
         raise DamagedDataError(files.reco.path, "RECO_rotate", problem)
@@ -256,7 +260,7 @@ def _computed_shifts(files: ScanFiles, n_phase: int, n_slices: int) -> RealArray
     shifts = np.zeros((n_slices, 2))
     if "PVM_SPackArrPhase1Offset" in files.method and "PVM_SPackArrNSlices" in files.method:
         per_pack = files.method.integers("PVM_SPackArrNSlices")
-        offsets = files.method.floats("PVM_SPackArrPhase1Offset")
+        offsets = files.method.bounded("PVM_SPackArrPhase1Offset", MAX_LENGTH)
         if per_pack.size != offsets.size or np.any(per_pack < 1) or per_pack.sum() != n_slices:
             problem = f"{offsets.size} offsets for {per_pack.size} slice packages of {n_slices} slices"
             raise DamagedDataError(files.method.path, "PVM_SPackArrPhase1Offset", problem)
@@ -283,7 +287,7 @@ def _transposed(files: ScanFiles, n_slices: int, n_echoes: int, matrix: tuple[in
 def _echo_times(files: ScanFiles, n_echoes: int) -> RealArray:
     for source, name in ((files.method, "EffectiveTE"), (files.acqp, "ACQ_echo_time"), (files.method, "PVM_EchoTime")):
         if name in source:
-            values = source.floats(name) * 1e-3
+            values = source.bounded(name, _MAX_ECHO_TIME) * 1e-3
             if values.size == n_echoes:
                 return values
     raise DamagedDataError(files.acqp.path, "ACQ_echo_time", f"there are no echo times for {n_echoes} echo images")

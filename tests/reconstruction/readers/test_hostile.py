@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from knightshift.core.errors import DamagedDataError, InputError, KnightshiftError
-from knightshift.reconstruction.readers import inspect_raw, read_raw
+from knightshift.reconstruction.readers import read_raw
 
 from .conftest import Writer
 from .test_mrd import acquisitions, write
@@ -106,13 +106,13 @@ def _with_number(content: bytes, at: int, text: bytes) -> bytes:
 
 def read_or_refuse(path: Path) -> Any:
     """Read; a typed error is as good. Anything else, or a second and a half, is a failure."""
-    started = time.perf_counter()
+    started = time.process_time()  # of this process alone: the machine may be busy
     try:
         return read_raw(path)
     except KnightshiftError:
         return None
     finally:
-        assert time.perf_counter() - started < SECONDS
+        assert time.process_time() - started < SECONDS
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -128,7 +128,7 @@ def test_spoiled_files_are_read_or_refused(originals: dict[str, tuple[Path, Path
     shutil.copytree(folder, copy)
 
     @settings(
-        max_examples=EXAMPLES, deadline=None, database=None,
+        max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )  # fmt: skip
     @given(st.lists(st.tuples(st.sampled_from(files), mutations()), min_size=1, max_size=3))
@@ -172,7 +172,7 @@ def test_missing_files_and_loops_of_links_are_refused(
 def test_any_bytes_under_any_name_are_refused(content: bytes, name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(KnightshiftError):
-        inspect_raw(tmp_path / name)
+        read_raw(tmp_path / name)
 
 
 def test_a_loop_of_links_as_the_path_itself_is_refused(tmp_path: Path) -> None:
