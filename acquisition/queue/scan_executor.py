@@ -7,7 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from knightshift.acquisition.night import acquire, resume
-from knightshift.acquisition.options import AcquisitionOptions, OnProgress, ProgressEvent, RunResult, RunStatus
+from knightshift.acquisition.options import (
+    AcquisitionOptions,
+    OnProgress,
+    ProgressEvent,
+    ProgressKind,
+    RunResult,
+    RunStatus,
+)
 from knightshift.acquisition.queue.jobs import Job, ScanTask
 from knightshift.acquisition.queue.work import JobControl, Outcome, Progress, StopCause
 from knightshift.core.clock import Clock
@@ -88,7 +95,10 @@ def passes_on_disk(job: Job) -> int:
 
 def _watcher(control: JobControl) -> OnProgress:
     def watch(event: ProgressEvent) -> None:
-        control.progress = Progress(event.n_committed, event.n_passes, str(event.run_path.resolve()))
+        if event.kind is ProgressKind.CHECKED:
+            return  # there may be no run folder yet
+        words = f"suspended: {event.message}" if event.kind is ProgressKind.SUSPENDED else ""
+        control.progress = Progress(event.n_committed, event.n_passes, str(event.run_path.resolve()), words)
         left = event.n_passes - event.n_committed
         if control.stop_at is not None and left:
             one_pass = (event.finish_time - event.time) / left

@@ -48,6 +48,8 @@ class _Active:
     control: JobControl
     checking: Future[list[CheckResult]] | None
     working: Future[Outcome] | None = None
+    words: str = ""
+    """What keeps it, as last written down."""
 
     @property
     def future(self) -> Future[list[CheckResult]] | Future[Outcome]:
@@ -243,7 +245,7 @@ class Scheduler:
         if outcome.complete:
             self._store.apply(number, JobEvent.COMPLETE, outcome.words or active.job.reason, **fields)
         elif cause is StopCause.CANCELLED:
-            self._store.apply(number, JobEvent.CANCEL, f"cancelled by a person; {outcome.words}", **fields)
+            self._store.apply(number, JobEvent.CANCEL, _joined("cancelled by a person", outcome.words), **fields)
         elif cause in {StopCause.HELD, StopCause.SERVICE}:
             held = int(cause is StopCause.HELD)
             why = "held" if held else "the service was stopped: goes on by itself"
@@ -252,7 +254,7 @@ class Scheduler:
             why = {StopCause.DEADLINE: "its time was over", StopCause.RULE: "its goal was reached"}.get(
                 cause or StopCause.RULE, ""
             )
-            self._store.apply(number, JobEvent.TRUNCATE, f"{why}; {outcome.words}", **fields)
+            self._store.apply(number, JobEvent.TRUNCATE, _joined(why, outcome.words), **fields)
         else:
             self._store.apply(number, JobEvent.FAIL, "its time was over before one pass was done", **fields)
 
@@ -272,17 +274,22 @@ class Scheduler:
         progress = active.control.progress
         if progress is None or active.working is None:
             return
-        if (progress.n_committed, progress.result) == (active.job.n_committed, active.job.result):
+        job = active.job
+        known = (job.n_committed, job.result, active.words)
+        if (progress.n_committed, progress.result, progress.words) == known:
             return
         fields: dict[str, object] = {
             "n_committed": progress.n_committed,
             "n_passes": progress.n_passes,
             "result": progress.result,
         }
-        if progress.n_committed > active.job.n_committed:
+        if progress.n_committed > job.n_committed:
             fields["interruptions"] = 0
-        self._store.note_progress(active.job.number, **fields)
-        active.job = self._store.job(active.job.number)
+        if progress.words != active.words:
+            active.words = fields["reason"] = progress.words
+            self._store.record("suspended" if progress.words else "plays again", progress.words, job.number)
+        self._store.note_progress(job.number, **fields)
+        active.job = self._store.job(job.number)
 
     def _heed(self, active: _Active, *, stopping: bool) -> None:
         job = self._store.job(active.job.number)
@@ -292,6 +299,8 @@ class Scheduler:
             active.control.ask(StopCause.HELD)
         elif stopping:
             active.control.ask(StopCause.SERVICE)
+        elif active.control.stop_at is not None and self._clock.now() >= active.control.stop_at:
+            active.control.ask(StopCause.DEADLINE)  # an executor that plays looks itself; one that waits cannot
 
     def _pause(self, decision: Decision) -> None:
         """Wait for a job to end, or for time to pass, but never so long that a person's wish would wait."""
@@ -310,6 +319,10 @@ class Scheduler:
 
 def _check_all(workshop: Workshop, job: Job) -> list[CheckResult]:
     return [check(job) for check in workshop.checks]
+
+
+def _joined(*words: str) -> str:
+    return "; ".join(part for part in words if part)
 
 
 def _run_name(job: Job, now: float) -> str:

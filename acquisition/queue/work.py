@@ -40,6 +40,8 @@ class Progress:
     """Passes planned."""
     result: str
     """The run folder."""
+    words: str = ""
+    """What keeps it, for people: an interlock that suspends it; empty while it plays."""
 
 
 @dataclass

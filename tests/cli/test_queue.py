@@ -42,7 +42,7 @@ def test_scan_with_all_that_follows_is_played_to_the_report(queue: Queue, protoc
         "queue", "add", protocol, "--phantom", "shorted", "--seed", 7, "--runs", tmp_path / "runs",
         "--then", "reconstruct", "--then", "report", "-o", tmp_path / "results",
     )  # fmt: skip
-    assert "job 1: scan small, 0.02 h, 4 averages" in added.stdout
+    assert "job 1: scan small, 0.01 h, 4 averages" in added.stdout
     assert "no scheduler has worked here yet" in queue("status").stdout
     queue("run-queue", "--virtual-clock", "--until-idle")
     jobs = json.loads(queue("queue", "list", "--json").stdout)
@@ -127,7 +127,7 @@ def test_queue_belongs_to_one_scanner(queue: Queue, cli: Cli) -> None:
         ({"on_failure": "cry"}, "retry 2"),
         ({"then": ["paint"]}, "choose from reconstruct, fit, report"),
         ({"min_averages": 5}, "minimum_averages 5 exceeds the 4 planned"),
-        ({"window": "19:00-19:01", "late": "skip"}, "4 averages take 0.02 h"),
+        ({"window": "19:00-19:01", "late": "skip", "averages": 100}, "100 averages take 0.34 h"),
         ({"what": "report"}, "give --source PATH, or --after JOB"),
         ({"what": "overnight_t3"}, "shipped are"),
         ({"averages": 3, "duration": "1 h"}, "give one of them"),

@@ -74,6 +74,7 @@ def test_scheduler_killed_at_random_moments(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_scheduler_killed_sixty_times(tmp_path: Path) -> None:
     assert kill_again_and_again(tmp_path, n_chains=80, n_kills=60, seed=2) > 35
     assert_every_job_was_done_once(tmp_path, 80)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC
 from pathlib import Path
 
@@ -14,10 +15,14 @@ from knightshift.acquisition.queue import (
     CheckResult,
     FailurePolicy,
     JobState,
+    Lane,
+    Outcome,
+    Progress,
     QueueStore,
     Scheduler,
     SchedulerOptions,
     StopCause,
+    Workshop,
 )
 from knightshift.acquisition.queue.clock_watch import JUMP, SETTLE, ClockWatch
 from knightshift.acquisition.queue.store import STOPPED
@@ -294,3 +299,28 @@ def test_clock_behind_the_history_is_noticed_at_the_start(tmp_path: Path) -> Non
     assert watch.settled
     clock.error += JUMP / 2
     assert watch.jump() == 0.0
+
+
+def test_scan_that_an_interlock_keeps_says_so_and_ends_at_its_deadline(tmp_path: Path) -> None:
+    """It gets no progress events any more, so the scheduler watches the time for it."""
+    clock = WallClock()
+    store = QueueStore(tmp_path, clock.now)
+
+    def kept(job, control):
+        control.progress = Progress(4, 10, "/runs/kept", "suspended: magnet room at 31 degC")
+        while not control.stop.after_pass:
+            time.sleep(1e-3)
+        return Outcome(False, "/runs/kept", 4, 10)
+
+    workshop = Workshop(executors=dict.fromkeys(Lane, kept))
+    scheduler = Scheduler(store, clock, UTC, workshop, SchedulerOptions(poll=0.01))
+    scheduler._watch = ClockWatch(clock, clock.steady)
+    store.add(scan(averages=10, deadline=EVENING + 10 * HOUR))
+    while "magnet room" not in store.job(1).reason:
+        scheduler.step()
+    assert store.job(1).state is JobState.RUNNING
+    clock.sleep(10 * HOUR)
+    while store.job(1).state is JobState.RUNNING:
+        scheduler.step()
+    job = store.job(1)
+    assert (job.state, job.n_committed, job.reason) == (JobState.TRUNCATED, 4, "its time was over")
