@@ -269,6 +269,30 @@ def play(  # noqa: PLR0913, PLR0917 - the options of a command
     play_file(file, output, PlayChoices(scanner, phantom, nucleus, b0, shift, seed, noise))
 
 
+@app.command("serve-scanner", epilog="Example: knightshift serve-scanner 7777 --token-file token.txt")
+def serve_scanner(
+    line: Annotated[
+        str, typer.Argument(metavar="LINE", help="A TCP port (on loopback), tcp://host:port, or a serial port.")
+    ],
+    scanner: Scanner = "simulated",
+    phantom: Phantom = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the simulated noise.")] = None,
+    virtual_clock: Annotated[
+        bool, typer.Option("--virtual-clock", help="Let simulated time jump; the client's clock follows.")
+    ] = False,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", metavar="FILE", help="Shared secret, or set KNIGHTSHIFT_SCANNER_TOKEN."),
+    ] = None,
+) -> None:
+    """Serve the scanner of this machine to a pipeline on another; if the link dies it is made safe."""
+    from knightshift.cli.serving import serve_scanner as serve_until_stopped
+
+    serve_until_stopped(
+        line, scanner=scanner, phantom=phantom, seed=seed, virtual_clock=virtual_clock, token_file=token_file
+    )
+
+
 @app.command(epilog="Example: knightshift demo -o demo")
 def demo(
     output: Output = Path("demo"),
