@@ -20,6 +20,7 @@ import time
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,20 @@ def prepare(folder: Path, n_lines: int) -> None:
     (folder / "phantom.yaml").write_text(PHANTOM)
 
 
-def ours(folder: Path) -> tuple[float, np.ndarray]:
-    """Seconds and samples of our simulator, reading of the file included."""
+@dataclass(frozen=True)
+class Result:
+    """What one program took, and what it gave."""
+
+    seconds: float
+    """On the clock."""
+    busy: float
+    """Processor time of all threads [s]: what counts on a machine that others use too."""
+    samples: np.ndarray
+    """All samples, in order."""
+
+
+def ours(folder: Path) -> Result:
+    """Play with our simulator, reading of the file included."""
     from knightshift.core.yaml_files import validate
     from knightshift.hardware.pulseq_program import WhatPulseqLacks, program_from_file
     from knightshift.hardware.pulseq_text import read_pulseq
@@ -118,22 +131,22 @@ def ours(folder: Path) -> tuple[float, np.ndarray]:
     receiver = {"sensitivity": 1.0, "noise_density": 0.0, "filter_width": 2.0}
     settings = {"receiver": receiver, "isochromats": {"spins_along_x": 1}, "threads": 2}
     library = SignalLibrary(load_phantom(folder / "phantom.yaml"), 9.3982, validate(SimulatorSettings, settings, ""))
-    began = time.perf_counter()
+    began, busy_from = time.perf_counter(), time.process_time()
     program = program_from_file(folder / "pass.seq", WhatPulseqLacks())
     tables = read_pulseq(program.pulseq, program.working_frequency)
     signal = library.signal(program, tables, program.working_frequency).samples
-    return time.perf_counter() - began, signal.ravel()
+    return Result(time.perf_counter() - began, time.process_time() - busy_from, signal.ravel())
 
 
-def peer(python: Path, folder: Path, name: str) -> tuple[float, np.ndarray]:
-    """Seconds and samples of a peer, in a process of its own."""
+def peer(python: Path, folder: Path, name: str) -> Result:
+    """Play with a peer, in a process of its own."""
     script, arguments, _ = PEERS[name]
     done = subprocess.run(
         [python, _FOLDER / script, folder, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=True
     )
-    seconds = json.loads(done.stdout.strip().splitlines()[-1])["seconds"]
+    seconds, busy = json.loads(done.stdout.strip().splitlines()[-1])
     newest = max((path for path in folder.glob("*.npy")), key=lambda path: path.stat().st_mtime)
-    return float(seconds), np.load(newest)
+    return Result(float(seconds), float(busy), np.load(newest))
 
 
 def agreement(signal: np.ndarray, reference: np.ndarray) -> float:
@@ -165,12 +178,11 @@ def environment(given: Path | None) -> Iterator[Path | None]:
             yield python
 
 
-def row(name: str, lines: int, seconds: float, n_points: int, agreement_with_ours: str, per_line: float) -> str:
-    rate = n_points * lines * ECHOES * PIXELS / seconds
-    ratio = seconds / lines / per_line
-    return (
-        f"{name:20} {lines:5d} {seconds:9.2f} {seconds / lines:10.3f} {ratio:8.1f} {rate:16.2e}   {agreement_with_ours}"
-    )
+def row(name: str, lines: int, result: Result, per_line: float, difference: str) -> str:
+    """One line of the table; `per_line` is our processor time a line [s]."""
+    ratio = result.busy / lines / per_line
+    rate = PIXELS**2 * PER_PIXEL * lines * ECHOES * PIXELS / result.busy
+    return f"{name:18} {lines:5d} {result.seconds:8.2f} {result.busy:8.2f} {ratio:7.1f} {rate:14.2e}   {difference}"
 
 
 def main() -> None:
@@ -180,16 +192,17 @@ def main() -> None:
     parser.add_argument("--environment", type=Path, help="an environment that has the peers already")
     parser.add_argument("--no-peers", action="store_true")
     choices = parser.parse_args()
-    n_points = PIXELS**2 * PER_PIXEL
-    print(f"{PIXELS} x {PIXELS} pixels, {PER_PIXEL} isochromats each ({n_points:,}), {ECHOES} echoes, {PIXELS} samples")
-    head = f"{'program':20} {'lines':>5} {'seconds':>9} {'s / line':>10} {'ratio':>8} {'points*samples/s':>16}   "
-    print(head + "difference from ours")
+    print(
+        f"{PIXELS} x {PIXELS} pixels, {PER_PIXEL} isochromats each ({PIXELS**2 * PER_PIXEL:,}), {ECHOES} echoes, {PIXELS} samples"
+    )
+    print("seconds on the clock; processor seconds, their ratio per line, and points x samples per processor second")
+    print(f"{'program':18} {'lines':>5} {'clock':>8} {'busy':>8} {'ratio':>7} {'rate':>14}   difference from ours")
     with tempfile.TemporaryDirectory(prefix="simulator-") as name:
         folder = Path(name)
         prepare(folder, choices.lines)
-        seconds, _ = ours(folder)
-        per_line = seconds / choices.lines
-        print(row("knightshift", choices.lines, seconds, n_points, "-", per_line), flush=True)
+        own = ours(folder)
+        per_line = own.busy / choices.lines
+        print(row("knightshift", choices.lines, own, per_line, "-"), flush=True)
         if choices.no_peers:
             print("peers skipped: --no-peers")
             return
@@ -197,15 +210,15 @@ def main() -> None:
             for peer_name in PEERS if python else ():
                 lines = min(PEERS[peer_name][2], choices.lines)
                 prepare(folder, lines)
-                _, reference = ours(folder)
+                reference = ours(folder).samples
                 try:
-                    seconds, signal = peer(python, folder, peer_name)
+                    result = peer(python, folder, peer_name)
                 except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
                     words = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1:]
                     print(f"{peer_name:20} skipped: {' '.join(words)}")
                     continue
-                difference = f"{agreement(signal, reference):.1e}"
-                print(row(peer_name, lines, seconds, n_points, difference, per_line), flush=True)
+                difference = f"{agreement(result.samples, reference):.1e}"
+                print(row(peer_name, lines, result, per_line, difference), flush=True)
 
 
 if __name__ == "__main__":

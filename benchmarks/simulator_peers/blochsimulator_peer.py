@@ -24,10 +24,10 @@ phantom = Phantom(
     df_map=np.zeros(shape),
     affine_ijk_to_xyz_m=affine,
 )
-began = time.perf_counter()
+began, busy_from = time.perf_counter(), time.process_time()
 program = load_pulseq(folder / "pass.seq")
 simulator = BlochSimulator(use_parallel=True, num_threads=2)
 result = simulator.simulate_sequence(program, phantom, spoiler_mode="gradient")
-seconds = time.perf_counter() - began
+seconds, busy = time.perf_counter() - began, time.process_time() - busy_from
 np.save(folder / "blochsimulator.npy", np.asarray(result.signal).reshape(-1))
-print(json.dumps({"seconds": seconds}))
+print(json.dumps([seconds, busy]))

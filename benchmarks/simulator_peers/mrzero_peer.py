@@ -29,7 +29,7 @@ phantom = MRzeroCore.CustomVoxelPhantom(
     voxel_size=1e-9,
     voxel_shape="box",
 ).build()
-began = time.perf_counter()
+began, busy_from = time.perf_counter(), time.process_time()
 sequence = MRzeroCore.Sequence.import_file(str(folder / "pass.seq"))
 if method == "isochromats":
     phantom.nyquist = torch.tensor([1e12, 1e12, 1e12])  # points: no spread within
@@ -37,6 +37,6 @@ if method == "isochromats":
 else:
     graph = MRzeroCore.compute_graph(sequence, phantom, 200, 1e-5)
     signal = MRzeroCore.execute_graph(graph, sequence, phantom, 1e-5, 1e-5, print_progress=False)
-seconds = time.perf_counter() - began
+seconds, busy = time.perf_counter() - began, time.process_time() - busy_from
 np.save(folder / f"mrzero_{method}.npy", signal.detach().numpy().reshape(-1))
-print(json.dumps({"seconds": seconds}))
+print(json.dumps([seconds, busy]))
