@@ -35,7 +35,8 @@ def remove_phase(signal: ComplexArray, noise_std: RealArray, window: int) -> Rea
     turned = _align_echoes(signal if finite.all() else np.where(finite, signal, 0), noise_std)
     total = np.tensordot(1 / noise_std**2, turned, axes=1)
     smooth = _smooth(total, window) if window > 1 and total.ndim > 1 else total
-    unturn = np.exp(-1j * np.angle(smooth))
+    size = np.abs(smooth)
+    unturn = np.divide(smooth.conj(), size, out=np.ones_like(smooth), where=size > 0)
     real = np.empty(signal.shape)
     for echo, image in enumerate(turned):
         real[echo] = (image * unturn).real
@@ -55,16 +56,17 @@ def _align_echoes(signal: ComplexArray, noise_std: RealArray) -> ComplexArray:
 
 def _smooth(total: ComplexArray, window: int) -> ComplexArray:
     axes = (total.ndim - 2, total.ndim - 1)
-    ramp = np.zeros(total.shape)
+    ramp = np.ones((1,) * total.ndim, dtype=complex)
     for axis in axes:  # a linear phase (k-space centre off by part of a sample) would blur the average
         ahead = np.moveaxis(total, axis, 0)
-        slope = np.angle(np.sum((ahead[1:] * ahead[:-1].conj()) ** 2)) / 2  # squared: lobes of ringing change sign
-        positions = np.arange(total.shape[axis]).reshape((-1,) + (1,) * (total.ndim - 1 - axis))
-        ramp = ramp + slope * positions
-    smooth = total * np.exp(-1j * ramp)
+        products = ahead[1:] * ahead[:-1].conj()
+        slope = np.angle(np.sum(products * products)) / 2  # squared: lobes of ringing change sign
+        turns = np.exp(1j * slope * np.arange(total.shape[axis]))
+        ramp = ramp * turns.reshape((-1,) + (1,) * (total.ndim - 1 - axis))
+    smooth = total * ramp.conj()
     for axis in axes:
         smooth = _running_sum(smooth, window, axis)
-    return np.asarray(smooth * np.exp(1j * ramp))
+    return np.asarray(smooth * ramp)
 
 
 def _running_sum(image: ComplexArray, window: int, axis: int) -> ComplexArray:

@@ -14,7 +14,7 @@ from scipy.stats import norm
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.relaxometry import T2Distribution, T2Fit, T2Options, fit_t2_maps
+from knightshift.reconstruction.relaxometry import T2Distribution, T2Fit, T2Options, fit_t2_maps, train_of
 from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, TWO_COLUMNS, styled
 
@@ -46,7 +46,7 @@ def compare_estimators(series: ImageSeries, regions: Mapping[str, BoolArray]) ->
     Parameters
     ----------
     series
-        Complex images of separate echoes with their noise.
+        Complex images with their noise. A train of which a model is known is fitted with it first.
     regions
         Masks of shape ``image`` by name.
 
@@ -56,8 +56,10 @@ def compare_estimators(series: ImageSeries, regions: Mapping[str, BoolArray]) ->
         Estimator, then region; None where fewer than two voxels have a T2.
     """
     mask = np.logical_or.reduce(list(regions.values()))
+    train = train_of(series)
+    estimators = _ESTIMATORS if train is None else {"complex, model of the train": T2Options(train=train)} | _ESTIMATORS
     table: dict[str, dict[str, Spread | None]] = {}
-    for name, options in _ESTIMATORS.items():
+    for name, options in estimators.items():
         fit = fit_t2_maps(series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask)
         table[name] = {region: _spread(fit, inside) for region, inside in regions.items()}
     return table
@@ -157,16 +159,20 @@ def _expected_widths(fit: T2Fit) -> RealArray:
     train, step = fit.options.train, 1e-3
 
     def decays(times: RealArray) -> RealArray:
-        return np.exp(-np.divide.outer(fit.echo_times, times)) if train is None else train.decays(times)
+        if train is not None:
+            return train.decays(times)
+        return np.asarray(np.exp(-np.divide.outer(fit.echo_times, times)))
 
     columns = np.stack([decays(t2), decays(t2 * (1 + step)) - decays(t2)]) / fit.noise_std[:, None]
     orthogonal, _ = np.linalg.qr(np.moveaxis(columns, (0, 1), (2, 1)))
-    return np.sqrt(np.maximum(1 - np.sum(orthogonal**2, axis=2), 1e-6)).ravel()
+    return np.asarray(np.sqrt(np.maximum(1 - np.sum(orthogonal**2, axis=2), 1e-6))).ravel()
 
 
 def _residual_histogram(axes: Axes, residuals: RealArray, widths: RealArray) -> None:
     shown = np.clip(residuals.ravel(), -5, 5)
-    axes.hist(shown, np.linspace(-5, 5, 51), density=True, color=BLUE, alpha=0.6, edgecolor="white", linewidth=0.3)
+    axes.hist(
+        shown, np.linspace(-5, 5, 51).tolist(), density=True, color=BLUE, alpha=0.6, edgecolor="white", linewidth=0.3
+    )
     middle = np.linspace(-4.9, 4.9, 50)
     cumulative = norm.cdf(np.subtract.outer(np.append(middle - 0.1, 5.0), np.zeros(1)) / widths).mean(axis=1)
     axes.plot(middle, np.diff(cumulative) / 0.2, color=BLACK, linewidth=0.9, label="expected of the noise alone")
@@ -188,7 +194,7 @@ def distribution_figure(distributions: Mapping[str, tuple[T2Distribution, tuple[
     panels = make_panels(ONE_COLUMN, 1, 1, 0.65, Margins(left=0.5, right=0.15, top=0.08))
     axes = panels.axes[0]
     for (name, (found, voxel)), color in zip(distributions.items(), (BLUE, ORANGE, GREEN, BLACK), strict=False):
-        weight = found.weight[(slice(None), *voxel)]
+        weight = np.moveaxis(found.weight, 0, -1)[voxel]
         per_octave = weight / weight.sum() / np.log2(found.t2[1] / found.t2[0])
         axes.plot(found.t2 * _MS, per_octave, color=color, label=name)
         axes.fill_between(found.t2 * _MS, per_octave, color=color, alpha=0.15, linewidth=0)
