@@ -68,8 +68,9 @@ def _boot_id() -> str:
 
 def _process_start(pid: int) -> str:
     try:
-        # field 22 of stat(5); the name in field 2 may hold spaces, so count from its closing parenthesis
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        # fields 3 and 22 of stat(5); the name in field 2 may hold spaces, so count from its closing parenthesis
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] == "Z" else fields[19]  # a dead process that nobody has waited for holds nothing
     except (OSError, IndexError):
         return ""
 

@@ -100,9 +100,10 @@ def test_status_says_since_when_a_killed_service_is_dead(tmp_path: Path) -> None
         time.sleep(0.01)
         assert service.poll() is None
     service.kill()
+    while (status := service_status(tmp_path, time.time())).state == "running":
+        time.sleep(0.01)  # dead, though nobody has waited for the process yet
     service.wait()
     service.stderr.close()
-    status = service_status(tmp_path, time.time())
     assert status.state == "dead"
     assert started <= status.since <= time.time()
     assert status.heartbeat.holder.pid == service.pid
