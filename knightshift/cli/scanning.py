@@ -6,7 +6,7 @@ import secrets
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -32,6 +32,9 @@ SIMULATED = "simulated"
 """The backend that has a phantom, a seed and, if wanted, a virtual clock."""
 
 _WORTH_A_WORD = {ProgressKind.REPEATED, ProgressKind.SUSPENDED, ProgressKind.RESUMED}
+
+_TIME_MAY_JUMP = (SIMULATED, "replay", "remote")
+"""Backends that may run on a virtual clock; a remote one refuses by itself if the clock at the other end is real."""
 
 _TOLD_IN_FULL = 3
 """So many events with the same words are printed."""
@@ -133,12 +136,18 @@ def new_scanner(site: SiteConfig, clock: Clock, *, phantom: str | None, seed: in
     """
     virtual = isinstance(clock, VirtualClock)
     if site.backend != SIMULATED:
-        if virtual or phantom is not None or seed is not None:
+        if phantom is not None or seed is not None:
             raise ConfigError(
-                f"scanner {site.source!r} is a real one: --virtual-clock, --phantom and --seed belong to the simulated "
-                "scanner: leave them out"
+                f"scanner {site.source!r} is not simulated here: --phantom and --seed belong to the simulated scanner: "
+                "leave them out"
             )
-        return open_scanner(site, clock=clock), RunSetup(site=as_plain(site), limits=as_plain(site.limits))
+        if virtual and site.backend not in _TIME_MAY_JUMP:
+            raise ConfigError(
+                f"scanner {site.source!r} is a real one: its night takes a night: leave --virtual-clock out"
+            )
+        kind: Literal["virtual", "system"] = "virtual" if virtual else "system"
+        setup = RunSetup(clock=kind, site=as_plain(site), limits=as_plain(site.limits))
+        return open_scanner(site, clock=clock), setup
     from knightshift.hardware.simulated import load_phantom
 
     sample = load_phantom(phantom or str(site.settings.get("phantom", "shorted")))
