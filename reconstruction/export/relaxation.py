@@ -80,6 +80,8 @@ def with_error(value: float, error: float) -> str:
     """Write a value and its standard deviation with two digits of the latter: ``"72.7 ± 1.4"``."""
     if not (np.isfinite(error) and error > 0):
         return f"{value:.4g} ± ?"
+    if error < 1e-4 * abs(value):
+        return f"{value:.5g} ± {error:.1g}"
     decimals = max(0, 1 - int(np.floor(np.log10(error))))
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 

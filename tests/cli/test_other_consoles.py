@@ -1,0 +1,92 @@
+"""`inspect`, `fit` and `export-mrd` on raw data of other consoles, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from .conftest import Cli
+
+RawData = Callable[[str], Path]
+
+
+def array_of_recoveries(folder: Path, t1: float) -> Path:
+    """FIDs of one line that recovers from inversion, as an exported array."""
+    delays = [0.01, 0.1, 0.3, 0.7, 1.5, 3.0, 6.0]
+    fid = np.exp((2j * np.pi * 50 - 10) * np.arange(256) * 1e-3)
+    np.save(folder / "fids.npy", 1e3 * np.outer(1 - 1.9 * np.exp(-np.array(delays) / t1), fid))
+    path = folder / "fids.yaml"
+    path.write_text(
+        "format: knightshift array 1\nfile: fids.npy\nholds: fids\naxes: [step, sample]\ndwell_time: 1 ms\n"
+        f"delays: [{', '.join(f'{delay} s' for delay in delays)}]\n"
+        "nucleus: 23Na\nworking_frequency: 105.84 MHz\nreference_frequency: 105.84 MHz\n"
+    )
+    return path
+
+
+def test_spectra_become_a_table_a_figure_and_json(cli: Cli, tmp_path: Path) -> None:
+    path = array_of_recoveries(tmp_path, t1=0.8)
+    result = cli("fit", path, "-o", tmp_path / "out")
+    assert result.returncode == 2
+    assert "give the experiment" in result.stderr
+    result = cli("fit", path, "--experiment", "inversion recovery", "-o", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    fit = json.loads((tmp_path / "out/fit.json").read_text())
+    assert fit["quantity"] == "T1"
+    assert fit["peaks"][0]["time_s"] == pytest.approx(0.8, rel=1e-3)
+    assert (tmp_path / "out/fit.csv").read_text().startswith("peak,time_s,time_std_s")
+    assert (tmp_path / "out/relaxation.png").stat().st_size > 1000
+    assert "800" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--region", "1 ppm"), "0.8 to 0.9 ppm"),
+        (("--loop-time", "4"), "needs a unit"),
+        (("--estimator", "rician"), "--estimator is for images"),
+        (("--experiment", "guess"), "experiment"),
+    ],
+)
+def test_options_that_make_no_sense_are_explained(
+    cli: Cli, tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    result = cli("fit", array_of_recoveries(tmp_path, 0.8), *options, "-o", tmp_path / "out")
+    assert result.returncode == 2
+    assert words in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+def test_reconstructing_spectra_points_to_fit(cli: Cli, tmp_path: Path) -> None:
+    result = cli("reconstruct", array_of_recoveries(tmp_path, 0.8), "-o", tmp_path / "out")
+    assert result.returncode == 2
+    assert "knightshift fit" in result.stderr
+
+
+def test_inspect_says_what_it_holds_and_what_not(cli: Cli, tmp_path: Path) -> None:
+    result = cli("inspect", array_of_recoveries(tmp_path, 0.8))
+    assert result.returncode == 0, result.stderr
+    assert "7 of 256 complex points" in result.stdout
+    assert "105.840000 MHz" in result.stdout
+
+
+def test_export_mrd_of_spectra_is_refused(cli: Cli, tmp_path: Path) -> None:
+    result = cli("export-mrd", array_of_recoveries(tmp_path, 0.8), "-o", tmp_path / "a.h5")
+    assert result.returncode == 2
+    assert "no k-space of images" in result.stderr
+
+
+def test_inversion_recovery_images_become_a_t1_map(cli: Cli, raw_data: RawData, tmp_path: Path) -> None:
+    source = raw_data("agilent_sems") / "sems_20190407_07.fid"
+    result = cli("fit", source, "-o", tmp_path)
+    assert result.returncode == 0, result.stderr
+    t1 = np.asarray(nib.load(tmp_path / "t1_map.nii.gz").dataobj)
+    assert np.nanmedian(t1) == pytest.approx(1.26, rel=0.03)
+    again = cli("fit", tmp_path, "-o", tmp_path / "again")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "again/t1_map.nii.gz").read_bytes() == (tmp_path / "t1_map.nii.gz").read_bytes()

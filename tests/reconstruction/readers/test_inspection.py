@@ -1,0 +1,79 @@
+"""What `inspect` says of raw data, and how their kind is told by content alone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knightshift.core.errors import UnsupportedDataError
+from knightshift.reconstruction.readers import RawKind, detect, inspect_raw
+
+from .conftest import AGILENT_IMAGE, Agilent, Writer, line_fids, write_tecmag
+from .test_agilent import labelled
+
+KINDS = {
+    "topspin": RawKind.TOPSPIN, "topspin processed": RawKind.TOPSPIN, "agilent": RawKind.AGILENT,
+    "tecmag": RawKind.TECMAG, "prospa": RawKind.PROSPA, "npy": RawKind.ARRAY, "mat": RawKind.ARRAY,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kind_is_told_by_content(valid_raw_data: dict[str, Writer], tmp_path: Path, name: str) -> None:
+    path = valid_raw_data[name](tmp_path)
+    assert detect(path) is KINDS[name]
+    if path.is_file() and name != "prospa":  # its parameters lie beside it
+        renamed = path.with_name("renamed.dat")
+        shutil.copy(path, renamed)
+        assert detect(renamed) is KINDS[name]
+
+
+def test_rows_tell_times_frequencies_and_what_is_missing(valid_raw_data: dict[str, Writer], tmp_path: Path) -> None:
+    inspection = inspect_raw(valid_raw_data["topspin"](tmp_path))
+    rows = dict(inspection.rows)
+    assert rows["delays"] == "10 ms, 100 ms, 250 ms, 500 ms, 1 s, 2 s, 4 s, 8 s"
+    assert rows["nucleus"] == "23Na"
+    assert rows["working frequency"] == "500.000100 MHz"
+    assert rows["measures"] == "inversion recovery"
+    assert inspection.missing == ()
+
+
+def test_rows_of_images_tell_sizes_and_orientation(tmp_path: Path) -> None:
+    inspection = inspect_raw(Agilent(labelled(8, 2, 16), AGILENT_IMAGE).write(tmp_path))
+    rows = dict(inspection.rows)
+    assert rows["k-space"] == "1 repetition, 1 echo, 2 slices, 1 receiver, 8 lines, 16 samples"
+    assert rows["voxel"] == "2 mm x 2 mm, slices 2 mm apart"
+    assert rows["field of view"] == "16 mm x 32 mm (phase encode x readout)"
+    assert any("psi, phi and theta" in line for line in inspection.missing)
+
+
+def test_what_is_refused_is_said_and_not_raised(tmp_path: Path) -> None:
+    inspection = inspect_raw(Agilent(labelled(8, 2, 16), AGILENT_IMAGE | {"seqfil": ["epi"]}).write(tmp_path))
+    assert "more than an FFT" in inspection.refused
+
+
+def test_own_run_tells_its_passes(synthetic_run: Any, small_encoding: Any, tmp_path: Path) -> None:
+    passes = {index: labelled(8, 16) for index in range(3)}
+    run = synthetic_run(small_encoding, passes).write(tmp_path / "run")
+    rows = dict(inspect_raw(run.path).rows)
+    assert rows["passes"] == "3 of 3, 0 flagged"
+    assert rows["echo times"] == "4 ms, 8 ms"
+
+
+def test_folder_of_experiments_lists_them(valid_raw_data: dict[str, Writer], tmp_path: Path) -> None:
+    valid_raw_data["topspin"](tmp_path)
+    with pytest.raises(UnsupportedDataError, match=r"study of 1 experiments \(topspin\)"):
+        detect(tmp_path)
+
+
+def test_array_without_description_says_what_it_needs(valid_raw_data: dict[str, Writer], tmp_path: Path) -> None:
+    valid_raw_data["mat"](tmp_path)
+    with pytest.raises(UnsupportedDataError, match="needs a YAML description"):
+        detect(tmp_path / "k.mat")
+
+
+def test_tecmag_says_what_it_does_not_know(tmp_path: Path) -> None:
+    inspection = inspect_raw(write_tecmag(tmp_path / "a.tnt", line_fids(labelled(3).real, 1.0, 16)))
+    assert "the frequency of zero shift" in inspection.missing
