@@ -104,7 +104,11 @@ def read_config(model: type[ModelT] | Any, folder: str, name_or_path: str | Path
         With one line for each mistake: file, key, what is wrong.
     """
     path = find_config(folder, name_or_path)
-    checked: ModelT = validate(model, read_yaml(path), str(path), units_required=True)
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        found = "is empty" if content is None else f"holds a {type(content).__name__}"
+        raise ConfigError(f"{path}: {found}: a configuration is a list of 'key: value' lines")
+    checked: ModelT = validate(model, content, str(path), units_required=True)
     return checked
 
 

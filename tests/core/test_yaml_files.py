@@ -72,3 +72,11 @@ def test_path_that_does_not_exist_is_not_taken_for_a_shipped_name() -> None:
 def test_shipped_limits_are_valid_and_say_what_is_assumed(name: str) -> None:
     limits: ScannerLimits = read_config(ScannerLimits, "limits", name)
     assert any("assumed" in note for note in limits.notes)
+
+
+@pytest.mark.parametrize(("text", "found"), [("", "is empty"), ("- 1", "holds a list"), ("9.4", "holds a float")])
+def test_file_without_keys_is_refused_in_words(tmp_path: Path, text: str, found: str) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"odd.yaml: {found}"):
+        read_config(ScannerLimits, "limits", path)
