@@ -113,8 +113,8 @@ def _xml(group: Any, path: Path, size: int) -> bytes:
     if dataset.size != 1 or h5py.check_string_dtype(dataset.dtype) is None:
         raise DamagedDataError(path, "xml", f"{dataset.size} of {dataset.dtype} are not one text")
     if dataset.dtype.kind == "O":
-        return Heap(path).element(raw_records(dataset, path, size, VLEN_BYTES)[0].tobytes(), 1).tobytes()
-    return raw_records(dataset, path, size)[0].tobytes().rstrip(b"\0")
+        return bytes(Heap(path).element(raw_records(dataset, path, size, VLEN_BYTES)[0].tobytes(), 1))
+    return bytes(raw_records(dataset, path, size)[0]).rstrip(b"\0")
 
 
 def _read_records(data: Any, path: Path, size: int) -> tuple[Any, Any]:

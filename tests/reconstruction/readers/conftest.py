@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from nmrglue.fileio.tecmag import TNTTMAG, TNTTMG2
@@ -190,9 +191,16 @@ def valid_raw_data() -> dict[str, Writer]:
         savemat(folder / "k.mat", {"k": np.random.default_rng(1).normal(size=(8, 2, 8, 2))}, do_compression=True)
         return _describe(folder, "k.mat", "axes: [phase_encode, echo, readout, part]")
 
+    def mat_7_3(folder: Path) -> Path:
+        with h5py.File(folder / "k.mat", "w", userblock_size=512) as file:
+            file.create_dataset("k", data=np.random.default_rng(1).normal(size=(2, 8, 2, 8)), compression="gzip")
+        content = (folder / "k.mat").read_bytes()
+        (folder / "k.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + content[512:])
+        return _describe(folder, "k.mat", "axes: [phase_encode, echo, readout, part]")
+
     return {
         "topspin": topspin, "topspin processed": processed, "agilent": agilent, "tecmag": tecmag, "prospa": prospa,
-        "npy": npy, "mat": mat,
+        "npy": npy, "mat": mat, "mat 7.3": mat_7_3,
     }  # fmt: skip
 
 
