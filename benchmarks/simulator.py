@@ -192,9 +192,8 @@ def main() -> None:
     parser.add_argument("--environment", type=Path, help="an environment that has the peers already")
     parser.add_argument("--no-peers", action="store_true")
     choices = parser.parse_args()
-    print(
-        f"{PIXELS} x {PIXELS} pixels, {PER_PIXEL} isochromats each ({PIXELS**2 * PER_PIXEL:,}), {ECHOES} echoes, {PIXELS} samples"
-    )
+    points = f"{PER_PIXEL} isochromats each ({PIXELS**2 * PER_PIXEL:,})"
+    print(f"{PIXELS} x {PIXELS} pixels, {points}, {ECHOES} echoes, {PIXELS} samples")
     print("seconds on the clock; processor seconds, their ratio per line, and points x samples per processor second")
     print(f"{'program':18} {'lines':>5} {'clock':>8} {'busy':>8} {'ratio':>7} {'rate':>14}   difference from ours")
     with tempfile.TemporaryDirectory(prefix="simulator-") as name:
