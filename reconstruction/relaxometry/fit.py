@@ -203,7 +203,10 @@ def _noise(
                 f"noise_std of shape {noise.shape} is neither one number nor one for each of {n_echoes} echoes"
             )
         if not (np.isfinite(noise).all() and (noise > 0).all()):
-            raise InputError(f"noise_std must be positive and finite, got {noise.tolist()}")
+            raise InputError(
+                f"noise_std must be positive and finite, got {noise.tolist()}: where one pass without a background left it "
+                "unknown, acquire a second pass or give the noise"
+            )
         return np.broadcast_to(noise, (n_echoes,)).copy(), "given"
     try:
         return estimate_noise(signal), "background"

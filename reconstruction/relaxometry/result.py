@@ -136,7 +136,8 @@ class T2Fit:
         if not self.ok.any():
             return f"{what})"
         change = 10 * train.t1_sensitivity(float(np.median(self.t2[self.ok])))
-        return f"{what}; 10 % of error in it would change the median T2 by {abs(change):.2g} %)"
+        depth = "; voxels that resolve the skin may read up to 10 % off" if train.field == "metal" else ""
+        return f"{what}; 10 % of error in it would change the median T2 by {abs(change):.2g} %{depth})"
 
     def methods_sentence(self) -> str:
         """One sentence for the methods paragraph of a report."""

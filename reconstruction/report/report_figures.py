@@ -177,7 +177,8 @@ def _estimators(series: ImageSeries, populations: Populations) -> CaptionedFigur
     train = "" if series.train is None else " Without a model of the train, all read too long."
     caption = (
         "The same voxels by several estimators: median and range from 16 to 84 %. Dashed: the first of them. A "
-        f"constant at the noise floor reads T₂ too short where the signal is weak, plain magnitudes read it too long.{train}"
+        "constant at the noise floor reads T₂ too short where the signal is weak, plain magnitudes read it too "
+        f"long.{train}"
     )
     figure = estimators_figure(compare_estimators(series, regions))
     return CaptionedFigure("estimators", "Quality of the fit", figure, caption)

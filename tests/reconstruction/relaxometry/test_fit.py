@@ -80,6 +80,34 @@ def test_least_squares_agrees_with_curve_fit_voxel_by_voxel() -> None:
         np.testing.assert_allclose(fit.t2_std[voxel], np.sqrt(covariance[1, 1]), rtol=1e-3)
 
 
+@pytest.mark.parametrize("snr", [4, 10])
+def test_every_voxel_at_low_snr_is_at_the_optimum_of_curve_fit_or_flagged(snr: float) -> None:
+    random = np.random.default_rng(11)
+    times = 4e-3 * np.arange(1, 6)
+    signal = np.exp(-(times - times[0]) / 16e-3)[:, None] + random.normal(size=(5, 250)) / snr
+    fit = fit_t2(signal, times, estimator="gaussian", noise_std=1 / snr)
+
+    def misfit(column: np.ndarray, amplitude: float, t2: float) -> float:
+        return float(np.sum((column - amplitude * np.exp(-times / t2)) ** 2))
+
+    compared = 0
+    for voxel in np.flatnonzero(fit.ok):
+        column = signal[:, voxel]
+        ours = misfit(column, fit.amplitude[voxel], fit.t2[voxel])
+        best, _ = curve_fit(
+            lambda t, a, t2: a * np.exp(-t / t2), times, column, (fit.amplitude[voxel], fit.t2[voxel]),
+            xtol=1e-12, ftol=1e-12, gtol=1e-12, maxfev=5000,
+        )  # fmt: skip
+        assert ours <= misfit(column, *best) * (1 + 1e-8)
+        if 0 < best[1] < 1.0:
+            np.testing.assert_allclose(fit.t2[voxel], best[1], rtol=1e-3)
+            compared += 1
+        for t2 in (2e-3, 8e-3, 20e-3, 60e-3):  # and no other start leads lower
+            decay = np.exp(-times / t2)
+            assert ours <= misfit(column, float(column @ decay / (decay @ decay)), t2) + 1e-12
+    assert compared > 220
+
+
 def test_rician_fit_maximises_the_likelihood() -> None:
     random = np.random.default_rng(6)
     sigma = 0.2
