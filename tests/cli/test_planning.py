@@ -70,7 +70,7 @@ def test_unknown_protocol_lists_the_shipped_ones(cli: Cli) -> None:
     assert "overnight_t2_train" in result.stderr
 
 
-def test_deadline_and_echo_times_and_expectation_are_told(cli: Cli, finished_run: Path, protocol: Path) -> None:
+def test_deadline_and_echo_times_are_told(cli: Cli, protocol: Path) -> None:
     result = cli(
         "plan", protocol, "--json", "--start", "2026-03-28 19:00", "--until", "08:30", "--zone", "Europe/London",
         "--optimise-echo-times", "5ms:17ms",
@@ -83,7 +83,6 @@ def test_deadline_and_echo_times_and_expectation_are_told(cli: Cli, finished_run
     advice = plan["echo_time_advice"]
     assert advice["gain"] > 1
     assert advice["echo_times_s"][0] >= advice["minimum_echo_time_s"]
-    assert cli("plan", protocol).stdout.count("finish, if started now") == 1
 
 
 @pytest.mark.parametrize(
