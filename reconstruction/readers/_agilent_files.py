@@ -12,7 +12,7 @@ import numpy as np
 
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.errors import DamagedDataError
-from knightshift.reconstruction.readers._raw_files import MAX_TEXT_BYTES, file_size, parsed, positive
+from knightshift.reconstruction.readers._raw_files import MAX_TEXT_BYTES, check_samples, file_size, parsed, positive
 
 _FILE_HEADER = 32
 _BLOCK_HEADER = 28
@@ -103,8 +103,7 @@ def read_traces(path: Path) -> ComplexArray:
     pairs = np.ascontiguousarray(content).view(word).reshape(n_blocks, n_traces, n_reals)
     samples = pairs[..., 0::2].astype(np.complex64)
     samples.imag = pairs[..., 1::2]
-    if not np.isfinite(samples).all():
-        raise DamagedDataError(path, "samples", "some are not finite")
+    check_samples(path, "samples", samples)
     return samples
 
 

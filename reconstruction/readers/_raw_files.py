@@ -8,7 +8,10 @@ import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from knightshift.core.errors import ConfigError, DamagedDataError, KnightshiftError
 from knightshift.core.nuclei import nucleus_named
@@ -17,6 +20,7 @@ T = TypeVar("T")
 
 MAX_RAW_BYTES = 1 << 36
 """Largest raw file that is read."""
+_LARGEST = 1e30
 MAX_TEXT_BYTES = 16 * 1024**2
 """Largest parameter file that is read: real ones stay below 1 MB."""
 
@@ -94,6 +98,19 @@ def parsed(path: Path, what: str, parse: Callable[[], T]) -> T:
         raise
     except Exception as error:
         raise DamagedDataError(path, what, f"it cannot be parsed ({error!r})") from error
+
+
+def check_samples(path: Path, field: str, samples: NDArray[Any]) -> None:
+    """Check that numbers are finite and not absurdly large, so that squares and sums of them stay finite.
+
+    Raises
+    ------
+    DamagedDataError
+        If they are not.
+    """
+    for part in (samples.real, samples.imag):
+        if not np.isfinite(part).all() or (part.size and max(part.max(), -float(part.min())) > _LARGEST):
+            raise DamagedDataError(path, field, f"some numbers are not finite, or beyond {_LARGEST:g}")
 
 
 def isotope(name: str) -> str | None:

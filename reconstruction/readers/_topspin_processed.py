@@ -10,7 +10,7 @@ import numpy as np
 
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
-from knightshift.reconstruction.readers._raw_files import file_size, parsed, positive
+from knightshift.reconstruction.readers._raw_files import check_samples, file_size, parsed, positive
 from knightshift.reconstruction.readers.jcamp import ParameterFile, read_parameters
 
 _WORDS = {0: "i4", 2: "f8"}
@@ -76,6 +76,5 @@ def _plane(path: Path, direct: ParameterFile, shape: tuple[int, int], blocks: tu
         raise DamagedDataError(path, "file size", problem, "copy the data again from the console")
     flat = np.fromfile(path, word).astype(float)
     plane: RealArray = parsed(path, "XDIM", lambda: ng.bruker.reorder_submatrix(flat, shape, blocks))
-    if not np.isfinite(plane).all():
-        raise DamagedDataError(path, "points", "some are not finite")
+    check_samples(path, "points", plane)
     return plane

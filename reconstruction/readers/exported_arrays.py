@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from knightshift.core.arrays import ComplexArray, RealArray
-from knightshift.core.errors import ConfigError, DamagedDataError, InputError, ShapeError
+from knightshift.core.errors import ConfigError, InputError, ShapeError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.core.quantities import NonNegativeSeconds, PositiveHertz, PositiveMetres, PositiveSeconds
 from knightshift.core.yaml_files import read_yaml, validate
@@ -28,12 +28,11 @@ from knightshift.reconstruction.fid_series import Experiment, FidSeries
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.readers._array_files import read_array
-from knightshift.reconstruction.readers._raw_files import read_start
+from knightshift.reconstruction.readers._raw_files import check_samples, read_start
 from knightshift.reconstruction.relaxometry.noise import estimate_noise
 
 _FORMAT = "knightshift array 1"
 _START_BYTES = 65536
-_LARGEST = 1e30  # far inside single precision, so that squares and sums stay finite in double
 
 Axis: TypeAlias = Literal["repetition", "echo", "slice", "channel", "phase_encode", "readout", "step", "sample", "part"]
 _ORDER: dict[str, tuple[Axis, ...]] = {
@@ -160,9 +159,7 @@ def read_exported(path: Path) -> KSpaceScan | ImageSeries | FidSeries:
 def _ordered(file: Path, array: NDArray[Any], description: ArrayDescription) -> ComplexArray:
     """Complex numbers with every axis of the kind of data, in our order."""
     axes, shape = list(description.axes), description.shape
-    for part in (array.real, array.imag):
-        if not (np.isfinite(part).all() and (part.size == 0 or max(part.max(), -float(part.min())) < _LARGEST)):
-            raise DamagedDataError(file, "numbers", f"some are not finite, or beyond {_LARGEST:g}")
+    check_samples(file, "numbers", array)
     if shape is not None:
         if array.size != int(np.prod(shape, dtype=object)):
             raise ShapeError(f"{file}: {array.size} numbers cannot take the shape {list(shape)}")

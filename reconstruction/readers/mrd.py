@@ -27,7 +27,7 @@ from knightshift.reconstruction.readers._mrd_header import (
     MrdHeader,
     parse_header,
 )
-from knightshift.reconstruction.readers._raw_files import file_size, isotope, read_start
+from knightshift.reconstruction.readers._raw_files import check_samples, file_size, isotope, read_start
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _NO_IMAGE = (19, 20, 23, 24, 26, 27, 28, 29, 30, 31)  # noise, calibration, navigator, phase, feedback, dummy, coil
@@ -176,8 +176,7 @@ def _sum_lines(acquisitions: _Acquisitions, path: Path) -> tuple[ComplexArray, I
         if any(samples.size != 4 * wanted for samples in found):
             raise DamagedDataError(path, f"acquisitions from {start}", f"one does not hold {wanted} numbers")
         samples = np.stack(found).view("<f4").astype(np.float32).view(np.complex64)
-        if not np.isfinite(samples).all():
-            raise DamagedDataError(path, f"acquisitions from {start}", "some samples are not finite")
+        check_samples(path, f"acquisitions from {start}", samples)
         shape = (len(found), acquisitions.n_channels, acquisitions.n_samples)
         np.add.at(total, tuple(axis[chunk] for axis in places), samples.reshape(shape))
     mean = total / count[..., np.newaxis, np.newaxis].astype(np.float32)

@@ -10,7 +10,14 @@ import numpy as np
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.fid_series import Experiment, FidSeries
-from knightshift.reconstruction.readers._raw_files import check_size, file_size, positive, read_start, read_text
+from knightshift.reconstruction.readers._raw_files import (
+    check_samples,
+    check_size,
+    file_size,
+    positive,
+    read_start,
+    read_text,
+)
 
 _DATA = b"SORPATAD"  # "PROS" "DATA" as little-endian words
 _PLOT = b"SORPD1LP"
@@ -112,8 +119,7 @@ def _samples(path: Path) -> ComplexArray:
         raise DamagedDataError(path, "file size", f"{actual} bytes, but {sizes} points need {needed}")
     pairs = np.fromfile(path, word, offset=offset)[axis:]
     fids: ComplexArray = (pairs[0::2] + 1j * pairs[1::2]).astype(np.complex64).reshape(-1, sizes[0])
-    if not np.isfinite(fids).all():
-        raise DamagedDataError(path, "samples", "some are not finite")
+    check_samples(path, "samples", fids)
     return fids
 
 

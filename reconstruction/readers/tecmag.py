@@ -12,7 +12,14 @@ import numpy as np
 from knightshift.core.arrays import RealArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.fid_series import FidSeries
-from knightshift.reconstruction.readers._raw_files import file_size, isotope, parsed, positive, read_start
+from knightshift.reconstruction.readers._raw_files import (
+    check_samples,
+    file_size,
+    isotope,
+    parsed,
+    positive,
+    read_start,
+)
 
 _MAGIC = b"TNT1."
 _MAX_TABLES_BYTES = 16 * 1024**2
@@ -52,8 +59,7 @@ def read_tecmag(path: Path) -> FidSeries:
     if int(header["fft_flag"][0]):
         raise UnsupportedDataError(f"{path}: TNMR has transformed these data: save the FID")
     fids = np.asarray(samples).reshape(points[0], -1, order="F").T.astype(np.complex64)
-    if not np.isfinite(fids).all():
-        raise DamagedDataError(path, "DATA", "some samples are not finite")
+    check_samples(path, "DATA", fids)
     delays = _delays(path, len(fids), size)
     frequency = float(header["ob_freq"][0])
     return FidSeries(

@@ -10,7 +10,14 @@ import numpy as np
 from knightshift.core.arrays import ComplexArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.fid_series import FidSeries
-from knightshift.reconstruction.readers._raw_files import file_size, isotope, parsed, positive, read_start
+from knightshift.reconstruction.readers._raw_files import (
+    check_samples,
+    file_size,
+    isotope,
+    parsed,
+    positive,
+    read_start,
+)
 from knightshift.reconstruction.readers._topspin_lists import experiment_of, step_list
 from knightshift.reconstruction.readers._topspin_processed import is_processed, processed_spectra
 from knightshift.reconstruction.readers.jcamp import ParameterFile, read_parameters
@@ -126,8 +133,7 @@ def _read_rows(path: Path, acqus: ParameterFile) -> tuple[ComplexArray, tuple[st
     pairs = np.ascontiguousarray(content[:, : reals * word.itemsize]).view(word)
     fids = pairs[:, 0::2].astype(np.complex128)
     fids.imag = pairs[:, 1::2]
-    if not np.isfinite(fids).all():
-        raise DamagedDataError(path, "samples", "some are not finite")
+    check_samples(path, "samples", fids)
     return _drop_empty(path, fids, wanted)
 
 
