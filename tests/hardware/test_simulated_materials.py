@@ -9,7 +9,11 @@ import pytest
 from knightshift.core.clock import VirtualClock
 from knightshift.core.errors import ConfigError, DamagedDataError
 from knightshift.core.yaml_files import as_plain, validate
+from knightshift.hardware.pulseq_text import read_pulseq
 from knightshift.hardware.simulated import Phantom, load_phantom
+from knightshift.hardware.simulated.isochromats import Surroundings, cut
+from knightshift.hardware.simulated.settings import IsochromatSettings
+from knightshift.hardware.simulated.timeline import build_timeline
 from knightshift.hardware.simulated.voxel_map import read_voxels
 
 GAMMA_B0 = 11.262e6 * 9.3982
@@ -58,6 +62,25 @@ def test_gain_drifts_through_the_night_by_the_clock_alone(make_scanner, fid_prog
             scanner.start(0)
             found.append(np.abs(next(iter(scanner.readouts(1.0))).samples[0, 0]))
     assert found[1] / found[0] == pytest.approx(1 + 0.01 * 24 / (2 * np.pi), rel=1e-4)  # the sine is at its top
+
+
+def test_every_pixel_loses_the_share_of_the_lorentzian_that_lies_outside_of_it(bench) -> None:
+    sequence = bench.sequence()
+    sequence.add_block(bench.hard(90, 0, "excitation"))
+    sequence.add_block(bench.adc(16))
+    timeline = build_timeline(read_pulseq(bench.program(sequence).pulseq, GAMMA_B0))
+    shorted = load_phantom("shorted")
+    dendrite = shorted.model_copy(update={"compartments": [c for c in shorted.compartments if c.name == "dendrite"]})
+    settings = IsochromatSettings(spacing=33.3e-6, depth_nodes=8, frequencies=5)
+    parts = cut(dendrite, timeline, Surroundings(GAMMA_B0, GAMMA_B0 * (1 + 1126e-6), "23Na"), settings)
+    y = np.concatenate([part.y for part in parts])
+    weight = np.concatenate([np.abs(part.receive * part.transmit) for part in parts])
+    outside = np.concatenate([part.share @ (np.abs(part.detuning) > 651) for part in parts])  # half of 1302 Hz a pixel
+    pixel = np.floor(y / 100e-6)
+    lost = np.array([np.average(outside[pixel == n], weights=weight[pixel == n]) for n in np.unique(pixel)])
+    expected = 2 / np.pi * np.arctan(1 / (2 * np.pi * 8e-3) / 651)
+    assert lost.mean() == pytest.approx(expected, rel=0.25)
+    assert lost.std() < 0.012
 
 
 MAPS = """
