@@ -97,6 +97,7 @@ PEERS = (
 @contextlib.contextmanager
 def quiet() -> object:
     """Keep progress bars and warnings of peers out of the table."""
+    before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     with (
         warnings.catch_warnings(),
@@ -105,4 +106,4 @@ def quiet() -> object:
     ):
         warnings.simplefilter("ignore")
         yield
-    logging.disable(logging.NOTSET)
+    logging.disable(before)

@@ -204,8 +204,8 @@ def _noise(
             )
         if not (np.isfinite(noise).all() and (noise > 0).all()):
             raise InputError(
-                f"noise_std must be positive and finite, got {noise.tolist()}: where one pass without a background left "
-                "it unknown, acquire a second pass or give the noise"
+                f"noise_std must be positive and finite, got {noise.tolist()}: where one pass without a background "
+                "left it unknown, acquire a second pass or give the noise"
             )
         return np.broadcast_to(noise, (n_echoes,)).copy(), "given"
     try:
