@@ -28,7 +28,7 @@ def test_the_shipped_recipe_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("text", "word"),
     [("apodise: hamming", "unknown key"), ("zero_fill: 9", "zero_fill"), ("partial_fourier: {method: magic}", "method"),
-     ("shift: [1]", "shift"), ("- 1", "Recipe")],
+     ("shift: [1]", "shift"), ("- 1", "list")],
 )  # fmt: skip
 def test_a_mistake_in_a_recipe_names_file_and_key(text: str, word: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
