@@ -36,19 +36,7 @@ def read_extensions(lines: list[str]) -> Callable[[int], BlockExtension]:
     ProtocolError
         If there is an extension that changes what the spins see and is not understood.
     """
-    links: dict[int, tuple[int, int, int]] = {}
-    names: dict[int, str] = {}
-    rows: dict[tuple[int, int], list[str]] = {}
-    current = -1
-    for line in lines:
-        words = line.split()
-        if words[0] == "extension":
-            current = int(words[2])
-            names[current] = words[1]
-        elif current < 0:
-            links[int(words[0])] = (int(words[1]), int(words[2]), int(words[3]))
-        else:
-            rows[current, int(words[0])] = words[1:]
+    links, names, rows = _tables(lines)
     strange = set(names.values()) - _KNOWN
     if strange:
         raise ProtocolError(f"Pulseq extensions {sorted(strange)} are not understood: write the sequence without them")
@@ -70,6 +58,26 @@ def read_extensions(lines: list[str]) -> Callable[[int], BlockExtension]:
         return BlockExtension(tuple(labels), quaternion)
 
     return follow
+
+
+def _tables(
+    lines: list[str],
+) -> tuple[dict[int, tuple[int, int, int]], dict[int, str], dict[tuple[int, int], list[str]]]:
+    """Links ``(kind, reference, next)`` by id, names by kind, rows by kind and reference."""
+    links: dict[int, tuple[int, int, int]] = {}
+    names: dict[int, str] = {}
+    rows: dict[tuple[int, int], list[str]] = {}
+    current = -1
+    for line in lines:
+        words = line.split()
+        if words[0] == "extension":
+            current = int(words[2])
+            names[current] = words[1]
+        elif current < 0:
+            links[int(words[0])] = (int(words[1]), int(words[2]), int(words[3]))
+        else:
+            rows[current, int(words[0])] = words[1:]
+    return links, names, rows
 
 
 class GradientTurner:
