@@ -195,10 +195,6 @@ def _scan(
     inversion = _contrast_times(header.inversion_times, n_contrasts) if len(header.inversion_times) > 1 else None
     echo_times = _contrast_times(header.echo_times, n_contrasts)
     geometries, lost = _geometries(header, acquisitions, n_slices)
-    nucleus, frequency = header.user.get(NUCLEUS, ""), _frequency(header)
-    missing = [*lost, *(["the nucleus (user parameter)"] if not nucleus else [])]
-    missing += [] if frequency else ["the working frequency (user parameter); H1resonanceFrequency_Hz is the protons'"]
-    missing += [] if echo_times is not None else ["the echo times: they count as zero"]
     dwell = float(acquisitions.heads["sample_time_us"][0]) * 1e-6
     return KSpaceScan(
         source=path,
@@ -214,13 +210,13 @@ def _scan(
         inversion_times=inversion,
         slice_geometries=geometries,
         dwell_time=dwell if np.isfinite(dwell) and dwell > 0 else None,
-        nucleus=isotope(nucleus),
-        working_frequency=frequency,
+        nucleus=isotope(header.user.get(NUCLEUS, "")),
+        working_frequency=_frequency(header),
         partial_fourier=_partial_fourier(header, len(steps), acquisitions.n_samples),
         methods=(
             f"{len(acquisitions.heads)} acquisitions were read from {path.name} (MRD), averages and sets averaged.",
         ),
-        missing=tuple(missing),
+        missing=(*lost, *_missing(header, echo_times)),
         parameters={
             f"user parameter {name}": value
             for name, value in header.user.items()
@@ -234,6 +230,15 @@ def _contrast_times(times: tuple[float, ...], n_contrasts: int) -> RealArray | N
     if len(times) == 1:
         return np.full(n_contrasts, times[0])
     return np.array(times) if len(times) == n_contrasts else None
+
+
+def _missing(header: MrdHeader, echo_times: RealArray | None) -> list[str]:
+    words = {
+        "the nucleus (user parameter)": header.user.get(NUCLEUS),
+        "the working frequency (user parameter); H1resonanceFrequency_Hz is the protons'": _frequency(header),
+        "the echo times: they count as zero": None if echo_times is None else True,
+    }
+    return [what for what, value in words.items() if not value]
 
 
 def _partial_fourier(header: MrdHeader, n_lines: int, n_samples: int) -> PartialFourier:
