@@ -3,7 +3,7 @@
 minimalmodbus composes the question and checks address, function, length and CRC-16 of the answer. It is given not a
 serial port but our transport, because the answer to a Modbus read does not say which register it comes from:
 minimalmodbus alone takes a late answer to an earlier read for the answer to this one
-(docs/adr/0009-minimalmodbus.md). Before each value we read one register more than the value has: that answer is
+(docs/adr/0007-minimalmodbus.md). Before each value we read one register more than the value has: that answer is
 longer, so one that comes a question late has the wrong length.
 """
 

@@ -275,7 +275,7 @@ def test_modbus_answer_of_another_address_is_a_wrong_reply() -> None:
 
 
 def test_minimalmodbus_alone_would_take_a_late_answer_for_the_value() -> None:
-    """Why it gets our transport (docs/adr/0009-minimalmodbus.md). If this fails, the library has learnt better."""
+    """Why it gets our transport (docs/adr/0007-minimalmodbus.md). If this fails, the library has learnt better."""
     minimalmodbus = pytest.importorskip("minimalmodbus", reason="extra `monitors` is not installed")
 
     class LateByOne:
