@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
@@ -21,12 +22,15 @@ class Committer:
     ----------
     writer
         Writes into the run.
+    judge
+        Looks at each pass first, in the writer thread, and gives it back, perhaps with a flag.
     """
 
-    def __init__(self, writer: RunWriter) -> None:
+    def __init__(self, writer: RunWriter, judge: Callable[[PassRecord], PassRecord]) -> None:
         self._writer = writer
+        self._judge = judge
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
-        self._flight: tuple[PassRecord, Future[None]] | None = None
+        self._flight: Future[PassRecord] | None = None
 
     def submit(self, record: PassRecord, time: float, **facts: Any) -> PassRecord | None:
         """Hand over a pass, as for `RunWriter.commit`; returns the one before, durable by now, if it was in flight.
@@ -37,13 +41,18 @@ class Committer:
             If the pass before could not be committed. `record` is not committed either.
         """
         before = self.wait()
-        self._flight = record, self._thread.submit(self._writer.commit, record, time, **facts)
+        self._flight = self._thread.submit(self._judge_and_commit, record, time, facts)
         return before
+
+    def _judge_and_commit(self, record: PassRecord, time: float, facts: Mapping[str, Any]) -> PassRecord:
+        judged = self._judge(record)
+        self._writer.commit(judged, time, **facts)
+        return judged
 
     def raise_if_failed(self) -> None:
         """Raise `StorageError` if it is known already that the pass in flight could not be committed; do not wait."""
-        if self._flight is not None and self._flight[1].done():
-            self._flight[1].result()
+        if self._flight is not None and self._flight.done():
+            self._flight.result()
 
     def wait(self) -> PassRecord | None:
         """Wait for the pass in flight; returns it, durable, or None if there was none.
@@ -55,10 +64,8 @@ class Committer:
         """
         if self._flight is None:
             return None
-        record, future = self._flight
-        self._flight = None
-        future.result()
-        return record
+        future, self._flight = self._flight, None
+        return future.result()
 
     def __enter__(self) -> Self:
         return self

@@ -22,6 +22,7 @@ from knightshift.acquisition.options import (
 )
 from knightshift.acquisition.pass_player import PassPlayer
 from knightshift.acquisition.preflight_verdict import Check, refuse_if_failed
+from knightshift.acquisition.residual_test import DEPTH, ResidualTest
 from knightshift.acquisition.run_writer import RunWriter
 from knightshift.acquisition.surroundings import Surroundings
 from knightshift.core.clock import Clock
@@ -114,7 +115,7 @@ class PassLoop:
 
     def _play_all(self, remaining: list[int], epoch: int) -> None:
         player = PassPlayer(self.scanner, self.clock, self.options, self._guard, self._repeated)
-        with Committer(self.writer) as committer:
+        with Committer(self.writer, self._residual_test().judge) as committer:
             try:
                 for index in remaining:
                     if self.options.stop.after_pass or self._guard.stop_reason:
@@ -134,6 +135,15 @@ class PassLoop:
             self._playing = None
             self.scanner.make_safe()
             self._committed(committer.wait())
+
+    def _residual_test(self) -> ResidualTest:
+        """Go on judging where the epoch before ended, so that a resumed run flags what an undisturbed one would."""
+        run, n_programs = self.writer.run, len(self.measurement.programs)
+        test, commits = ResidualTest(n_programs), run.commits()
+        for program in range(n_programs):
+            last = [commit for index, commit in commits.items() if index % n_programs == program][-DEPTH:]
+            test.remember(run.read_committed(commit) for commit in last)
+        return test
 
     def _readings(self) -> dict[str, Any]:
         readings = self._guard.readings()
