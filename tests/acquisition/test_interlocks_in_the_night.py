@@ -24,7 +24,8 @@ from knightshift.acquisition import (
     acquire,
     resume_time,
 )
-from knightshift.core.clock import SystemClock
+from knightshift.acquisition.surroundings import surroundings_of
+from knightshift.core.clock import SystemClock, VirtualClock
 from knightshift.core.errors import InterlockFault, ReadoutTimeoutError
 from knightshift.core.manifest import RunSetup
 from knightshift.core.run_folder import Run, open_run
@@ -223,6 +224,13 @@ def test_every_commit_record_carries_the_readings(tmp_path: Path) -> None:
         *["committed"] * 6,
         "ended",
     ]
+
+
+def test_a_site_without_monitors_is_not_watched(tmp_path: Path) -> None:
+    nothing = site(monitoring={})
+    assert surroundings_of(RunSetup(site=nothing), VirtualClock()).watch is None
+    run = open_run(watched(tmp_path, ScriptedClock(lambda _now: None), nothing)[0].path)
+    assert all("readings" not in entry for entry in events(run, "committed"))
 
 
 def in_real_time(runs: Path, action: str, **more: Any) -> Any:
