@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import pytest
@@ -40,7 +41,7 @@ def test_text_with_a_unit_becomes_si_to_the_last_bit(text: str, unit: str, expec
     ["12", "12 m", "ms", "12 parsnips", "nan ms", "inf s", "1e9999 s", "12 ms; import os", "", " ", "1 2 ms", "12 (ms"],
 )
 def test_text_that_is_not_a_time_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="write e.g. '12 ms'"):
+    with pytest.raises(ValueError, match=r"write e\.g\. '12 ms'"):
         to_si(text, "s")
 
 
@@ -59,10 +60,8 @@ def test_conversion_scales_by_the_unit(number: float, unit: tuple[str, float]) -
 
 @given(st.text(max_size=30))
 def test_any_text_gives_a_number_or_a_value_error(text: str) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         assert math.isfinite(to_si(text, "s"))  # type: ignore[arg-type]
-    except ValueError:
-        pass
 
 
 class _Example(BaseModel):
