@@ -26,12 +26,13 @@ def slice_to_show(fit: T2Fit, populations: Populations | None) -> int:
 
 
 def typical_voxels(series: ImageSeries, fit: T2Fit, populations: Populations) -> list[ChosenVoxel]:
-    """Choose one typical voxel of the two largest electrodes and of each of the first two isolated regions.
+    """Choose one typical voxel of the two brightest electrodes and of each of the first two isolated regions.
 
     Typical is the voxel whose T2 is nearest to the region's median, among the half with the smaller relative error.
     """
     chosen = []
-    for part in populations.electrodes[:2] or (populations.bulk,):
+    brightest = sorted(populations.electrodes, key=lambda part: -float(part.snr[0]))[:2]
+    for part in brightest or (populations.bulk,):
         inside = (populations.labels == BULK_LABEL) & _box(part, fit.t2.shape)
         name = "electrode" if populations.electrodes else "bulk"
         chosen.append(_typical(series, fit, inside, part.t2_median, (name, False)))
