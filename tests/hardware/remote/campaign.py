@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import random
 import sys
@@ -165,14 +166,13 @@ class Worker:
         while self.scanner.states.state in {ScannerState.ACQUIRING, ScannerState.STOPPING}:
             assert time.monotonic() < deadline, "the serving side has not made the scanner safe"
             time.sleep(0.005)
-        if self._timed(self.client.status).state in {ScannerState.UNKNOWN, ScannerState.DISCONNECTED}:
-            for _ in range(4):
-                try:
-                    self._timed(self.client.connect)
-                except LinkFault:
-                    continue
+        lost = {ScannerState.UNKNOWN, ScannerState.DISCONNECTED}
+        for _ in range(10):  # on a busy machine a stall may cost the new link too
+            if (state := self._timed(self.client.status).state) not in lost:
                 break
-        assert self._timed(self.client.status).state is ScannerState.IDLE
+            with contextlib.suppress(LinkFault):
+                self._timed(self.client.connect)
+        assert state is ScannerState.IDLE, f"the scanner cannot be had again: {state}"
 
     def _once(self, command: str, call, *arguments) -> None:
         """A call that succeeds was carried out exactly once, one that fails at most once."""
@@ -180,7 +180,8 @@ class Worker:
         try:
             self._timed(call, *arguments)
         except ScannerFault:
-            assert self.scanner.calls[command] - before in {0, 1}
+            times = self.scanner.calls[command] - before
+            assert times in {0, 1}, f"{command} failed and was carried out {times} times"
             raise
         assert self.scanner.calls[command] - before == 1, f"{command} was carried out twice"
 
@@ -196,7 +197,7 @@ class Worker:
         text = self.program.pulseq + f"# {self.random.random()}\n"
         program = dataclasses.replace(self.program, n_readouts=self.random.randint(1, 30), pulseq=text)
         self._once("prepare", self.client.prepare, program)
-        assert self.scanner.n_readouts == program.n_readouts
+        assert self.scanner.n_readouts == program.n_readouts, "another program is armed"
 
     def _start(self):
         self._prepare()

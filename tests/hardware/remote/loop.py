@@ -357,7 +357,7 @@ class LoopServer:
         self.stop.set()
         if self._thread is not None:
             self._thread.join(10.0)
-            assert not self._thread.is_alive()
+            assert not self._thread.is_alive(), "the serving thread does not end"
 
 
 class PtyCable:
