@@ -19,6 +19,7 @@ from knightshift.hardware.faults import (
     FaultScript,
     load_fault_script,
 )
+from knightshift.hardware.simulated import SimulatorSettings
 
 EVERY_KIND = [
     {"kind": "lost_readout"}, {"kind": "late_readout", "delay": 1.0}, {"kind": "overrange"}, {"kind": "spike_noise"},
@@ -150,8 +151,20 @@ def test_spikes_are_flagged_only_beyond_full_scale(make_scanner, fid_program, am
 
 def test_nothing_happens_in_passes_that_are_not_scripted(make_scanner, fid_program) -> None:
     program = fid_program()
-    faults = [{**fault, "passes": [7]} for fault in EVERY_KIND if "delay" not in fault and "duration" not in fault]
+    faults = [{**fault, "passes": [7]} for fault in EVERY_KIND[:6] if "delay" not in fault]
     with make_scanner() as scanner:
         plain = samples_of(start(scanner, program))
     with make_scanner(faults={"faults": faults}) as scanner:
         np.testing.assert_array_equal(samples_of(start(scanner, program)), plain)
+
+
+@pytest.mark.parametrize("kind", ["link_mute", "disk_full", "monitor_out_of_band"])
+def test_a_fault_that_nobody_acts_on_is_refused_in_the_settings_of_the_scanner(kind) -> None:
+    (fault,) = (fault for fault in EVERY_KIND if fault["kind"] == kind)
+    fault = {key: "1 s" if key == "duration" else value for key, value in fault.items()}
+    settings = {
+        "receiver": {"sensitivity": 0.1, "noise_density": 0.0},
+        "faults": {"faults": [{**fault, "passes": [1]}]},
+    }
+    with pytest.raises(ConfigError, match=f"{kind}: the simulated scanner does not act on"):
+        validate(SimulatorSettings, settings, "site")
