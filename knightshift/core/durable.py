@@ -24,6 +24,20 @@ def storage_error(path: Path, doing: str, error: OSError) -> StorageError:
     )
 
 
+def make_folder(folder: Path, doing: str = "making the output folder") -> None:
+    """Make a folder for results, and those above it, if they are not there.
+
+    Raises
+    ------
+    StorageError
+        If the disk refuses; `doing` says at what.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(folder, doing, error) from error
+
+
 def write_all(descriptor: int, content: bytes) -> None:
     """Write every byte: one `os.write` may write fewer than asked."""
     view = memoryview(content)

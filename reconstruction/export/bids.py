@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from knightshift.core.durable import storage_error, write_durably
+from knightshift.core.durable import make_folder, write_durably
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.export.nifti import nifti_bytes, sidecar
 from knightshift.reconstruction.images import ImageSeries
@@ -51,10 +51,7 @@ def write_bids(series: ImageSeries, folder: Path, subject: str, session: str | N
         raise InputError("BIDS MESE is for two or more echo times; these images do not step the echo time")
     stem = f"sub-{subject}" + ("" if session is None else f"_ses-{session}")
     place = folder / f"sub-{subject}" / ("" if session is None else f"ses-{session}") / "anat"
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(place, "making the folder", error) from error
+    make_folder(place, "making the folder")
     if not (folder / "dataset_description.json").exists():
         description = {"Name": "knightshift images", "BIDSVersion": _BIDS_VERSION, "DatasetType": "raw"}
         write_durably(folder / "dataset_description.json", _json(description))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from knightshift.core.durable import storage_error
+from knightshift.core.durable import make_folder
 from knightshift.reconstruction.export.images_file import FILE_NAME, write_images_file
 from knightshift.reconstruction.images import ImageSeries
 
@@ -35,10 +35,7 @@ def save_images(series: ImageSeries, folder: str | Path, *, figures: bool = True
     from knightshift.reconstruction.export.nifti import write_nifti
 
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(folder, "making the output folder", error) from error
+    make_folder(folder)
     write_images_file(series, folder / FILE_NAME)
     written = (folder / FILE_NAME, *write_nifti(series, folder))
     return written + write_echo_figures(series, folder) if figures else written

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from knightshift.core.arrays import RealArray
-from knightshift.core.durable import storage_error, write_durably
+from knightshift.core.durable import make_folder, write_durably
 from knightshift.reconstruction.export.nifti import nifti_bytes
 from knightshift.reconstruction.images import ImageSeries, SliceStack
 from knightshift.reconstruction.pseudo_2d import PeakFit, Pseudo2DFit
@@ -70,10 +70,7 @@ def save_pseudo_2d(result: Pseudo2DFit, folder: Path) -> tuple[Path, ...]:
 
 
 def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(folder, "making the output folder", error) from error
+    make_folder(folder)
 
 
 def with_error(value: float, error: float) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from knightshift.core.durable import storage_error, write_durably
+from knightshift.core.durable import make_folder, write_durably
 from knightshift.reconstruction.kspace import Spectrum
 
 
@@ -28,10 +28,7 @@ def save_spectrum(spectrum: Spectrum, folder: str | Path) -> tuple[Path, ...]:
     from knightshift.reconstruction.report.style import save_figure
 
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(folder, "making the output folder", error) from error
+    make_folder(folder)
     columns = (spectrum.shift * 1e6, spectrum.frequencies, spectrum.values.real, spectrum.values.imag)
     table = io.StringIO()
     np.savetxt(table, np.column_stack(columns), fmt="%.9g", delimiter=",", header=_HEADER, comments="")

@@ -6,7 +6,7 @@ import logging
 from importlib.metadata import version
 from pathlib import Path
 
-from knightshift.core.durable import storage_error, write_durably
+from knightshift.core.durable import make_folder, write_durably
 from knightshift.reconstruction.report.digests import image_digest
 from knightshift.reconstruction.report.human_units import isotope, quantity
 from knightshift.reconstruction.report.inputs import ReportInputs
@@ -53,10 +53,7 @@ def write_report(inputs: ReportInputs, directory: Path) -> Path:
     StorageError
         If the disk refuses.
     """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(directory, "making the folder", error) from error
+    make_folder(directory, "making the folder")
     knightshift_version = version("knightshift")
     summary = summarise(inputs, image_digest(inputs.series.images), knightshift_version)
     figures = _figure_sections(inputs, directory)
