@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
+from knightshift.acquisition.pass_observer import PassObserver
 from knightshift.acquisition.run_writer import RunWriter
+from knightshift.acquisition.stop_request import StopRequest
 from knightshift.core.passes import PassRecord
 
 
@@ -24,13 +26,26 @@ class Committer:
         Writes into the run.
     judge
         Looks at each pass first, in the writer thread, and gives it back, perhaps with a flag.
+    observers
+        Told of each pass when it is durable, in the writer thread.
+    stop
+        Asked for by an observer's wish. It is asked when the pass has been waited for, so that always exactly one more
+        pass is played, however fast the disk is.
     """
 
-    def __init__(self, writer: RunWriter, judge: Callable[[PassRecord], PassRecord]) -> None:
+    def __init__(
+        self,
+        writer: RunWriter,
+        judge: Callable[[PassRecord], PassRecord],
+        observers: Sequence[PassObserver] = (),
+        stop: StopRequest | None = None,
+    ) -> None:
         self._writer = writer
         self._judge = judge
+        self._observers = tuple(observers)
+        self._stop = stop or StopRequest()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
-        self._flight: Future[PassRecord] | None = None
+        self._flight: Future[tuple[PassRecord, str]] | None = None
 
     def submit(self, record: PassRecord, time: float, **facts: Any) -> PassRecord | None:
         """Hand over a pass, as for `RunWriter.commit`; returns the one before, durable by now, if it was in flight.
@@ -44,10 +59,11 @@ class Committer:
         self._flight = self._thread.submit(self._judge_and_commit, record, time, facts)
         return before
 
-    def _judge_and_commit(self, record: PassRecord, time: float, facts: Mapping[str, Any]) -> PassRecord:
+    def _judge_and_commit(self, record: PassRecord, time: float, facts: Mapping[str, Any]) -> tuple[PassRecord, str]:
         judged = self._judge(record)
         self._writer.commit(judged, time, **facts)
-        return judged
+        wishes = [observer.committed(judged, time) for observer in self._observers]
+        return judged, next(filter(None, wishes), "")
 
     def raise_if_failed(self) -> None:
         """Raise `StorageError` if it is known already that the pass in flight could not be committed; do not wait."""
@@ -65,7 +81,10 @@ class Committer:
         if self._flight is None:
             return None
         future, self._flight = self._flight, None
-        return future.result()
+        record, wish = future.result()
+        if wish:
+            self._stop.request_after_pass(wish)
+        return record
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from knightshift.acquisition.stop_request import StopRequest
 
 if TYPE_CHECKING:
+    from knightshift.acquisition.pass_observer import PassObserver
     from knightshift.acquisition.preflight_verdict import Check
     from knightshift.acquisition.surroundings import Watch
 
@@ -32,6 +33,8 @@ class AcquisitionOptions:
     """Asked between passes; set by Ctrl-C and SIGTERM, or by the caller."""
     watch: Watch | None = None
     """Monitors and interlocks; None: those of the site in the setup of the run."""
+    observers: tuple[PassObserver, ...] = ()
+    """Told of the run and of each pass that is durable; may ask to stop."""
 
 
 class ProgressKind(StrEnum):

@@ -84,6 +84,7 @@ class PassLoop:
             return self._result()
         try:
             self._begin(epoch, len(remaining))
+            self._tell_observers()
             self._play_all(remaining, epoch)
         except BaseException as error:
             self.writer.try_to_log(self.clock.now(), "ended", epoch=epoch, status="failed", reason=str(error))
@@ -113,9 +114,17 @@ class PassLoop:
         )
         self._tell(ProgressKind.BEGAN)
 
+    def _tell_observers(self) -> None:
+        for observer in self.options.observers:
+            wish = observer.began(self.writer.run, self.writer.log, self.clock.now())
+            if wish:
+                self.options.stop.request_after_pass(wish)
+
     def _play_all(self, remaining: list[int], epoch: int) -> None:
         player = PassPlayer(self.scanner, self.clock, self.options, self._guard, self._repeated)
-        with Committer(self.writer, self._residual_test().judge) as committer:
+        with Committer(
+            self.writer, self._residual_test().judge, self.options.observers, self.options.stop
+        ) as committer:
             try:
                 for index in remaining:
                     if self.options.stop.after_pass or self._guard.stop_reason:
@@ -125,7 +134,8 @@ class PassLoop:
                     self._playing = index
                     record = player.play(self.measurement.program_of(index), index, epoch)
                     self._playing = None
-                    self._committed(committer.submit(record, self.clock.now(), **self._readings()))
+                    facts = self._readings() | _gap(player.host_gap)
+                    self._committed(committer.submit(record, self.clock.now(), **facts))
             except PassAbortedError:
                 _LOG.warning("pass %s is not played to its end: %s", self._playing, self._stop_reason())
                 self._tell(ProgressKind.STOPPING, self._playing, message=self._stop_reason())
@@ -201,3 +211,7 @@ class PassLoop:
         except DamagedDataError:
             n_kept = len(self._flags)
         return f"{n_kept} of {n_passes} passes are kept in {path}: continue with `{resume_command(path)}`"
+
+
+def _gap(host_gap: float | None) -> dict[str, float]:
+    return {} if host_gap is None else {"host_gap_s": round(host_gap, 6)}

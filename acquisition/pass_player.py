@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -38,7 +39,11 @@ class PassPlayer:
     """Asked before each attempt and with each readout."""
     on_fault: OnFault
     """Told before a pass is repeated."""
+    host_gap: float | None = field(default=None, init=False)
+    """How long the scanner stood still before the last pass, by the clock of this computer even where the run's clock
+    is virtual [s]; None for the first pass, and after a suspension or a fault."""
     _armed: str | None = field(default=None, init=False)
+    _ended: float | None = field(default=None, init=False)
 
     def play(self, program: PassProgram, index: int, epoch: int) -> PassRecord:
         """Play pass `index` until it is complete, at most ``max_repeats`` times more than once.
@@ -54,11 +59,11 @@ class PassPlayer:
         while True:
             attempt += 1
             if self.guard.begin_pass(index):
-                self._armed = None
+                self._armed = self._ended = None
             try:
                 return self._play_once(program, index, epoch)
             except ScannerFault as fault:
-                self._armed = None
+                self._armed = self._ended = None
                 if not fault.transient or attempt > self.options.max_repeats or self._is_latched():
                     raise
                 _LOG.warning("pass %d, attempt %d: %s", index, attempt, fault)
@@ -87,8 +92,10 @@ class PassPlayer:
             self._armed = program.digest
         status = self.scanner.status()
         started = self.clock.now()
+        self.host_gap = None if self._ended is None else time.perf_counter() - self._ended
         self.scanner.start(index, epoch)
         readouts = self._collect(program)
+        self._ended = time.perf_counter()
         finished = self.clock.now()
         flags = self.guard.end_pass()
         samples, counters = _checked_stack(readouts, program, index, epoch)

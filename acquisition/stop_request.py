@@ -38,6 +38,11 @@ class StopRequest:
         self.reason = self.reason or reason
         self._level += 1
 
+    def request_after_pass(self, reason: str) -> None:
+        """Ask to stop after the pass; never more urgent than that, however often."""
+        if not self.after_pass:
+            self.request(reason)
+
     @contextmanager
     def on_signals(self) -> Iterator[None]:
         """Let SIGINT and SIGTERM ask.

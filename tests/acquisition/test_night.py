@@ -208,9 +208,9 @@ def test_the_next_pass_plays_while_one_is_committed_but_not_the_one_after(
 ) -> None:
     commit = RunWriter.commit
 
-    def slow_commit(writer: RunWriter, record: PassRecord, at: float) -> None:
+    def slow_commit(writer: RunWriter, record: PassRecord, at: float, **facts: float) -> None:
         time.sleep(0.02)
-        commit(writer, record, at)
+        commit(writer, record, at, **facts)
 
     behind: list[int] = []
 
