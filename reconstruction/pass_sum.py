@@ -39,8 +39,14 @@ class PassSum:
     """Frequency of the receiver in the first good pass [Hz]."""
 
 
-class _Accumulator:
-    """Sum, count and noise of each echo; passes must come in order of index."""
+class PassAccumulator:
+    """Sum, count and noise of each echo; passes must come in order of index.
+
+    Parameters
+    ----------
+    shape
+        Of k-space, ``(echo, slice, channel, line, sample)``.
+    """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.total = np.zeros(shape, np.complex128)
@@ -50,6 +56,7 @@ class _Accumulator:
         self._differences = np.zeros(shape[0], np.int64)
 
     def add(self, echo: int, kspace: ComplexArray) -> None:
+        """Add one echo of one pass, shape ``(slice, channel, line, sample)``."""
         self.total[echo] += kspace
         self.count[echo] += 1
         if (last := self._last.get(echo)) is not None:
@@ -59,6 +66,7 @@ class _Accumulator:
 
     @property
     def mean(self) -> ComplexArray:
+        """Mean of the passes, shape ``(echo, slice, channel, line, sample)``; zero where there is none."""
         mean: ComplexArray = self.total / np.maximum(self.count, 1).reshape(-1, 1, 1, 1, 1)
         return mean
 
@@ -120,11 +128,11 @@ def _why_no_pass(commits: list[Commit]) -> str:
     return f"all {len(commits)} passes are flagged ({', '.join(flags)}) and get no weight: {advice} and acquire again"
 
 
-def _first_sum(run: Run, good: list[Commit], encoding: Encoding) -> _Accumulator:
-    sums: _Accumulator | None = None
-    for record, pieces in _sorted_passes(run, good):
+def _first_sum(run: Run, good: list[Commit], encoding: Encoding) -> PassAccumulator:
+    sums: PassAccumulator | None = None
+    for record, pieces in sorted_passes(run, good):
         if sums is None:
-            sums = _Accumulator((len(encoding.echo_times), *_shape(encoding, record)))
+            sums = PassAccumulator((len(encoding.echo_times), *_shape(encoding, record)))
         for echo, kspace in pieces.items():
             sums.add(echo, kspace)
     assert sums is not None
@@ -136,17 +144,17 @@ def _first_sum(run: Run, good: list[Commit], encoding: Encoding) -> _Accumulator
     return sums
 
 
-def _corrected_sum(run: Run, good: list[Commit], drift: Drift, shape: tuple[int, ...]) -> _Accumulator:
-    sums = _Accumulator(shape)
+def _corrected_sum(run: Run, good: list[Commit], drift: Drift, shape: tuple[int, ...]) -> PassAccumulator:
+    sums = PassAccumulator(shape)
     times = sample_times(run.manifest.encoding)
-    for row, (_, pieces) in enumerate(_sorted_passes(run, good)):
+    for row, (_, pieces) in enumerate(sorted_passes(run, good)):
         factors = drift.correction(row, times)
         for echo, kspace in pieces.items():
             sums.add(echo, kspace * factors)
     return sums
 
 
-def _find_drift(run: Run, good: list[Commit], sums: _Accumulator, noise: RealArray) -> Drift:
+def _find_drift(run: Run, good: list[Commit], sums: PassAccumulator, noise: RealArray) -> Drift:
     """Compare every pass with the mean of all others of its echo (its own noise would pull its phase to zero)."""
     if np.any(sums.count < 2) or np.all(noise == 0):
         return no_drift(len(good), "Passes were summed without frequency correction: they do not differ.")
@@ -154,7 +162,7 @@ def _find_drift(run: Run, good: list[Commit], sums: _Accumulator, noise: RealArr
     products = np.zeros((len(good), n_samples), np.complex128)
     energies = np.zeros((len(good), n_samples))
     starts, frequencies = np.zeros(len(good)), np.zeros(len(good))
-    for row, (record, pieces) in enumerate(_sorted_passes(run, good)):
+    for row, (record, pieces) in enumerate(sorted_passes(run, good)):
         starts[row], frequencies[row] = record.started, record.frequency
         for echo, kspace in pieces.items():
             reference = (sums.total[echo] - kspace) / (sums.count[echo] - 1)
@@ -183,8 +191,26 @@ def sample_times(encoding: Encoding) -> RealArray:
     return times
 
 
-def _sorted_passes(run: Run, good: list[Commit]) -> Iterator[tuple[PassRecord, dict[int, ComplexArray]]]:
-    """Stream passes with their readouts sorted into k-space, scaled to the receiver gain of the first."""
+def sorted_passes(run: Run, good: list[Commit]) -> Iterator[tuple[PassRecord, dict[int, ComplexArray]]]:
+    """Stream passes with their readouts sorted into k-space, scaled to the receiver gain of the first.
+
+    Parameters
+    ----------
+    run
+        The run.
+    good
+        Commit records of the passes to read, in the order in which they are wanted.
+
+    Yields
+    ------
+    record, pieces
+        The pass, verified, and for each echo in it complex128 of shape ``(slice, channel, line, sample)``.
+
+    Raises
+    ------
+    DamagedDataError
+        If a pass file is damaged or its counters lie.
+    """
     gain: float | None = None
     for commit in good:
         record = run.read_committed(commit)
