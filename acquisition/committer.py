@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-from knightshift.acquisition.pass_observer import PassObserver
+from knightshift.acquisition.pass_observer import PassObserver, StopWish
 from knightshift.acquisition.run_writer import RunWriter
 from knightshift.acquisition.stop_request import StopRequest
 from knightshift.core.passes import PassRecord
@@ -45,7 +45,7 @@ class Committer:
         self._observers = tuple(observers)
         self._stop = stop or StopRequest()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
-        self._flight: Future[tuple[PassRecord, str]] | None = None
+        self._flight: Future[tuple[PassRecord, StopWish | None]] | None = None
 
     def submit(self, record: PassRecord, time: float, **facts: Any) -> PassRecord | None:
         """Hand over a pass, as for `RunWriter.commit`; returns the one before, durable by now, if it was in flight.
@@ -59,11 +59,13 @@ class Committer:
         self._flight = self._thread.submit(self._judge_and_commit, record, time, facts)
         return before
 
-    def _judge_and_commit(self, record: PassRecord, time: float, facts: Mapping[str, Any]) -> tuple[PassRecord, str]:
+    def _judge_and_commit(
+        self, record: PassRecord, time: float, facts: Mapping[str, Any]
+    ) -> tuple[PassRecord, StopWish | None]:
         judged = self._judge(record)
         self._writer.commit(judged, time, **facts)
         wishes = [observer.committed(judged, time) for observer in self._observers]
-        return judged, next(filter(None, wishes), "")
+        return judged, next(filter(None, wishes), None)
 
     def raise_if_failed(self) -> None:
         """Raise `StorageError` if it is known already that the pass in flight could not be committed; do not wait."""
@@ -82,8 +84,8 @@ class Committer:
             return None
         future, self._flight = self._flight, None
         record, wish = future.result()
-        if wish:
-            self._stop.request_after_pass(wish)
+        if wish is not None:
+            self._stop.request_after_pass(wish.reason)
         return record
 
     def __enter__(self) -> Self:

@@ -56,6 +56,7 @@ class PassLoop:
     _guard: InterlockGuard = field(init=False)
     _flags: dict[int, tuple[str, ...]] = field(default_factory=dict, init=False)
     _playing: int | None = field(default=None, init=False)
+    _wish: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
         self._guard = InterlockGuard(
@@ -84,8 +85,7 @@ class PassLoop:
             return self._result()
         try:
             self._begin(epoch, len(remaining))
-            self._tell_observers()
-            self._play_all(remaining, epoch)
+            self._play_all(self._wanted(remaining), epoch)
         except BaseException as error:
             self.writer.try_to_log(self.clock.now(), "ended", epoch=epoch, status="failed", reason=str(error))
             error.add_note(self._note())
@@ -114,11 +114,14 @@ class PassLoop:
         )
         self._tell(ProgressKind.BEGAN)
 
-    def _tell_observers(self) -> None:
+    def _wanted(self, remaining: list[int]) -> list[int]:
+        """Tell the observers; leave out the passes that an earlier epoch has decided to do without."""
         for observer in self.options.observers:
             wish = observer.began(self.writer.run, self.writer.log, self.clock.now())
-            if wish:
-                self.options.stop.request_after_pass(wish)
+            if wish is not None:
+                self._wish = self._wish or wish.reason
+                remaining = [index for index in remaining if index <= wish.after_pass + 1]
+        return remaining
 
     def _play_all(self, remaining: list[int], epoch: int) -> None:
         player = PassPlayer(self.scanner, self.clock, self.options, self._guard, self._repeated)
@@ -160,7 +163,7 @@ class PassLoop:
         return {"readings": readings} if readings else {}
 
     def _stop_reason(self) -> str:
-        return self.options.stop.reason or self._guard.stop_reason
+        return self.options.stop.reason or self._guard.stop_reason or self._wish
 
     def _committed(self, record: PassRecord | None) -> None:
         if record is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -10,15 +11,25 @@ if TYPE_CHECKING:
     from knightshift.core.run_folder import Run
 
 
+@dataclass(frozen=True)
+class StopWish:
+    """An observer has seen enough. Exactly one more pass is played, the one that was playing meanwhile."""
+
+    reason: str
+    """Why, in words."""
+    after_pass: int
+    """The pass that decided it. A run that was killed and goes on plays no pass beyond the next one, so that it ends
+    with the same passes as if it had not been killed."""
+
+
 class PassObserver(Protocol):
     """Sees every pass of a run once it is durable.
 
     It is called beside the scanner, in the thread that commits, while the next pass plays: as long as commit and
-    observers together take less time than a pass, the scanner does not wait. Where it cannot do its work it says so in
-    the journal; only a `StorageError` of the journal itself may leave it.
+    observers together take less time than a pass, the scanner does not wait.
     """
 
-    def began(self, run: Run, log: Log, time: float) -> str:
+    def began(self, run: Run, log: Log, time: float) -> StopWish | None:
         """Look at a run whose epoch begins, with the passes of earlier epochs in it, before anything is played.
 
         Parameters
@@ -32,17 +43,19 @@ class PassObserver(Protocol):
 
         Returns
         -------
-        str
-            Why the run is to stop at once; empty: go on.
+        StopWish or None
+            What an earlier epoch had decided already.
+
+        Raises
+        ------
+        KnightshiftError
+            If it cannot do its work with this run; nothing is played then.
         """
         ...
 
-    def committed(self, record: PassRecord, time: float) -> str:
-        """Look at a pass that is durable, perhaps with flags; passes come in order of commit.
+    def committed(self, record: PassRecord, time: float) -> StopWish | None:
+        """Look at a pass that is durable, perhaps with flags; passes come in the order in which they were played.
 
-        Returns
-        -------
-        str
-            Why the run is to stop after the pass that plays now; empty: go on.
+        Only a `StorageError` of the journal may leave it.
         """
         ...
