@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from knightshift.core.quantities import FractionPerSecond
+from knightshift.core.quantities import Fraction, FractionPerSecond, PositiveHertz
 
 
 class CheckName(StrEnum):
-    """What is checked before any RF."""
+    """What is checked before a run."""
 
     SCANNER = "scanner"
     """It says who it is, and that it is idle, without a fault."""
@@ -28,6 +29,31 @@ class CheckName(StrEnum):
     """The clock runs, and is not behind what was recorded."""
     LOCK = "lock"
     """No other run is being acquired with this scanner."""
+    RF = "rf"
+    """Whether the site file asks for checks with RF; the names below are those."""
+    FREQUENCY = "frequency"
+    """The line is found, near the working frequency of the protocol."""
+    NOISE = "noise"
+    """The receiver has the noise of its baseline."""
+    TRANSMITTER = "transmitter"
+    """A pulse turns the magnetisation by the angle it is meant to."""
+    GAIN = "gain"
+    """The largest sample of the program is well below the full scale."""
+    DUMMY_PASS = "dummy_pass"
+    """One pass gives the signal that the last good run gave."""
+
+
+class RfChecks(BaseModel):
+    """Checks that need RF: made when all others have passed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    frequency: PositiveHertz = 2e3
+    """How far from the working frequency of the protocol the line may be [Hz]."""
+    noise: Annotated[Fraction, Field(gt=0)] = 0.2
+    """How far the noise may be from its baseline."""
+    dummy_pass: Annotated[Fraction, Field(gt=0)] = 0.3
+    """How far the signal of one pass may be from that of the last good run."""
 
 
 class PreflightConfig(BaseModel):
@@ -39,3 +65,5 @@ class PreflightConfig(BaseModel):
     """Checks that warn where they would refuse to begin."""
     boil_off: dict[str, FractionPerSecond] = Field(default_factory=dict)
     """Level (``monitor.quantity``) → how fast it falls [1/s]; what is not named is measured from earlier runs."""
+    with_rf: RfChecks | None = None
+    """Checks with RF; None: they are not made, and the pre-flight says so."""

@@ -10,6 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from knightshift.core.limits import ScannerLimits
 from knightshift.core.quantities import PositiveSeconds
 from knightshift.core.yaml_files import read_config
+from knightshift.hardware.adjustment_rules import AdjustmentsConfig, ReferencesConfig
+from knightshift.hardware.faults import Faults, FaultScript, MonitorOutOfBand
+from knightshift.hardware.link_timing import LinkTiming
 from knightshift.hardware.monitors import Monitoring, MonitorsConfig
 from knightshift.hardware.preflight_rules import PreflightConfig
 
@@ -31,12 +34,32 @@ class SiteConfig(BaseModel):
     """The backend's own settings; the backend validates them, with units required."""
     monitoring: Monitoring = MonitorsConfig()
     """Monitors and interlocks: the name of a shipped file, a path, or the section itself."""
+    faults: Faults = FaultScript()
+    """Faults on demand: the name of a shipped script, a path, or the script itself."""
+    loopback: LinkTiming | None = None
+    """Serve the scanner within this process and reach it over a link in memory, with this patience: for rehearsals of
+    faults of the link."""
     max_suspension: PositiveSeconds = 7200.0
     """How long interlocks may suspend a run before it is stopped [s]."""
     preflight: PreflightConfig = PreflightConfig()
     """How strict the checks before a run are."""
+    adjustments: AdjustmentsConfig = AdjustmentsConfig()
+    """What is adjusted before the first pass."""
+    references: ReferencesConfig | None = None
+    """Reference FIDs between passes; None: there are none."""
     source: str = Field(default="site configuration", exclude=True)
     """Where it was read, for messages."""
+
+    @model_validator(mode="after")
+    def _emulated_monitors_act_on_faults(self) -> Self:
+        known = self.monitoring.emulated_quantities()
+        for fault in self.faults.faults:
+            if isinstance(fault, MonitorOutOfBand) and fault.monitor not in known:
+                raise ValueError(
+                    f"faults: monitor_out_of_band names {fault.monitor!r}, but the monitors that can be told what to "
+                    f"read (emulated ones, behind sim://) are: {', '.join(known) or 'none'}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _boil_off_is_of_a_level(self) -> Self:

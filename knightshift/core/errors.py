@@ -21,6 +21,8 @@
     │   │       ├── NoReplyFault          nothing, or half an answer, in time
     │   │       ├── GarbledReplyFault     an answer that cannot be read
     │   │       └── WrongReplyFault       an answer to another question, or one too many
+    │   ├── AdjustmentError       a measurement of the scanner itself gave no value to rely on
+    │   │   └── NoSignalError         no line where one was looked for
     │   └── StorageError          a disk is full, gone or read-only
     └── DamagedDataError      a file is not what it says it is                     exit 4
 
@@ -145,6 +147,14 @@ class GarbledReplyFault(LinkFault):
 
 class WrongReplyFault(LinkFault):
     """An answer came that does not belong to the question: a late one, one too many, or another device's."""
+
+
+class AdjustmentError(HardwareError):
+    """An adjustment found no value that can be relied on; nothing was changed by it."""
+
+
+class NoSignalError(AdjustmentError):
+    """No line is there where it was looked for: wrong sample, coil, field or frequency."""
 
 
 class StorageError(HardwareError):
