@@ -59,8 +59,8 @@ class InterlockGuard:
     _asked: dict[str, None] = field(default_factory=dict, init=False)
     _known: dict[str, tuple[object, ...]] = field(default_factory=dict, init=False)
 
-    def begin_pass(self, index: int) -> bool:
-        """Wait until no interlock suspends the run; the scanner is made safe meanwhile.
+    def begin_pass(self, index: int, epoch: int = 0) -> bool:
+        """Wait until no interlock suspends the run; the scanner is made safe meanwhile. Then the pass may begin.
 
         Returns
         -------
@@ -74,6 +74,8 @@ class InterlockGuard:
         InterlockFault
             If an interlock says make safe, which is done then.
         """
+        if self.watch is not None:
+            self.watch.end_pass()  # of the attempt before, if that failed
         status = self._look()
         suspended = status.action is Action.SUSPEND
         if suspended:
@@ -81,6 +83,8 @@ class InterlockGuard:
         if self.stop_reason:
             raise PassAbortedError
         self._asked = dict.fromkeys(entry.name for entry in _asking(status))
+        if self.watch is not None:
+            self.watch.begin_pass(index, epoch)
         return suspended
 
     def look(self) -> None:
@@ -103,6 +107,8 @@ class InterlockGuard:
             As `look`.
         """
         self.look()
+        if self.watch is not None:
+            self.watch.end_pass()
         return tuple(f"interlock {name}" for name in self._asked)
 
     def readings(self) -> dict[str, dict[str, Any]]:

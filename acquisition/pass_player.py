@@ -58,7 +58,7 @@ class PassPlayer:
         attempt = 0
         while True:
             attempt += 1
-            if self.guard.begin_pass(index):
+            if self.guard.begin_pass(index, epoch):
                 self._armed = self._ended = None
             try:
                 return self._play_once(program, index, epoch)

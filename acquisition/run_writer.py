@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from knightshift.acquisition.scripted_disk import ScriptedDisk
 from knightshift.core.clock import from_iso_time
 from knightshift.core.durable import move_durably, storage_error, sync_folder, write_durably
 from knightshift.core.errors import InputError, StorageError
@@ -32,22 +33,6 @@ def bytes_on_disk(measurement: Measurement, n_channels: int = 1) -> int:
     program = max(measurement.programs, key=lambda entry: entry.n_readouts * entry.samples)
     per_readout = program.samples * n_channels * 8 + _BYTES_PER_READOUT
     return measurement.n_passes * (program.n_readouts * per_readout + _BYTES_PER_PASS)
-
-
-def check_disk_space(folder: Path, needed: int, margin: int) -> None:
-    """Refuse to begin what the disk cannot hold.
-
-    Raises
-    ------
-    StorageError
-        If fewer than `needed` + `margin` bytes are free.
-    """
-    free = shutil.disk_usage(folder).free
-    if free < needed + margin:
-        raise StorageError(
-            f"{folder}: the run takes {needed / 1e6:.1f} MB and {margin / 1e6:.0f} MB must stay free, "
-            f"but only {free / 1e6:.1f} MB are: free space, or give another folder with --runs"
-        )
 
 
 def free_run_id(runs_dir: Path, name: str) -> str:
@@ -153,6 +138,7 @@ class RunWriter:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._lock = threading.Lock()
+        self._disk = ScriptedDisk(run.manifest.setup)
         self._journal = JournalWriter(run.path / JOURNAL)
         if self._journal.cut_bytes:
             self.log(from_iso_time(run.events()[-1].time), "journal_cut", bytes=self._journal.cut_bytes)
@@ -186,7 +172,7 @@ class RunWriter:
         """
         manifest, path = self.run.manifest, self.run.pass_path(record.index)
         content = encode_pass(PassFile(record, manifest.run_id, manifest.program_of(record.index).digest))
-        write_durably(path, content)
+        write_durably(path, content, self._disk.writer_for(record.index, record.epoch))
         self.log(time, "committed", **commit_payload(record, content_digest(content, path)), **facts)
 
     def close(self) -> None:

@@ -44,6 +44,14 @@ class Watch(Protocol):
         """Let the interlocks judge the latest readings."""
         ...
 
+    def begin_pass(self, pass_index: int, epoch: int) -> None:
+        """Learn that an attempt at a pass begins: scripted faults may fall on it."""
+        ...
+
+    def end_pass(self) -> None:
+        """Learn that the pass is over, whatever became of it."""
+        ...
+
 
 @dataclass(frozen=True)
 class Level:
@@ -92,7 +100,8 @@ def surroundings_of(setup: RunSetup, clock: Clock, watch: Watch | None = None) -
         return Surroundings(watch)
     site: SiteConfig = validate(SiteConfig, setup.site, "the site of the run")
     if watch is None and site.monitoring.monitors:
-        watch = SiteWatch(site.monitoring, clock, threaded=not isinstance(clock, VirtualClock))
+        threaded = not isinstance(clock, VirtualClock)
+        watch = SiteWatch(site.monitoring, clock, threaded=threaded, faults=site.faults)
     levels = () if watch is None else _levels(site.monitoring, site.preflight)
     return Surroundings(watch, site.preflight, levels, site.max_suspension)
 

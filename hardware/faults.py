@@ -1,21 +1,31 @@
 """Faults on demand: one script for scanner, links, monitors and disks, seeded, by pass or by probability.
 
-A script is data. The simulated scanner acts on the kinds of `SCANNER_FAULTS`; those of `LINK_FAULTS`, `MONITOR_FAULTS`
-and `STORAGE_FAULTS` are for whoever plays a link, a device or a disk: ask `FaultScript.strikes` which of them fall on a
-pass. The answer depends on seed, pass, attempt and epoch alone, so that a resumed run meets the same faults.
+A script is data, and stands in the site file. Each who acts on it (scanner, link, monitors, disk) is given the whole
+script and asks, by a `StrikeCounter`, which faults of its own kinds fall on the pass that begins. The answer depends on
+seed, pass, attempt and epoch alone, so that a resumed run meets the same faults.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationInfo,
+    model_validator,
+)
 
-from knightshift.core.quantities import PositiveSeconds
+from knightshift.core.quantities import UNITS_REQUIRED, PositiveSeconds, to_si
 from knightshift.core.yaml_files import read_config
 
 
@@ -117,16 +127,22 @@ class LinkUnplug(ScriptedFault):
     """Until it is plugged in again [s]; None: it stays out."""
 
 
+def _level_or_temperature(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, str) and value.rstrip().endswith("%"):
+        return to_si(value, "1")
+    return to_si(value, "K", units_required=bool(info.context and info.context.get(UNITS_REQUIRED)))
+
+
 class MonitorOutOfBand(ScriptedFault):
     """A monitor reads what it should not."""
 
     kind: Literal["monitor_out_of_band"] = "monitor_out_of_band"
     monitor: str
-    """Name of the reading in the site file."""
-    value: float = Field(allow_inf_nan=False)
-    """What it reads, in the SI unit of that reading."""
+    """Name of the reading in the site file: ``monitor.quantity``."""
+    value: Annotated[float, BeforeValidator(_level_or_temperature), Field(allow_inf_nan=False)]
+    """What it reads: a level (``"5 %"``, held as a fraction) or a temperature (``"45 degC"``, held in K)."""
     duration: PositiveSeconds | None = None
-    """How long [s]; None: to the end of the pass."""
+    """How long [s], from the beginning of the pass; None: to its end."""
 
 
 class DiskFull(ScriptedFault):
@@ -151,13 +167,13 @@ Fault: TypeAlias = Annotated[
     Field(discriminator="kind"),
 ]
 SCANNER_FAULTS = (LostReadout, LateReadout, Overrange, SpikeNoise, RfTrip, GradientOverTemperature)
-"""What the simulated scanner acts on."""
+"""What a simulated scanner acts on."""
 LINK_FAULTS = (LinkMute, LinkGarble, LinkWrongReply, LinkUnplug)
-"""For a transport that injects faults."""
+"""What a link acts on: that of a remote scanner, or the loopback of a site."""
 MONITOR_FAULTS = (MonitorOutOfBand,)
-"""For an emulated monitor."""
+"""What an emulated monitor acts on."""
 STORAGE_FAULTS = (DiskFull,)
-"""For whoever commits a pass."""
+"""What the writer of a run acts on."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +229,10 @@ class FaultScript(BaseModel):
             if now and isinstance(fault, tuple(kinds)) and self._falls_on(number, fault, pass_index):
                 yield Strike(fault, (self.seed, number, pass_index, attempt, self._DETAIL))
 
+    def kinds_beyond(self, kinds: Collection[type[ScriptedFault]]) -> list[str]:
+        """Names of the kinds in the script that are not among `kinds`."""
+        return sorted({fault.kind for fault in self.faults if not isinstance(fault, tuple(kinds))})
+
     def _falls_on(self, number: int, fault: ScriptedFault, pass_index: int) -> bool:
         if fault.passes is not None:
             return pass_index in fault.passes
@@ -229,3 +249,51 @@ def load_fault_script(name_or_path: str | Path) -> FaultScript:
         With one line for each mistake.
     """
     return read_config(FaultScript, "faults", name_or_path)
+
+
+def _by_name(value: object) -> object:
+    return load_fault_script(value) if isinstance(value, str) else value
+
+
+Faults: TypeAlias = Annotated[FaultScript, BeforeValidator(_by_name)]
+"""For a site file: the script itself, or the shipped name or path of a file with one."""
+
+
+FactoryT = TypeVar("FactoryT", bound=Callable[..., Any])
+_ACTS_ON: dict[object, tuple[type[ScriptedFault], ...]] = {}
+
+
+def acts_on(*kinds: type[ScriptedFault]) -> Callable[[FactoryT], FactoryT]:
+    """Say of a backend's ``open_scanner`` which kinds of faults its scanner plays: a decorator."""
+
+    def note(factory: FactoryT) -> FactoryT:
+        _ACTS_ON[factory] = kinds
+        return factory
+
+    return note
+
+
+def kinds_played_by(factory: Callable[..., Any]) -> tuple[type[ScriptedFault], ...]:
+    """Give what `acts_on` said of a backend; nothing, if it was never said."""
+    return _ACTS_ON.get(factory, ())
+
+
+class StrikeCounter:
+    """What of a script falls on the passes that one actor sees begin.
+
+    Parameters
+    ----------
+    script
+        The whole script.
+    kinds
+        The kinds that the actor acts on.
+    """
+
+    def __init__(self, script: FaultScript, kinds: Collection[type[ScriptedFault]]) -> None:
+        self._script, self._kinds = script, kinds
+        self._attempts: Counter[tuple[int, int]] = Counter()
+
+    def next_attempt(self, pass_index: int, epoch: int = 0) -> list[Strike]:
+        """Count an attempt at a pass, and give what falls on it."""
+        self._attempts[pass_index, epoch] += 1
+        return list(self._script.strikes(self._kinds, pass_index, self._attempts[pass_index, epoch], epoch))

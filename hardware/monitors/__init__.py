@@ -9,7 +9,7 @@ from knightshift.hardware.monitors.poller import MonitorPoller, PolledMonitor
 from knightshift.hardware.monitors.reading import Reading, Severity
 from knightshift.hardware.monitors.serial_monitor import Monitor, SerialMonitor
 from knightshift.hardware.monitors.transport import LinkSettings, Transport
-from knightshift.hardware.monitors.watch import PassVerdict, SiteWatch
+from knightshift.hardware.monitors.watch import SiteWatch
 
 __all__ = [
     "LinkSettings",
@@ -17,7 +17,6 @@ __all__ = [
     "MonitorPoller",
     "Monitoring",
     "MonitorsConfig",
-    "PassVerdict",
     "PolledMonitor",
     "Reading",
     "SerialMonitor",

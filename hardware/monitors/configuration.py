@@ -37,6 +37,9 @@ from knightshift.hardware.monitors.serial_monitor import SerialMonitor
 from knightshift.hardware.monitors.transport import LinkSettings, Transport
 from knightshift.hardware.monitors.ttl_trigger import TtlTrigger, TtlTriggerSettings
 
+EMULATED = "sim://"
+"""How the URL of an emulated device begins."""
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 """A word that can stand in ``monitor.quantity``."""
 
@@ -181,6 +184,11 @@ class MonitorsConfig(BaseModel):
             own = config.settings.channels if isinstance(config, OxfordIlmConfig) else config.settings.quantities
             found.update({f"{name}.{quantity}": config.driver.unit for quantity in own})
         return found
+
+    def emulated_quantities(self) -> list[str]:
+        """Those of `quantities` that an emulated device of ours gives."""
+        ours = {name for name, config in self.monitors.items() if config.link.port.startswith(EMULATED)}
+        return [quantity for quantity in self.quantities() if quantity.split(".")[0] in ours]
 
     @model_validator(mode="after")
     def _interlocks_watch_what_there_is(self) -> Self:

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Self
 
 from knightshift.core.clock import Clock
+from knightshift.hardware.faults import FaultScript
 from knightshift.hardware.monitors.configuration import MonitorsConfig
-from knightshift.hardware.monitors.interlocks import Action, PanelStatus, gravest
+from knightshift.hardware.monitors.emulated.excursions import Excursions
+from knightshift.hardware.monitors.interlocks import PanelStatus
 from knightshift.hardware.monitors.reading import Reading, Severity
 
 _GLANCE = 0.1
 """Time between two glances at readings that are awaited [s]."""
-
-
-@dataclass(frozen=True)
-class PassVerdict:
-    """What the interlocks say about one pass."""
-
-    action: Action
-    """The gravest action that any of them asked for while it played."""
-    reasons: tuple[str, ...]
-    """Why, each reason once, in the order of its first appearance."""
 
 
 class SiteWatch:
@@ -41,6 +32,8 @@ class SiteWatch:
         Read in threads, as in a real night. False: read what is due within `look`, as on a virtual clock.
     on_reading
         Called with every new set of readings, by the threads if there are any: to write them to the journal.
+    faults
+        Script of the site: emulated monitors read out of band where it says so.
     """
 
     def __init__(
@@ -50,13 +43,13 @@ class SiteWatch:
         *,
         threaded: bool = True,
         on_reading: Callable[[tuple[Reading, ...]], None] | None = None,
+        faults: FaultScript | None = None,
     ) -> None:
         self._clock = clock
         self._poller = config.make_poller(clock, on_reading)
         self._panel = config.make_panel()
         self._threaded = threaded
-        self._actions: list[Action] = []
-        self._reasons: dict[str, None] = {}
+        self._excursions = Excursions(faults or FaultScript(), config, clock)
 
     def __enter__(self) -> Self:
         """Start to read."""
@@ -67,6 +60,7 @@ class SiteWatch:
     def __exit__(self, *exc: object) -> None:
         """Stop, and close the lines."""
         self._poller.stop()
+        self._excursions.end_all()
 
     def readings(self) -> dict[str, Reading]:
         """Give the latest reading of every quantity, by name."""
@@ -92,20 +86,15 @@ class SiteWatch:
         KnightshiftError
             What `on_reading` raised.
         """
+        self._excursions.update()
         if not self._threaded:
             self._poller.step()
-        status = self._panel.update(self._poller.latest(), self._clock.now())
-        if status.action is not Action.NONE:
-            self._actions.append(status.action)
-            self._reasons.update(dict.fromkeys(status.reasons))
-        return status
+        return self._panel.update(self._poller.latest(), self._clock.now())
 
-    def begin_pass(self) -> PanelStatus:
-        """Look, and forget what was before."""
-        self._actions, self._reasons = [], {}
-        return self.look()
+    def begin_pass(self, pass_index: int, epoch: int) -> None:
+        """Learn that an attempt at a pass begins: scripted faults of monitors fall on it."""
+        self._excursions.begin_pass(pass_index, epoch)
 
-    def end_pass(self) -> PassVerdict:
-        """Look once more, and say what the interlocks asked for since `begin_pass`."""
-        self.look()
-        return PassVerdict(gravest(self._actions), tuple(self._reasons))
+    def end_pass(self) -> None:
+        """Learn that the pass is over, whatever became of it."""
+        self._excursions.end_pass()

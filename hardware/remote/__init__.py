@@ -12,9 +12,12 @@ from typing import Any
 from knightshift.core.clock import Clock
 from knightshift.core.errors import ConfigError
 from knightshift.core.yaml_files import validate
+from knightshift.hardware.faults import LINK_FAULTS, acts_on
+from knightshift.hardware.link_timing import LinkTiming
 from knightshift.hardware.remote.client import RemoteScanner
+from knightshift.hardware.remote.link_faults import LinkFaults
 from knightshift.hardware.remote.server import serve
-from knightshift.hardware.remote.settings import LinkTiming, RemoteSettings, ServeOptions
+from knightshift.hardware.remote.settings import RemoteSettings, ServeOptions
 from knightshift.hardware.remote.transport import TCP, ByteTransport, open_transport
 from knightshift.hardware.site import SiteConfig
 
@@ -29,10 +32,13 @@ __all__ = [
 ]
 
 
+@acts_on(*LINK_FAULTS)
 def open_scanner(
     site: SiteConfig, *, clock: Clock, phantom: str | Mapping[str, Any] | None = None, seed: int | None = None
 ) -> RemoteScanner:
     """Make the client of a served scanner (the entry point ``remote``), in state DISCONNECTED.
+
+    It acts on the faults of the link that the site scripts.
 
     Parameters
     ----------
@@ -57,4 +63,7 @@ def open_scanner(
     if settings.url.startswith(TCP) and token is None:
         raise ConfigError(f"{site.source}: {settings.url} needs the token of the serving side: set token_file")
     open_link = partial(open_transport, settings.url, settings.baud_rate, timing.link_timeout)
-    return RemoteScanner(open_link, clock=clock, timing=timing, token=token, window=settings.window)
+    link = LinkFaults(open_link, site.faults, 2 * timing.link_timeout)
+    return RemoteScanner(
+        link.open, clock=clock, timing=timing, token=token, window=settings.window, on_start=link.pass_started
+    )

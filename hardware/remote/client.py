@@ -6,7 +6,6 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Iterator
-from typing import Self
 
 from knightshift.core.clock import Clock
 from knightshift.core.errors import (
@@ -28,13 +27,13 @@ from knightshift.hardware.contract import (
     ScannerStatus,
     StopAt,
 )
+from knightshift.hardware.link_timing import LinkTiming
 from knightshift.hardware.remote.client_handshake import Greeter
 from knightshift.hardware.remote.client_session import ClientSession
 from knightshift.hardware.remote.frame_link import FrameLink
 from knightshift.hardware.remote.incoming_stream import IncomingStream
 from knightshift.hardware.remote.messages import MAX_RAW, JsonObject
 from knightshift.hardware.remote.program_store import MAX_TEXT
-from knightshift.hardware.remote.settings import LinkTiming
 from knightshift.hardware.remote.transport import ByteTransport
 from knightshift.hardware.remote.virtual_time import follow
 from knightshift.hardware.remote.wire_values import (
@@ -44,11 +43,12 @@ from knightshift.hardware.remote.wire_values import (
     status_from_wire,
     text_digest,
 )
+from knightshift.hardware.scanner_base import ScannerBase, possible_frequency, possible_gain
 
 _LOG = logging.getLogger(__name__)
 
 
-class RemoteScanner:
+class RemoteScanner(ScannerBase):
     """The `Scanner` contract over a byte stream. States and limits are those of the scanner on the other side.
 
     Parameters
@@ -63,6 +63,8 @@ class RemoteScanner:
         Shared with the serving side; None without one.
     window
         Readouts that may be on their way. With a virtual clock on the serving side each one is asked for singly.
+    on_start
+        Told of each pass that has been started, with its epoch, before its readouts are asked for.
     """
 
     def __init__(
@@ -73,23 +75,15 @@ class RemoteScanner:
         timing: LinkTiming,
         token: bytes | None = None,
         window: int = 32,
+        on_start: Callable[[int, int], None] = lambda _pass_index, _epoch: None,
     ) -> None:
         self._open_link, self._clock, self._timing, self._token = open_link, clock, timing, token
         self._window = self._window_in_use = window
+        self._on_start = on_start
         self._connecting = threading.Lock()
         self._session: ClientSession | None = None
         self._last_status = ScannerStatus(ScannerState.UNKNOWN, None, 0.0)
         self._duration = 0.0
-
-    def __enter__(self) -> Self:
-        """Connect."""
-        self.connect()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Make safe and close, whatever happened."""
-        self.make_safe()
-        self.close()
 
     def connect(self) -> None:
         """Open the link and make the scanner safe.
@@ -199,6 +193,7 @@ class RemoteScanner:
     def start(self, pass_index: int, epoch: int = 0) -> None:
         """Play the armed program once."""
         self._call("start", {"pass_index": int(pass_index), "epoch": int(epoch)})
+        self._on_start(pass_index, epoch)
 
     def readouts(self, timeout: float) -> Iterator[Readout]:
         """Yield the readouts of the pass that plays, in order, each exactly once.
@@ -265,15 +260,11 @@ class RemoteScanner:
 
     def set_frequency(self, frequency: float) -> None:
         """Set the working frequency [Hz]."""
-        if not (math.isfinite(frequency) and frequency > 0):
-            raise ConfigError(f"working frequency {frequency!r} Hz is not possible: give a positive number")
-        self._call("set_frequency", {"frequency": float(frequency)})
+        self._call("set_frequency", {"frequency": possible_frequency(frequency)})
 
     def set_receiver_gain(self, gain: float) -> None:
         """Set the receiver gain [dB]."""
-        if not math.isfinite(gain):
-            raise ConfigError(f"receiver gain {gain!r} dB is not possible: give a number")
-        self._call("set_receiver_gain", {"gain": float(gain)})
+        self._call("set_receiver_gain", {"gain": possible_gain(gain)})
 
     def status(self) -> ScannerStatus:
         """Say what it is doing. Legal in every state; takes `link_timeout` at most."""

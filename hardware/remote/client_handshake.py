@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from knightshift.core.clock import Clock
 from knightshift.core.errors import LinkFault
+from knightshift.hardware.link_timing import LinkTiming
 from knightshift.hardware.remote.frame_link import FrameHandler, FrameLink
 from knightshift.hardware.remote.framing import VERSION, Frame, FrameKind
 from knightshift.hardware.remote.handshake import (
@@ -25,7 +26,6 @@ from knightshift.hardware.remote.handshake import (
     proof_of,
 )
 from knightshift.hardware.remote.messages import MalformedMessageError, WireModel, encode_body
-from knightshift.hardware.remote.settings import LinkTiming
 from knightshift.hardware.remote.virtual_time import clock_kind
 
 _HANDSHAKE = {FrameKind.CHALLENGE, FrameKind.WELCOME, FrameKind.REFUSED}

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from knightshift.core.clock import Clock
 from knightshift.core.errors import LinkFault
+from knightshift.hardware.link_timing import LinkTiming
 from knightshift.hardware.remote.client_handshake import Established
 from knightshift.hardware.remote.frame_link import FrameLink
 from knightshift.hardware.remote.framing import VERSION, Frame, FrameKind
@@ -23,7 +24,6 @@ from knightshift.hardware.remote.messages import (
     decode_reply,
     encode_body,
 )
-from knightshift.hardware.remote.settings import LinkTiming
 from knightshift.hardware.remote.typed_errors import error_from_wire
 from knightshift.hardware.remote.virtual_time import follow, time_to_send
 

@@ -9,8 +9,8 @@ from collections import OrderedDict, deque
 from typing import Protocol
 
 from knightshift.core.errors import LinkFault
+from knightshift.hardware.link_timing import LinkTiming
 from knightshift.hardware.remote.framing import Deframer, Frame, FrameKind, encode_frame
-from knightshift.hardware.remote.settings import LinkTiming
 from knightshift.hardware.remote.transport import ByteTransport
 
 _LOG = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from knightshift.core.errors import LinkFault
+from knightshift.hardware.link_timing import LinkTiming
 from knightshift.hardware.remote.framing import Frame, FrameKind
 from knightshift.hardware.remote.messages import MalformedMessageError
 from knightshift.hardware.remote.readout_records import (
@@ -19,7 +20,6 @@ from knightshift.hardware.remote.readout_records import (
     decode_record,
     encode_demand,
 )
-from knightshift.hardware.remote.settings import LinkTiming
 
 _BITS = 64
 

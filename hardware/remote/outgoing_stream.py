@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from knightshift.core.errors import KnightshiftError
 from knightshift.core.passes import Readout
+from knightshift.hardware.link_timing import LinkTiming
 from knightshift.hardware.remote.framing import FrameKind
 from knightshift.hardware.remote.readout_records import Demand, Record, cut_into_parts, encode_record
-from knightshift.hardware.remote.settings import LinkTiming
 
 MAX_IN_FLIGHT = 60
 """Parts that may be on their way; a DEMAND can name 64 of them."""

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from knightshift.core.clock import Clock
 from knightshift.core.errors import KnightshiftError, ScannerFault
 from knightshift.hardware.contract import Scanner
+from knightshift.hardware.link_timing import LinkTiming
 from knightshift.hardware.remote.commands import AT_ONCE, Order, carry_out
 from knightshift.hardware.remote.framing import Frame, FrameKind
 from knightshift.hardware.remote.messages import (
@@ -25,7 +26,6 @@ from knightshift.hardware.remote.messages import (
 from knightshift.hardware.remote.outgoing_stream import OutgoingStream
 from knightshift.hardware.remote.program_store import ProgramStore
 from knightshift.hardware.remote.readout_records import decode_demand
-from knightshift.hardware.remote.settings import LinkTiming
 from knightshift.hardware.remote.typed_errors import error_to_wire
 from knightshift.hardware.remote.virtual_time import follow, time_to_send
 

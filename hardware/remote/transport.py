@@ -131,7 +131,7 @@ class SerialTransport(_DescriptorTransport):
 
 
 class SocketTransport(_DescriptorTransport):
-    """One TCP connection.
+    """One TCP connection, or one end of a pair of sockets in this process.
 
     Parameters
     ----------
@@ -142,7 +142,8 @@ class SocketTransport(_DescriptorTransport):
     """
 
     def __init__(self, connection: socket.socket, name: str) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connection
         super().__init__(name, connection.fileno())
 

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Self
 
 from knightshift.core.arrays import IntArray, RealArray
 from knightshift.core.clock import Clock
 from knightshift.core.errors import (
     ConfigError,
     DamagedDataError,
-    IllegalTransitionError,
     ProtocolError,
-    ReadoutTimeoutError,
     ScannerFault,
 )
 from knightshift.core.limits import ScannerLimits
 from knightshift.core.passes import Readout
 from knightshift.core.program import PassProgram
-from knightshift.hardware.contract import Capabilities, Identity, ScannerState, ScannerStatus, StopAt
-from knightshift.hardware.pass_pacing import PLAYING, PassPace
+from knightshift.hardware.contract import Capabilities, Identity
+from knightshift.hardware.pass_pacing import PassPace
 from knightshift.hardware.program_check import check_program
 from knightshift.hardware.readout_plan import ReadoutPlan, plan_readouts, with_pass
 from knightshift.hardware.replay.recording import RecordedPass, Recording
-from knightshift.hardware.states import StateMachine
+from knightshift.hardware.scanner_base import LocalScanner
 
 _DEVICE = "replay scanner"
 _SAME_FREQUENCY = 1e-3
@@ -46,7 +42,7 @@ class _PlayingPass:
     finish: float
 
 
-class ReplayScanner:
+class ReplayScanner(LocalScanner[_PlayingPass]):
     """A scanner that receives again what was received once.
 
     Parameters
@@ -72,8 +68,8 @@ class ReplayScanner:
     """
 
     def __init__(self, limits: ScannerLimits, recording: Recording, *, clock: Clock, speed: float = 1.0) -> None:
-        self._limits, self._recording = limits, recording
-        self._clock, self._speed = clock, speed
+        super().__init__(_DEVICE, clock, gain=recording.receiver_gain)
+        self._limits, self._recording, self._speed = limits, recording, speed
         self._programs = {program.digest: program for program in recording.programs}
         self._held = frozenset(recording.indices)
         b0 = recording.programs[0].b0
@@ -82,31 +78,7 @@ class ReplayScanner:
                 f"{recording.device} was recorded at {b0:.4f} T, {limits.name} has {limits.b0:.4f} T: give the limits "
                 "of the scanner that recorded it"
             )
-        self._states = StateMachine(_DEVICE)
         self._plans: dict[str, ReadoutPlan] = {}
-        self._armed: PassProgram | None = None
-        self._chosen_frequency: float | None = None
-        self._gain = recording.receiver_gain
-        self._playing: _PlayingPass | None = None
-        self._stop_at = StopAt.PASS
-
-    def __enter__(self) -> Self:
-        """Connect."""
-        self.connect()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """Make safe and close, whatever happened."""
-        self.make_safe()
-        self.close()
-
-    def connect(self) -> None:
-        """Open the link. Nothing can fail here: the recording is open."""
-        self._disarm("connect")
-
-    def close(self) -> None:
-        """Give the link up. Legal in every state."""
-        self._disarm("close")
 
     def identify(self) -> Identity:
         """Say who recorded what is played."""
@@ -139,8 +111,7 @@ class ReplayScanner:
         """Check and arm `program`."""
         self._states.check("prepare")
         self._plan(program)
-        with self._states.transition("prepare"):
-            self._armed = program
+        self._arm(program)
 
     def start(self, pass_index: int, epoch: int = 0) -> None:
         """Play pass `pass_index` of the recording.
@@ -150,23 +121,22 @@ class ReplayScanner:
         ScannerFault
             If the recording does not hold the pass as it is asked for; the program stays armed.
         """
-        self._states.check("start")
-        program, chosen = self._armed, self._chosen_frequency
-        if program is None:
-            raise IllegalTransitionError("start: the program was disarmed meanwhile, prepare it again", _DEVICE)
+        program = self._armed_program()
         recorded = self._recorded(pass_index)
-        self._check_same(recorded, pass_index, program, program.working_frequency if chosen is None else chosen)
+        self._check_same(recorded, pass_index, program, self._frequency_of(program))
         plan = self._plan(program)
-        with self._states.transition("start"):
+
+        def play(pace: PassPace) -> _PlayingPass:
             started = self._clock.now()
-            self._stop_at = StopAt.PASS
-            self._playing = _PlayingPass(
-                PassPace(self._states, self._clock, _DEVICE, pass_index, self._states.generation + 1),
+            return _PlayingPass(
+                pace,
                 recorded,
                 with_pass(recorded.counters, pass_index, epoch),
                 started + plan.ends / self._speed,
                 started + program.duration / self._speed,
             )
+
+        self._begin(pass_index, play)
 
     def _recorded(self, pass_index: int) -> RecordedPass:
         if pass_index not in self._held:
@@ -200,103 +170,20 @@ class ReplayScanner:
                 _DEVICE,
             )
 
-    def readouts(self, timeout: float) -> Iterator[Readout]:
-        """Yield the readouts of the pass that plays, each when its window has ended.
-
-        Raises
-        ------
-        IllegalTransitionError
-            If nothing plays.
-        ReadoutTimeoutError
-            If the recording of the pass ends before the pass does; the pass has been aborted then.
-        ScannerFault
-            If the pass was aborted or made safe meanwhile.
-        """
-        playing = self._playing
-        if playing is None or self._states.state not in PLAYING:
-            raise IllegalTransitionError(
-                f"readouts are not possible while {self._states.state}: start a pass first", _DEVICE
-            )
-        return self._deliver(playing, timeout)
-
     def _deliver(self, playing: _PlayingPass, timeout: float) -> Iterator[Readout]:
         pace, recorded = playing.pace, playing.recorded
         for number, due in enumerate(playing.due.tolist()):
             pace.wait_until(due)
-            if self._stopped_early(playing):
+            if self._stopped_early(pace):
                 return
             if number >= len(recorded.samples):
                 pace.wait_until(due + timeout)
-                self.abort()
-                raise ReadoutTimeoutError(
+                self._never_came(
+                    pace,
                     f"readout {number} of pass {pace.pass_index} did not come within {timeout:g} s: the recording of "
                     f"this pass ends after {len(recorded.samples)} of {len(playing.due)} readouts",
-                    _DEVICE,
                 )
             yield Readout(playing.counters[number], recorded.samples[number], bool(recorded.overrange[number]))
-            if self._stopped_early(playing):
+            if self._stopped_early(pace):
                 return
-        pace.wait_until(playing.finish)
-        self._states.finish_pass(pace.generation)
-
-    def _stopped_early(self, playing: _PlayingPass) -> bool:
-        if self._states.state is ScannerState.STOPPING and self._stop_at is StopAt.READOUT:
-            self._states.finish_pass(playing.pace.generation)
-            return True
-        return False
-
-    def stop(self, at: StopAt = StopAt.PASS) -> None:
-        """Stop after the pass, or after the readout that plays."""
-        with self._states.transition("stop") as before:
-            self._stop_at = at
-            if before not in PLAYING:
-                self._armed = None
-
-    def abort(self) -> None:
-        """Stop now; the pass is lost. Safe from any thread, in any state, any number of times."""
-        self._disarm("abort")
-
-    def make_safe(self) -> None:
-        """Stop playing. Never raises; from any thread, in any state."""
-        self._disarm("make_safe")
-
-    def _disarm(self, command: str) -> None:
-        with self._states.transition(command):
-            self._armed = self._playing = None
-
-    def set_frequency(self, frequency: float) -> None:
-        """Set the working frequency [Hz] that the next passes must have been recorded at.
-
-        Raises
-        ------
-        ConfigError
-            If it is not a positive number.
-        """
-        if not (math.isfinite(frequency) and frequency > 0):
-            raise ConfigError(f"working frequency {frequency!r} Hz is not possible: give a positive number")
-        with self._states.transition("set_frequency"):
-            self._chosen_frequency = float(frequency)
-
-    def set_receiver_gain(self, gain: float) -> None:
-        """Set the receiver gain [dB] that the next passes must have been recorded at.
-
-        Raises
-        ------
-        ConfigError
-            If it is not a number.
-        """
-        if not math.isfinite(gain):
-            raise ConfigError(f"receiver gain {gain!r} dB is not possible: give a number")
-        with self._states.transition("set_receiver_gain"):
-            self._gain = float(gain)
-
-    def status(self) -> ScannerStatus:
-        """Say what it is doing. Legal in every state."""
-        fault, armed, frequency = self._states.fault, self._armed, self._chosen_frequency
-        if frequency is None and armed is not None:
-            frequency = armed.working_frequency
-        return ScannerStatus(self._states.state, frequency, self._gain, None if fault is None else str(fault))
-
-    def reset(self) -> None:
-        """Clear a latched fault."""
-        self._disarm("reset")
+        self._finish(pace, playing.finish)

@@ -7,6 +7,7 @@ from typing import Any
 
 from knightshift.core.clock import Clock
 from knightshift.core.yaml_files import validate
+from knightshift.hardware.faults import SCANNER_FAULTS, acts_on
 from knightshift.hardware.simulated.phantom import Phantom, Region, load_phantom
 from knightshift.hardware.simulated.scanner import SimulatedScanner
 from knightshift.hardware.simulated.settings import SimulatorSettings
@@ -15,6 +16,7 @@ from knightshift.hardware.site import SiteConfig
 __all__ = ["Phantom", "Region", "SimulatedScanner", "SimulatorSettings", "load_phantom", "open_scanner"]
 
 
+@acts_on(*SCANNER_FAULTS)
 def open_scanner(
     site: SiteConfig, *, clock: Clock, phantom: str | Mapping[str, Any] | None = None, seed: int | None = None
 ) -> SimulatedScanner:
@@ -23,7 +25,7 @@ def open_scanner(
     Parameters
     ----------
     site
-        Its ``settings`` are a `SimulatorSettings`.
+        Its ``settings`` are a `SimulatorSettings`; the scanner acts on the faults of its script that are of a scanner.
     clock
         Where it gets the time from.
     phantom
@@ -40,7 +42,8 @@ def open_scanner(
     settings: SimulatorSettings = validate(
         SimulatorSettings, site.settings, f"{site.source}: settings", units_required=True
     )
-    return SimulatedScanner(site.limits, settings, _sample(phantom or settings.phantom), clock=clock, seed=seed or 0)
+    sample = _sample(phantom or settings.phantom)
+    return SimulatedScanner(site.limits, settings, sample, clock=clock, seed=seed or 0, faults=site.faults)
 
 
 def _sample(phantom: str | Mapping[str, Any]) -> Phantom:

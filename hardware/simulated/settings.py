@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationInfo
 
 from knightshift.core.quantities import UNITS_REQUIRED, PositiveMetres, to_si
-from knightshift.hardware.faults import SCANNER_FAULTS, FaultScript, load_fault_script
 
 
 def _rate(unit: str) -> BeforeValidator:
@@ -55,21 +54,6 @@ class IsochromatSettings(BaseModel):
     """Sub-spins for the distribution of frequencies of T2'."""
 
 
-def _by_name(value: object) -> object:
-    return load_fault_script(value) if isinstance(value, str) else value
-
-
-def _of_the_scanner(script: FaultScript) -> FaultScript:
-    """Refuse a fault that nothing here acts on: ignored, it would pass for one that was survived."""
-    others = sorted({fault.kind for fault in script.faults if not isinstance(fault, SCANNER_FAULTS)})
-    if others:
-        raise ValueError(
-            f"{', '.join(others)}: the simulated scanner does not act on faults of links, monitors and disks: leave "
-            "them out here, and give them to whatever plays the link, the device or the disk"
-        )
-    return script
-
-
 class SimulatorSettings(BaseModel):
     """Settings of the backend ``simulated``."""
 
@@ -87,7 +71,5 @@ class SimulatorSettings(BaseModel):
     """Drift of the resonance, counted from the evening on which the virtual clock starts [Hz/s]."""
     gain_drift: PerSecond = 0.0
     """Drift of the receiver gain, relative, counted from the same evening [1/s]."""
-    faults: Annotated[FaultScript, BeforeValidator(_by_name), AfterValidator(_of_the_scanner)] = FaultScript()
-    """Faults on demand: a shipped name, a path, or the script itself."""
     threads: PositiveInt = 2
     """Threads over chunks of isochromats."""

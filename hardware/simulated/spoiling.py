@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,6 +32,10 @@ class SpoiledPass:
     """How late a readout is [s]."""
     trips: Mapping[int, InterlockFault] = field(default_factory=dict)
     """Interlocks that open when a readout is due."""
+
+    def delay(self, readout: int) -> float:
+        """How late a readout is [s]; infinite if it never comes."""
+        return math.inf if readout in self.lost else self.delays.get(readout, 0.0)
 
 
 def spoiled(strikes: Sequence[Strike], n_readouts: int) -> SpoiledPass:

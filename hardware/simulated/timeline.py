@@ -9,23 +9,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from knightshift.core.arrays import ComplexArray, IntArray, RealArray
 from knightshift.core.errors import ProtocolError
-from knightshift.core.passes import COUNTERS
 from knightshift.hardware.pulseq_text import AdcEvent, Block, EventTables, RfEvent
+from knightshift.hardware.readout_plan import plan_readouts
 
-_LABELS = {
-    "LIN": "kspace_encode_step_1",
-    "PAR": "kspace_encode_step_2",
-    "ECO": "contrast",
-    "SLC": "slice",
-    "SET": "set",
-}
 _REFOCUSING_FROM = np.deg2rad(120.0)
 
 
@@ -121,13 +112,6 @@ class Timeline:
         return times[self.readout_windows]
 
 
-def with_pass(counters: IntArray, pass_index: int, epoch: int) -> IntArray:
-    """Copy `counters` and fill in the pass (``average``) and the epoch (``segment``)."""
-    filled: NDArray[Any] = counters.copy()
-    filled["average"], filled["segment"] = pass_index, epoch
-    return filled
-
-
 def build_timeline(tables: EventTables) -> Timeline:
     """Lay the blocks of `tables` out in time.
 
@@ -148,19 +132,13 @@ class _Builder:
     steps: list[Step] = field(default_factory=list)
     pulses: list[Pulse] = field(default_factory=list)
     windows: list[Window] = field(default_factory=list)
-    counters: list[tuple[int, ...]] = field(default_factory=list)
-    ends: list[float] = field(default_factory=list)
     evolution: list[float] = field(default_factory=list)
     known: dict[object, int] = field(default_factory=dict)
-    labels: dict[str, int] = field(default_factory=dict)
-    now: float = 0.0
     precession: float = 0.0
     moment: RealArray = field(default_factory=lambda: np.zeros(3))
     turned: float = 0.0
 
     def add(self, block: Block) -> None:
-        for action, name, value in block.labels:
-            self.labels[name] = value + (self.labels.get(name, 0) if action == "INC" else 0)
         position = 0.0
         for start, event in self._events(block):
             if start < position - 1e-9:
@@ -173,7 +151,6 @@ class _Builder:
                 self._acquire(block, event, start)
                 position = start
         self._precess(block, position, block.duration)
-        self.now += block.duration
 
     def _events(self, block: Block) -> Iterator[tuple[float, RfEvent | AdcEvent]]:
         found: list[tuple[float, RfEvent | AdcEvent]] = []
@@ -242,8 +219,6 @@ class _Builder:
         if key not in self.known:
             self.known[key] = len(self.windows)
             self.windows.append(window)
-        self.counters.append(tuple(self.labels.get(label, 0) for label in _LABELS))
-        self.ends.append(self.now + start + event.duration)
         self.evolution.append(self.turned)
         self._flush(-1, self.known[key], event.phase)
 
@@ -255,19 +230,17 @@ class _Builder:
         return Window(times, moments[1:] - moments[0], gradients, event.frequency, event.dwell_time)
 
     def finish(self) -> Timeline:
-        if not self.counters:
+        if not self.windows:
             raise ProtocolError("the sequence has no acquisition window: there is nothing to receive")
-        counters: NDArray[Any] = np.zeros(len(self.counters), dtype=COUNTERS)
-        for column, name in enumerate(_LABELS.values()):
-            counters[name] = [row[column] for row in self.counters]
+        plan = plan_readouts(self.tables)
         return Timeline(
             tuple(self.steps),
             tuple(self.pulses),
             tuple(self.windows),
-            counters,
-            np.array(self.ends),
+            plan.counters,
+            plan.ends,
             np.array(self.evolution),
-            self.now,
+            self.tables.duration,
         )
 
 

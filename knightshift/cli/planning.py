@@ -34,6 +34,7 @@ from knightshift.core.errors import ConfigError, InputError
 from knightshift.core.quantities import to_si
 from knightshift.core.yaml_files import as_plain
 from knightshift.hardware.backends import open_scanner
+from knightshift.hardware.faults import FaultScript
 from knightshift.hardware.site import SiteConfig, load_site
 from knightshift.sequences import as_pulseq_version, build, export_seq, load_protocol
 
@@ -166,7 +167,9 @@ def _phantom_reference(measurement: Measurement, site: SiteConfig, phantom: str)
     from knightshift.hardware.simulated import SimulatorSettings, load_phantom
 
     settings = SimulatorSettings.model_validate(site.settings)
-    silent = site.model_copy(update={"settings": _without_noise(site.settings)})
+    silent = site.model_copy(
+        update={"settings": _without_noise(site.settings), "faults": FaultScript(), "loopback": None}
+    )
     clock = VirtualClock()
     sample = load_phantom(phantom)
     device = open_scanner(silent, clock=clock, phantom=as_plain(sample), seed=0)
@@ -180,7 +183,7 @@ def _phantom_reference(measurement: Measurement, site: SiteConfig, phantom: str)
 def _without_noise(settings: dict[str, object]) -> dict[str, object]:
     receiver = settings.get("receiver")
     quiet = {**receiver, "noise_density": 0.0} if isinstance(receiver, dict) else receiver
-    kept = {key: value for key, value in settings.items() if key not in {"faults", "field_drift"}}
+    kept = {key: value for key, value in settings.items() if key != "field_drift"}
     return kept | {"receiver": quiet}
 
 

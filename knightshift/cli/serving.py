@@ -11,6 +11,7 @@ from rich.console import Console
 from knightshift.core.clock import Clock, SystemClock, VirtualClock
 from knightshift.core.errors import ConfigError
 from knightshift.hardware.backends import open_scanner
+from knightshift.hardware.faults import SCANNER_FAULTS
 from knightshift.hardware.remote import ServeOptions, serve
 from knightshift.hardware.site import load_site
 
@@ -23,13 +24,18 @@ def serve_scanner(
     Raises
     ------
     ConfigError
-        If the site is itself a remote scanner, or TCP is to be served without a token.
+        If the site is itself a remote scanner, scripts faults that are not the scanner's, or TCP is to be served
+        without a token.
     LinkFault
         If the port cannot be had.
     """
     site = load_site(scanner)
     if site.backend == "remote":
         raise ConfigError(f"{scanner}: is a scanner at the other end of a link: serve it on the machine it stands at")
+    if elsewhere := site.faults.kinds_beyond(SCANNER_FAULTS):
+        raise ConfigError(
+            f"{scanner}: faults: {', '.join(elsewhere)} belong to the side that acquires: give them to its site file"
+        )
     clock: Clock = VirtualClock() if virtual_clock else SystemClock()
     device = open_scanner(site, clock=clock, phantom=phantom, seed=seed)
     stop, console = threading.Event(), Console()

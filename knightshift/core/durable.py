@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from knightshift.core.errors import DamagedDataError, StorageError
@@ -60,8 +61,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes, write: Callable[[int, bytes], None] = write_all) -> None:
     """Write `content` to `path`, so that after a crash at any moment the file is complete or not there.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        All of it.
+    write
+        Writes bytes to a descriptor; another one only where a failing disk is rehearsed.
 
     Raises
     ------
@@ -72,7 +82,7 @@ def write_durably(path: Path, content: bytes) -> None:
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
         try:
-            write_all(descriptor, content)
+            write(descriptor, content)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

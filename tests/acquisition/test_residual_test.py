@@ -17,6 +17,7 @@ from knightshift.core.passes import COUNTERS, PassRecord
 from knightshift.core.run_folder import open_run
 from knightshift.core.yaml_files import as_plain
 from knightshift.hardware.backends import open_scanner
+from knightshift.hardware.faults import FaultScript
 from knightshift.hardware.site import load_site
 from knightshift.reconstruction.pass_sum import sum_passes
 from knightshift.sequences import build, load_protocol
@@ -126,8 +127,9 @@ def test_spike_noise_of_the_simulated_scanner_is_flagged_and_gets_no_weight(tmp_
     struck = {9, 14}
     spikes = {"kind": "spike_noise", "passes": sorted(struck), "amplitude": 0.1}
     site = load_site("simulated")
-    settings = {**site.settings, "faults": {"faults": [spikes]}, "isochromats": {"depth_nodes": 2, "frequencies": 1}}
-    site = site.model_copy(update={"settings": settings})
+    settings = {**site.settings, "isochromats": {"depth_nodes": 2, "frequencies": 1}}
+    faults = FaultScript.model_validate({"faults": [spikes]})
+    site = site.model_copy(update={"settings": settings, "faults": faults})
     protocol = load_protocol("quick_look")
     update = {"echo_times": protocol.echo_times[:2], "averages": 10, "duration": None}  # type: ignore[union-attr]
     measurement = build(protocol.model_copy(update=update), site.limits)

@@ -122,8 +122,10 @@ def make_scanner(phantom_file: str) -> Callable[..., Scanner]:
     """Open the simulated scanner on a quick phantom; keyword arguments change its settings."""
 
     def make(clock: Clock | None = None, seed: int = 1, limits: str = "microimaging_9t4", **settings: Any) -> Scanner:
+        faults = settings.pop("faults", {})
         receiver = {"sensitivity": 0.1, "noise_density": 1e-6, **settings.pop("receiver", {})}
-        site = SiteConfig(backend="simulated", limits=limits, settings=SETTINGS | {"receiver": receiver} | settings)
+        settings = SETTINGS | {"receiver": receiver} | settings
+        site = SiteConfig(backend="simulated", limits=limits, settings=settings, faults=faults)
         return open_scanner(site, clock=clock or VirtualClock(), phantom=phantom_file, seed=seed)
 
     return make

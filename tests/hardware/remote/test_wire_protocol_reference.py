@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from knightshift.hardware.link_timing import LinkTiming
 from knightshift.hardware.remote.commands import AT_ONCE, COMMANDS
 from knightshift.hardware.remote.framing import MAX_PAYLOAD, FrameKind, cobs_encode, decode_frame, encode_frame
 from knightshift.hardware.remote.handshake import proof_of
 from knightshift.hardware.remote.messages import MAX_JSON, MAX_RAW, decode_body, encode_body
 from knightshift.hardware.remote.readout_records import decode_demand, decode_part, decode_record
-from knightshift.hardware.remote.settings import LinkTiming
 from knightshift.hardware.remote.typed_errors import FAULTS, PLAIN
 
 REFERENCE = (Path(__file__).parents[3] / "docs" / "reference" / "remote-wire-protocol.md").read_text()
