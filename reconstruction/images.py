@@ -63,6 +63,11 @@ class ImageSeries:
     stacks: tuple[SliceStack, ...] = ()
     """Slices that do not lie in one stack (a tripilot), stack by stack; empty where `geometry` holds for all."""
 
+    @property
+    def slice_stacks(self) -> tuple[SliceStack, ...]:
+        """`stacks`, or the one that all slices are in."""
+        return self.stacks or (SliceStack(tuple(range(self.images.shape[1])), self.geometry),)
+
     def split(self) -> tuple[ImageSeries, ...]:
         """One series for every stack of parallel, evenly spaced slices."""
         if not self.stacks:

@@ -62,6 +62,8 @@ class KSpaceScan:
     """Isotope."""
     working_frequency: float | None = None
     """Frequency of the receiver [Hz]."""
+    b0: float | None = None
+    """Static field [T], where it is known by itself; None: only by `working_frequency`."""
     partial_fourier: PartialFourier = "none"
     """How the vendor completes a partly acquired k-space."""
     completed_axes: tuple[bool, bool] | None = None

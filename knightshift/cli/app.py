@@ -150,15 +150,11 @@ def reconstruct(
         str | None,
         typer.Option("--recipe", metavar="FILE", help="Steps to take, in YAML, or a shipped name (plain)."),
     ] = None,
-    bids: Annotated[
-        str | None,
-        typer.Option("--bids", metavar="LABEL", help="Write sub-LABEL_echo-N_MESE.nii.gz in the layout of BIDS too."),
-    ] = None,
 ) -> None:
     """Turn raw data into complex images: NIfTI, PNG and images.h5."""
     from knightshift.cli.processing import reconstruct_to
 
-    reconstruct_to(source, output, recipe=recipe, bids=bids)
+    reconstruct_to(source, output, recipe=recipe)
 
 
 @app.command(epilog="Example: knightshift fit runs/20260105-190000-overnight_t2 -o maps")
@@ -203,15 +199,22 @@ def inspect_source(
     print_inspection(source)
 
 
-@app.command("export-mrd", epilog="Example: knightshift export-mrd archive/mouse/5 -o scan.h5")
-def export_mrd(
-    source: Annotated[Path, typer.Argument(metavar="PATH", help="A run of ours, or raw images of any console.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.h5", help="The MRD file to write.")],
+@app.command(epilog="Example: knightshift export runs/20260105-190000-overnight_t2 --to bids --to csv -o export")
+def export(
+    source: Source,
+    to: Annotated[
+        list[str], typer.Option("--to", metavar="FORMAT", help="bids, mrd, nifti, csv or numpy; may be repeated.")
+    ],
+    output: Output = Path("export"),
+    subject: Annotated[str, typer.Option("--subject", metavar="LABEL", help="For BIDS: label of the sample.")] = "01",
+    session: Annotated[
+        str | None, typer.Option("--session", metavar="LABEL", help="For BIDS: label of the session.")
+    ] = None,
 ) -> None:
-    """Write k-space as MRD (ISMRMRD), for other programs; of a run, the sum of its passes."""
-    from knightshift.cli.inspecting import export_mrd as export
+    """Write images, T2 map, masks, regions or k-space in the formats of other programs."""
+    from knightshift.cli.exporting import export_to
 
-    export(source, output)
+    export_to(source, to, output, subject, session)
 
 
 @app.command(epilog="Example: knightshift report runs/20260105-190000-overnight_t2 -o report")

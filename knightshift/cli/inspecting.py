@@ -1,4 +1,4 @@
-"""`knightshift inspect` and `export-mrd`: what raw data hold, and k-space for other programs."""
+"""`knightshift inspect`: what raw data hold, and what they do not say."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from knightshift.core.errors import InputError
-from knightshift.core.run_folder import open_run
-from knightshift.reconstruction.kspace import KSpaceScan
-from knightshift.reconstruction.readers import RawKind, detect, inspect_raw, read_raw
+from knightshift.reconstruction.readers import inspect_raw
 
 
 def print_inspection(source: Path) -> None:
@@ -27,15 +24,3 @@ def print_inspection(source: Path) -> None:
         console.print(f"not in the raw data: {line}", highlight=False, markup=False, soft_wrap=True)
     if inspection.refused:
         console.print(f"not read: {inspection.refused}", highlight=False, markup=False, soft_wrap=True)
-
-
-def export_mrd(source: Path, output: Path) -> None:
-    """Write the k-space of `source` (the sum of the passes, for a run of ours) as an MRD file."""
-    from knightshift.reconstruction.export.mrd import write_mrd
-    from knightshift.reconstruction.run_scan import scan_of_run
-
-    scan = scan_of_run(open_run(source)) if detect(source) is RawKind.RUN else read_raw(source)
-    if not isinstance(scan, KSpaceScan):
-        raise InputError(f"{source}: holds no k-space of images, so there is nothing for MRD")
-    write_mrd(scan, output)
-    Console().print(f"wrote {output}", highlight=False, soft_wrap=True)

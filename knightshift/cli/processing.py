@@ -8,24 +8,23 @@ from pathlib import Path
 from pydantic import ValidationError
 from rich.console import Console
 
-from knightshift.core.errors import InputError, UnsupportedDataError
-from knightshift.core.run_folder import MANIFEST, Run, open_run
-from knightshift.reconstruction.export import load_images, save_images
-from knightshift.reconstruction.export.bids import write_bids
-from knightshift.reconstruction.export.images_file import FILE_NAME as IMAGES_FILE
+from knightshift.core.errors import InputError
+from knightshift.core.run_folder import Run, open_run
+from knightshift.reconstruction.export import save_images
 from knightshift.reconstruction.export.maps import write_t2_maps
 from knightshift.reconstruction.export.spectrum import save_spectrum
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import Spectrum
+from knightshift.reconstruction.loading import load_series, run_or_none
 from knightshift.reconstruction.recipe import Recipe, read_recipe
-from knightshift.reconstruction.reconstruct import reconstruct, reconstruct_repetitions
+from knightshift.reconstruction.reconstruct import reconstruct_repetitions
 from knightshift.reconstruction.relaxometry import (
     Populations,
     RegionStatistics,
     T2Options,
     find_populations,
     fit_series,
-    train_of,
+    with_train,
 )
 from knightshift.reconstruction.report import ReportInputs, write_report
 from knightshift.reconstruction.report.run_facts import run_facts
@@ -42,11 +41,11 @@ class Outcome:
     """Bulk and isolated regions; None for a single echo or a map without a T2."""
 
 
-def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None, bids: str | None = None) -> None:
+def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None) -> None:
     """Reconstruct `source` and write images (or a spectrum) into `output`; of separate repetitions, a folder each."""
     console = Console()
     steps = Recipe() if recipe is None else read_recipe(recipe)
-    run = _run_or_none(source)
+    run = run_or_none(source)
     if run is not None and run.manifest.encoding.kind == "spectrum":
         written = save_spectrum(spectrum_of_run(run), output)
     else:
@@ -55,7 +54,6 @@ def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None, bid
         for number, series in enumerate(every, start=1):
             folder = output if len(every) == 1 else output / f"repetition{number}"
             written += save_images(series, folder)
-            written += () if bids is None else write_bids(series, folder, bids)
         echoes, *shape = every[0].images.shape
         times = "" if len(every) == 1 else f"{len(every)} repetitions of "
         console.print(f"{times}{echoes} echoes of {' x '.join(map(str, shape))} voxels", highlight=False)
@@ -71,7 +69,7 @@ def fit_to(source: Path, output: Path, *, estimator: str, offset: str) -> None:
     if len(series.echo_times) < 2:
         raise InputError(f"{source}: has {len(series.echo_times)} echo: a T2 needs at least two echo times")
     choices = ReportChoices(estimator=estimator, offset=offset)
-    outcome = _write_all(series, output, choices, run=_run_or_none(source), spectrum=None)
+    outcome = _write_all(series, output, choices, run=run_or_none(source), spectrum=None)
     print_outcome(outcome, Console())
 
 
@@ -92,19 +90,9 @@ class ReportChoices:
 def report_to(source: Path, output: Path, choices: ReportChoices) -> Outcome:
     """Write the whole report of a run into `output`."""
     measured = None if choices.spectrum is None else spectrum_of_run(open_run(choices.spectrum))
-    outcome = _write_all(load_series(source), output, choices, run=_run_or_none(source), spectrum=measured)
+    outcome = _write_all(load_series(source), output, choices, run=run_or_none(source), spectrum=measured)
     print_outcome(outcome, Console())
     return outcome
-
-
-def load_series(source: Path) -> ImageSeries:
-    """Load images: of a run, of a raw scan of a console, or reconstructed before."""
-    if source.name == IMAGES_FILE or (source / IMAGES_FILE).is_file():
-        return load_images(source)
-    run = _run_or_none(source)
-    if run is not None and run.manifest.encoding.kind == "spectrum":
-        raise UnsupportedDataError(f"{source}: is a spectrum, not images: `knightshift reconstruct` draws it")
-    return reconstruct(source)
 
 
 def t2_options(estimator: str, offset: str) -> T2Options:
@@ -116,21 +104,10 @@ def t2_options(estimator: str, offset: str) -> T2Options:
         raise InputError(f"--estimator {estimator} --offset {offset}: {words}") from error
 
 
-def _with_train(options: T2Options, series: ImageSeries) -> T2Options:
-    """Fit an echo train by the model of it where there is one, and the estimator can; else the fit warns."""
-    if options.estimator == "rician" or options.offset != "none":
-        return options
-    return options.model_copy(update={"train": train_of(series)})
-
-
-def _run_or_none(source: Path) -> Run | None:
-    return open_run(source) if (source / MANIFEST).is_file() else None
-
-
 def _write_all(
     series: ImageSeries, output: Path, choices: ReportChoices, *, run: Run | None, spectrum: Spectrum | None
 ) -> Outcome:
-    options = _with_train(t2_options(choices.estimator, choices.offset), series)
+    options = with_train(t2_options(choices.estimator, choices.offset), series)
     save_images(series, output)
     fit = fit_series(series, options) if len(series.echo_times) > 1 else None
     populations = None

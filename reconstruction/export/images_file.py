@@ -46,8 +46,7 @@ def write_images_file(series: ImageSeries, path: Path) -> None:
         file.create_dataset("noise_std", data=np.asarray(series.noise_std, dtype=np.float64))
         if series.inversion_times is not None:
             file.create_dataset("inversion_times", data=np.asarray(series.inversion_times, dtype=np.float64))
-        stacks = series.stacks or (SliceStack(tuple(range(series.images.shape[1])), series.geometry),)
-        for number, stack in enumerate(stacks):
+        for number, stack in enumerate(series.slice_stacks):
             group = file.create_group(f"stacks/{number}")
             group.create_dataset("slices", data=np.asarray(stack.slices, dtype=np.int64))
             group.create_dataset("voxel_size", data=np.asarray(stack.geometry.voxel_size, dtype=np.float64))

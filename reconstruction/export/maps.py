@@ -10,7 +10,7 @@ import numpy as np
 from knightshift.core.arrays import RealArray
 from knightshift.core.durable import write_durably
 from knightshift.reconstruction.export.nifti import nifti_bytes
-from knightshift.reconstruction.images import ImageSeries, SliceStack
+from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import T2Fit, T2Status
 
 
@@ -42,7 +42,7 @@ def write_t2_maps(fit: T2Fit, series: ImageSeries, folder: Path) -> tuple[Path, 
         "t2_amplitude": (fit.amplitude, "arbitrary", "signal at echo time zero, in units of the images"),
         "t2_status": (fit.status.astype(np.float32), "1", _status_words()),
     }
-    stacks = series.stacks or (SliceStack(tuple(range(series.images.shape[1])), series.geometry),)
+    stacks = series.slice_stacks
     paths = []
     for name, (values, units, meaning) in maps.items():
         for number, stack in enumerate(stacks, start=1):

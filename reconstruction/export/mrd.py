@@ -144,7 +144,9 @@ def _header(scan: KSpaceScan, xsd: Any) -> str:
 
 
 def _proton_frequency(scan: KSpaceScan) -> int:
-    """Frequency of protons in this field [Hz], from that of the nucleus; 0 where either is not known."""
+    """Frequency of protons in this field [Hz]; from that of the nucleus where the field is not told; else 0."""
+    if scan.b0 is not None:
+        return round(nucleus_named("1H").gyromagnetic_ratio * scan.b0)
     if scan.nucleus is None or scan.working_frequency is None:
         return 0
     try:

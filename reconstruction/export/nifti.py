@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from knightshift.core.arrays import RealArray
 from knightshift.core.durable import write_durably
@@ -30,20 +31,21 @@ def nifti_affine(geometry: ImageGeometry) -> RealArray:
     return affine
 
 
-def nifti_bytes(volume: RealArray, geometry: ImageGeometry, description: str = "") -> bytes:
+def nifti_bytes(volume: RealArray | NDArray[np.uint8], geometry: ImageGeometry, description: str = "") -> bytes:
     """Encode one volume or series as a gzipped NIfTI-1 file; equal volumes give equal bytes.
 
     Parameters
     ----------
     volume
         Shape ``(slice, phase_encode, readout)`` or ``(echo, slice, phase_encode, readout)``; in the file the axes are
-        ``(readout, phase_encode, slice, echo)``.
+        ``(readout, phase_encode, slice, echo)``. Stored as uint8 where it is such, else as float32.
     geometry
         Where the voxels are.
     description
         At most 79 characters of ASCII.
     """
-    image = nib.Nifti1Image(np.ascontiguousarray(np.asarray(volume, np.float32).T), nifti_affine(geometry))
+    dtype = np.uint8 if volume.dtype == np.uint8 else np.float32
+    image = nib.Nifti1Image(np.ascontiguousarray(np.asarray(volume, dtype).T), nifti_affine(geometry))
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = description.encode("ascii", "replace")[:79]
     image.set_sform(image.affine, code=1)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from knightshift.core.arrays import RealArray
 from knightshift.core.durable import make_folder, write_durably
 from knightshift.reconstruction.export.nifti import nifti_bytes
-from knightshift.reconstruction.images import ImageSeries, SliceStack
+from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.pseudo_2d import PeakFit, Pseudo2DFit
 from knightshift.reconstruction.relaxometry.recovery import RelaxationFit
 from knightshift.reconstruction.relaxometry.result import T2Status
@@ -154,7 +154,7 @@ def write_t1_maps(fit: RelaxationFit, series: ImageSeries, folder: Path) -> tupl
         "t1_std": (fit.time_std, "s", "standard deviation of T1"),
         "t1_status": (fit.status.astype(np.float32), "1", status_words),
     }
-    stacks = series.stacks or (SliceStack(tuple(range(series.images.shape[1])), series.geometry),)
+    stacks = series.slice_stacks
     paths = []
     for name, (values, units, meaning) in maps.items():
         for number, stack in enumerate(stacks, start=1):

@@ -4,7 +4,7 @@ from knightshift.reconstruction.relaxometry.cramer_rao import cramer_rao_t2
 from knightshift.reconstruction.relaxometry.denoise import denoise, denoise_series
 from knightshift.reconstruction.relaxometry.distribution import DistributionOptions, T2Distribution, t2_distribution
 from knightshift.reconstruction.relaxometry.epg import cpmg_echoes
-from knightshift.reconstruction.relaxometry.fit import fit_series, fit_t2, fit_t2_maps, signal_mask
+from knightshift.reconstruction.relaxometry.fit import fit_series, fit_t2, fit_t2_maps, signal_mask, with_train
 from knightshift.reconstruction.relaxometry.histogram import T2Histogram, t2_histogram
 from knightshift.reconstruction.relaxometry.intervals import t2_interval
 from knightshift.reconstruction.relaxometry.model_comparison import RicherFit, fit_richer_model
@@ -54,4 +54,5 @@ __all__ = [
     "t2_histogram",
     "t2_interval",
     "train_of",
+    "with_train",
 ]

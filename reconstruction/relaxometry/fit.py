@@ -112,6 +112,13 @@ def fit_series(series: ImageSeries, options: T2Options | None = None, *, false_v
     return fit_t2_maps(series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask)
 
 
+def with_train(options: T2Options, series: ImageSeries) -> T2Options:
+    """Options that fit an echo train by the model of it, where there is one and the estimator can; else as they are."""
+    if options.train is not None or options.estimator == "rician" or options.offset != "none":
+        return options
+    return options.model_copy(update={"train": train_of(series)})
+
+
 def signal_mask(images: RealArray | ComplexArray, noise_std: RealArray, false_voxels: float = 0.01) -> BoolArray:
     """Voxels whose energy over all echoes noise alone would hardly ever have.
 

@@ -69,6 +69,10 @@ class Populations:
         """Voxels of an isolated region, counted from 0."""
         return np.asarray(self.labels == BULK_LABEL + 1 + number)
 
+    def electrode_masks(self) -> tuple[BoolArray, ...]:
+        """Voxels of each of `electrodes`, shape ``image``."""
+        return _electrode_masks(self.labels == BULK_LABEL, self.options)
+
 
 def find_populations(
     fit: T2Fit, geometry: ImageGeometry | None = None, options: PopulationOptions | None = None
@@ -101,7 +105,10 @@ def find_populations(
     return Populations(
         labels=labels,
         bulk=region_statistics("bulk", fit, bulk, geometry),
-        electrodes=_electrodes(fit, bulk, geometry, options),
+        electrodes=tuple(
+            region_statistics(f"electrode {rank}", fit, mask, geometry)
+            for rank, mask in enumerate(_electrode_masks(bulk, options), start=1)
+        ),
         isolated=tuple(
             region_statistics(f"isolated {number + 1}", fit, region, geometry)
             for number, (_, region) in enumerate(regions)
@@ -186,15 +193,12 @@ def _pooled_excess(t2: RealArray, rate_std: RealArray, edge: float) -> tuple[flo
     return 1 / rate, (1 / edge - rate) * float(np.sqrt(weight.sum()))
 
 
-def _electrodes(
-    fit: T2Fit, bulk: BoolArray, geometry: ImageGeometry | None, options: PopulationOptions
-) -> tuple[RegionStatistics, ...]:
+def _electrode_masks(bulk: BoolArray, options: PopulationOptions) -> tuple[BoolArray, ...]:
+    """Large connected parts of the bulk, largest first."""
     parts, count = ndimage.label(bulk, _neighbours(bulk.ndim))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
     large = [int(part) for part in np.argsort(-sizes) if sizes[part] >= options.minimum_electrode_share * bulk.sum()]
-    return tuple(
-        region_statistics(f"electrode {rank + 1}", fit, parts == part + 1, geometry) for rank, part in enumerate(large)
-    )
+    return tuple(np.asarray(parts == part + 1) for part in large)
 
 
 def _neighbours(n_axes: int) -> BoolArray:

@@ -1,4 +1,4 @@
-"""`inspect`, `fit` and `export-mrd` on raw data of other consoles, as a user runs them."""
+"""`inspect`, `fit` and `export` on raw data of other consoles, as a user runs them."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def test_inspect_says_what_it_holds_and_what_not(cli: Cli, tmp_path: Path) -> No
     assert "105.840000 MHz" in result.stdout
 
 
-def test_export_mrd_of_spectra_is_refused(cli: Cli, tmp_path: Path) -> None:
-    result = cli("export-mrd", array_of_recoveries(tmp_path, 0.8), "-o", tmp_path / "a.h5")
+def test_export_of_spectra_as_mrd_is_refused(cli: Cli, tmp_path: Path) -> None:
+    result = cli("export", array_of_recoveries(tmp_path, 0.8), "--to", "mrd", "-o", tmp_path / "out")
     assert result.returncode == 2
     assert "no k-space of images" in result.stderr
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 from knightshift.core.errors import DamagedDataError, InputError, StorageError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.export import load_images, save_images
-from knightshift.reconstruction.export.bids import write_bids
 from knightshift.reconstruction.export.nifti import nifti_affine
 from knightshift.reconstruction.images import ImageSeries, SliceStack
 
@@ -168,30 +166,3 @@ def test_damaged_file_is_an_error_or_an_image(tmp_path: Path, place: float, leng
     (tmp_path / "images.h5").write_bytes(content)
     with suppress(DamagedDataError):
         assert load_images(tmp_path).images.shape == (3, 2, 6, 5)
-
-
-def test_bids_has_one_file_and_sidecar_an_echo(tmp_path: Path) -> None:
-    original = series()
-    written = write_bids(original, tmp_path, "01", "night2")
-    assert [path.name for path in written] == [f"sub-01_ses-night2_echo-{n}_MESE.nii.gz" for n in (1, 2, 3)]
-    for echo, path in enumerate(written):
-        assert path.parent == tmp_path / "sub-01" / "ses-night2" / "anat"
-        image = nib.load(path)
-        np.testing.assert_allclose(np.asarray(image.dataobj), np.abs(original.images[echo]).T, rtol=1e-6)
-        np.testing.assert_allclose(image.affine, nifti_affine(original.geometry), atol=1e-5)
-        fields = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
-        assert fields["EchoTime"] == pytest.approx(original.echo_times[echo])
-        assert fields["NoiseStandardDeviation"] == pytest.approx(original.noise_std[echo])
-    assert json.loads((tmp_path / "dataset_description.json").read_text())["BIDSVersion"]
-
-
-def test_bids_names_stacks_and_refuses_what_is_no_mese(tmp_path: Path) -> None:
-    names = [path.name for path in write_bids(series(stacks=True), tmp_path, "7")]
-    assert "sub-7_acq-stack2_echo-3_MESE.nii.gz" in names
-    assert len(names) == 6
-    for label in ("../x", "", "a b", "sub-1"):
-        with pytest.raises(InputError, match="letters and digits"):
-            write_bids(series(), tmp_path, label)
-    single = replace(series(), images=series().images[:1], echo_times=np.array([4e-3]), noise_std=np.array([1.0]))
-    with pytest.raises(InputError, match="two or more"):
-        write_bids(single, tmp_path, "01")

@@ -1,0 +1,79 @@
+"""Images, maps and masks as plain ``.npy`` files, and ``arrays.json`` that names axes, units and positions."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knightshift.core.durable import make_folder, write_durably
+from knightshift.reconstruction.export.analysis import Analysis
+from knightshift.reconstruction.export.masks import mask_meaning, region_masks
+from knightshift.reconstruction.relaxometry import T2Status
+
+_VOXELS = ("slice", "phase_encode", "readout")
+_SERIES = ("echo", *_VOXELS)
+
+
+def write_numpy(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
+    """Write ``images.npy`` and, of a T2 map, ``t2``, ``t2_std``, ``amplitude``, ``status`` and masks.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or read-only.
+    """
+    make_folder(folder)
+    series, fit = analysis.series, analysis.fit
+    arrays: dict[str, tuple[NDArray[Any], tuple[str, ...], str, str]] = {
+        "images": (series.images, _SERIES, "arbitrary", "complex images"),
+    }
+    if fit is not None:
+        statuses = ", ".join(f"{int(status)}: {status.words}" for status in T2Status)
+        arrays |= {
+            "t2": (fit.t2, _VOXELS, "s", "T2; NaN where status is not 0"),
+            "t2_std": (fit.t2_std, _VOXELS, "s", "standard deviation of T2"),
+            "amplitude": (fit.amplitude, _VOXELS, "arbitrary", "signal at echo time zero, in units of the images"),
+            "status": (fit.status, _VOXELS, "1", statuses),
+        }
+        for name, mask in region_masks(fit, analysis.populations).items():
+            arrays[f"mask_{name}"] = (mask, _VOXELS, "1", mask_meaning(name))
+    for name, (values, *_) in arrays.items():
+        write_durably(folder / f"{name}.npy", _npy(values))
+    described = {
+        name: {"axes": list(axes), "shape": list(values.shape), "dtype": str(values.dtype), "units": units,
+               "meaning": meaning}
+        for name, (values, axes, units, meaning) in arrays.items()
+    }  # fmt: skip
+    page = {"format": "knightshift arrays 1", "arrays": described, **_coordinates(analysis)}
+    write_durably(folder / "arrays.json", (json.dumps(page, indent=2, allow_nan=False) + "\n").encode())
+    return (*(folder / f"{name}.npy" for name in arrays), folder / "arrays.json")
+
+
+def _coordinates(analysis: Analysis) -> dict[str, Any]:
+    """Positions along the axes, and how they were made."""
+    series = analysis.series
+    return {
+        "echo_times_s": series.echo_times.tolist(),
+        "inversion_times_s": None if series.inversion_times is None else series.inversion_times.tolist(),
+        "noise_std": [float(value) if np.isfinite(value) else None for value in series.noise_std],
+        "laboratory_axes": list(series.axes),
+        "stacks": [
+            {"slices": list(stack.slices), "affine_m": stack.geometry.affine.tolist()} for stack in series.slice_stacks
+        ],
+        "affine_means": "(slice, phase_encode, readout, 1) of a stack to (x, y, z, 1) in metres",
+        "nucleus": series.nucleus,
+        "working_frequency_Hz": series.working_frequency,
+        "methods": list(series.methods),
+        "provenance": series.provenance,
+    }
+
+
+def _npy(values: NDArray[Any]) -> bytes:
+    content = io.BytesIO()
+    np.save(content, values, allow_pickle=False)
+    return content.getvalue()
