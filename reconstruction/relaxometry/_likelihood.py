@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from knightshift.core.arrays import BoolArray, RealArray
+from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.reconstruction.relaxometry import _least_squares
 from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution
-from knightshift.reconstruction.relaxometry.rician import log_bessel_and_ratio, rician_information, saturated_loss
+from knightshift.reconstruction.relaxometry.rician import bessel_ratio, log_bessel, rician_information, saturated_loss
 
 _TOLERANCE = 1e-5
 _LONGEST_STEP = 0.7
+_STEPS_OF_ALL = 4  # Newton steps that all voxels take together, before those that need more are singled out
 _AMPLITUDE_STEPS = 12
 _FAINTEST = -7.0  # ln of an amplitude, in noise: fainter ones are none
 
@@ -27,8 +28,12 @@ class Law(ABC):
     """How a magnitude ``m`` departs from a signal ``s``, both in units of the noise."""
 
     @abstractmethod
-    def loss(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray, RealArray]:
-        """Loss and its first and second derivative by the signal."""
+    def loss(self, magnitude: RealArray, signal: RealArray) -> RealArray:
+        """Loss, up to what depends on ``m`` alone."""
+
+    @abstractmethod
+    def derivatives(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
+        """First and second derivative of the loss by the signal."""
 
     @abstractmethod
     def information(self, signal: RealArray) -> RealArray:
@@ -42,12 +47,21 @@ class Law(ABC):
 class RicianLaw(Law):
     """Minus the log-likelihood of a Rician magnitude."""
 
-    def loss(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray, RealArray]:
-        """``s^2/2 - ln I0(m s)``, up to what depends on ``m`` alone."""
-        product = np.maximum(magnitude * signal, 1e-12)
-        log_bessel, ratio = log_bessel_and_ratio(product)
-        value = 0.5 * (magnitude - signal) ** 2 - log_bessel
-        return value, signal - magnitude * ratio, 1 - magnitude**2 * (1 - ratio / product - ratio**2)
+    def loss(self, magnitude: RealArray, signal: RealArray) -> RealArray:
+        """``(m - s)^2 / 2 - ln(exp(-m s) I0(m s))``."""
+        return np.asarray(0.5 * (magnitude - signal) ** 2 - log_bessel(magnitude * signal))
+
+    def derivatives(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
+        """``s - m I1/I0`` and its derivative."""
+        ratio, over_argument = bessel_ratio(magnitude * signal)
+        first = signal - magnitude * ratio
+        ratio *= ratio
+        ratio += over_argument
+        ratio -= 1
+        ratio *= magnitude
+        ratio *= magnitude
+        ratio += 1
+        return first, ratio
 
     def information(self, signal: RealArray) -> RealArray:
         """Fisher information."""
@@ -61,12 +75,16 @@ class RicianLaw(Law):
 class QuadratureLaw(Law):
     """Least squares against ``sqrt(s^2 + 2)``: signal and noise floor added in quadrature."""
 
-    def loss(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray, RealArray]:
+    def loss(self, magnitude: RealArray, signal: RealArray) -> RealArray:
         """Half the squared residual."""
+        return np.asarray(0.5 * (magnitude - np.sqrt(signal**2 + 2)) ** 2)
+
+    def derivatives(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
+        """First and second derivative of half the squared residual."""
         expected = np.sqrt(signal**2 + 2)
         residual = magnitude - expected
         slope = signal / expected
-        return 0.5 * residual**2, -residual * slope, slope**2 - 2 * residual / expected**3
+        return -residual * slope, slope**2 - 2 * residual / expected**3
 
     def information(self, signal: RealArray) -> RealArray:
         """Squared slope of the expected magnitude."""
@@ -96,12 +114,86 @@ class _State:
 
 
 def solve(signal: RealArray, problem: Problem, law: Law) -> Solution:
-    """Fit every column of magnitudes; parameters and result as in `_least_squares.solve`."""
+    """Fit every column of magnitudes; parameters and result as in `_least_squares.solve`.
+
+    Some plain Newton steps bring nearly all voxels to their optimum; the others descend from their start with damping.
+    """
     scaled = signal / problem.noise_std[:, None]
     start = _start(scaled, problem)
-    state = _evaluate(scaled, problem, law, *start)
-    count = start[0].size
-    log_amplitude, log_rate = start[0].copy(), start[1].copy()
+    log_amplitude, log_rate, converged = _newton(scaled, problem, law, *start)
+    side = np.zeros(log_rate.size, dtype=np.int8)
+    if not converged.all():
+        rest = np.flatnonzero(~converged)
+        found = _descend(scaled[:, rest], problem, law, start[0][rest], start[1][rest])
+        log_amplitude[rest], log_rate[rest], converged[rest], side[rest] = found
+    return _finish(scaled, problem, law, Solution(log_rate, log_amplitude, *(log_rate,) * 4, converged, side))
+
+
+def _newton(
+    scaled: RealArray, problem: Problem, law: Law, log_amplitude: RealArray, log_rate: RealArray
+) -> tuple[RealArray, RealArray, BoolArray]:
+    """Take the same number of Newton steps for all voxels: both parameters, and whether they are the optimum."""
+    log_amplitude, log_rate = log_amplitude.copy(), log_rate.copy()
+    for _ in range(_STEPS_OF_ALL):
+        slope, bend = _slope_and_bend(scaled, problem, law, log_amplitude, np.exp(log_rate))
+        determinant = bend[0] * bend[2] - bend[1] ** 2
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            by_amplitude = (bend[1] * slope[1] - bend[2] * slope[0]) / determinant
+            by_rate = (bend[1] * slope[0] - bend[0] * slope[1]) / determinant
+        for parameter, step in ((log_amplitude, by_amplitude), (log_rate, by_rate)):
+            np.fmax(np.fmin(step, _LONGEST_STEP, out=step), -_LONGEST_STEP, out=step)
+            parameter += step
+    lowest, highest = problem.log_rates
+    near = (np.abs(by_amplitude) < _TOLERANCE) & (np.abs(by_rate) < _TOLERANCE) & (bend[0] > 0) & (determinant > 0)
+    return log_amplitude, log_rate, near & (log_rate > lowest) & (log_rate < highest) & (log_amplitude > _FAINTEST)
+
+
+def _slope_and_bend(
+    scaled: RealArray, problem: Problem, law: Law, log_amplitude: RealArray, rate: RealArray
+) -> tuple[RealArray, RealArray]:
+    """Gradient ``(2, voxel)`` and Hessian ``(3, voxel)`` of the loss; echo by echo, so that all stays in the cache."""
+    slope, bend = np.zeros((2, rate.size)), np.zeros((3, rate.size))
+    for magnitude, delay, weight in zip(scaled, _delays(problem), _relative_weights(problem), strict=True):
+        signal = rate * -delay
+        signal += log_amplitude
+        np.exp(signal, out=signal)
+        signal *= weight
+        first, second = law.derivatives(magnitude, signal)
+        first *= signal
+        second *= signal
+        second *= signal
+        second += first
+        slope[0] += first
+        bend[0] += second
+        if delay > 0:
+            first *= delay
+            slope[1] += first
+            second *= delay
+            bend[1] += second
+            second *= delay
+            bend[2] += second
+    bend[2] *= rate
+    bend[2] -= slope[1]
+    bend[2] *= rate
+    bend[1] *= -rate
+    slope[1] *= -rate
+    return slope, bend
+
+
+def _delays(problem: Problem) -> RealArray:
+    return np.asarray(problem.echo_times - problem.echo_times[0])
+
+
+def _relative_weights(problem: Problem) -> RealArray:
+    return np.asarray(problem.noise_std.mean() / problem.noise_std)
+
+
+def _descend(
+    scaled: RealArray, problem: Problem, law: Law, log_amplitude: RealArray, log_rate: RealArray
+) -> tuple[RealArray, RealArray, BoolArray, IntArray]:
+    """Damped Newton steps that never raise the loss: both parameters, whether converged, at which bound."""
+    state = _evaluate(scaled, problem, law, log_amplitude, log_rate)
+    log_amplitude, log_rate, count = log_amplitude.copy(), log_rate.copy(), log_rate.size
     converged, side = np.zeros(count, dtype=bool), np.zeros(count, dtype=np.int8)
     active, columns, damping = np.arange(count), scaled, np.zeros(count)
     for _ in range(problem.max_iterations):
@@ -117,7 +209,7 @@ def solve(signal: RealArray, problem: Problem, law: Law) -> Solution:
             active, columns, damping, state = active[~done], columns[:, ~done], damping[~done], state.take(~done)
         if active.size == 0:
             break
-    return _finish(scaled, problem, law, Solution(log_rate, log_amplitude, *(log_rate,) * 4, converged, side))
+    return log_amplitude, log_rate, converged, side
 
 
 def profile(signal: RealArray, problem: Problem, law: Law, log_rate: RealArray) -> RealArray:
@@ -127,11 +219,11 @@ def profile(signal: RealArray, problem: Problem, law: Law, log_rate: RealArray) 
     amplitude = np.maximum(np.einsum("ev,ev->v", scaled, shape) / np.einsum("ev,ev->v", shape, shape), 0.01)
     for _ in range(_AMPLITUDE_STEPS):  # Fisher scoring: never leaves the positive side, and stops at the optimum
         signal_now = amplitude * shape
-        _, slope, _ = law.loss(scaled, signal_now)
+        slope, _ = law.derivatives(scaled, signal_now)
         weight = np.maximum(law.information(signal_now), 0.05)
         change = np.einsum("ev,ev->v", slope, shape) / np.einsum("ev,ev->v", weight * shape, shape)
         amplitude = np.maximum(amplitude - change, amplitude / 4)
-    return np.asarray(2 * law.loss(scaled, amplitude * shape)[0].sum(axis=0))
+    return np.asarray(2 * law.loss(scaled, amplitude * shape).sum(axis=0))
 
 
 def _start(scaled: RealArray, problem: Problem) -> tuple[RealArray, RealArray]:
@@ -146,14 +238,15 @@ def _start(scaled: RealArray, problem: Problem) -> tuple[RealArray, RealArray]:
 
 def _decay(problem: Problem, log_amplitude: RealArray, rate: RealArray) -> RealArray:
     """Noise-free signal in units of the noise of each echo; amplitude at the first echo in units of the mean noise."""
-    exponent = np.multiply.outer(problem.echo_times[0] - problem.echo_times, rate) + log_amplitude
-    return np.asarray(np.exp(exponent, out=exponent) * (problem.noise_std.mean() / problem.noise_std)[:, None])
+    exponent = np.multiply.outer(-_delays(problem), rate) + log_amplitude
+    return np.asarray(np.exp(exponent, out=exponent) * _relative_weights(problem)[:, None])
 
 
 def _evaluate(scaled: RealArray, problem: Problem, law: Law, log_amplitude: RealArray, log_rate: RealArray) -> _State:
     rate = np.exp(log_rate)
     signal = _decay(problem, log_amplitude, rate)
-    loss, first, second = law.loss(scaled, signal)
+    loss = law.loss(scaled, signal)
+    first, second = law.derivatives(scaled, signal)
     first *= signal
     powers = _powers(problem)
     tilt = powers[:2] @ first
@@ -169,7 +262,7 @@ def _evaluate(scaled: RealArray, problem: Problem, law: Law, log_amplitude: Real
 
 
 def _powers(problem: Problem) -> RealArray:
-    delay = problem.echo_times - problem.echo_times[0]
+    delay = _delays(problem)
     return np.stack([np.ones_like(delay), delay, delay**2])
 
 
@@ -203,9 +296,9 @@ def _finish(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -
     with np.errstate(divide="ignore", invalid="ignore"):
         information = rate**2 * (two - one**2 / zero)
         solution.log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)
-    loss = law.loss(scaled, signal)[0].sum(axis=0)
+    loss = law.loss(scaled, signal).sum(axis=0)
     solution.chi2 = 2 * (loss - law.least_loss(scaled).sum(axis=0))
-    solution.explained = 2 * (law.loss(scaled, np.zeros_like(signal))[0].sum(axis=0) - loss)
+    solution.explained = 2 * (law.loss(scaled, np.zeros_like(signal)).sum(axis=0) - loss)
     faint = solution.amplitude <= _FAINTEST
     at_zero = np.exp(np.minimum(solution.amplitude + rate * problem.echo_times[0], 700.0))
     solution.amplitude = np.where(faint, 0.0, at_zero * problem.noise_std.mean())

@@ -39,7 +39,7 @@ class T2Options(BaseModel):
     0 switches the test off."""
     max_iterations: PositiveInt = 60
     """Steps before a voxel is given up as NOT_CONVERGED."""
-    chunk_voxels: PositiveInt = 16384
+    chunk_voxels: PositiveInt = 32768
     """Voxels fitted at once; bounds the memory."""
     threads: PositiveInt = 2
     """Chunks fitted at the same time."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from knightshift.core.arrays import ComplexArray, RealArray
+
+
+_BLOCK = 16384
 
 
 def remove_phase(signal: ComplexArray, noise_std: RealArray, window: int) -> RealArray:
@@ -32,44 +37,64 @@ def remove_phase(signal: ComplexArray, noise_std: RealArray, window: int) -> Rea
         Signed real part, shape ``(echo, *image)``; NaN where any echo is not finite.
     """
     finite = np.isfinite(signal).all(axis=0)
-    turned = _align_echoes(signal if finite.all() else np.where(finite, signal, 0), noise_std)
-    total = np.tensordot(1 / noise_std**2, turned, axes=1)
+    known = signal if finite.all() else np.where(finite, signal, 0)
+    turns = _turns_of_echoes(known, noise_std)
+    total = np.tensordot((turns / noise_std**2).astype(signal.dtype), known, axes=1)
     smooth = _smooth(total, window) if window > 1 and total.ndim > 1 else total
+    unturn = smooth.conj()
     size = np.abs(smooth)
-    unturn = np.divide(smooth.conj(), size, out=np.ones_like(smooth), where=size > 0)
-    real = np.empty(signal.shape)
-    for echo, image in enumerate(turned):
-        real[echo] = (image * unturn).real
+    np.divide(unturn, size, out=unturn, where=size > 0)
+    unturn[size == 0] = 1
+    real = _turned(known.reshape(len(known), -1), turns.astype(signal.dtype), unturn.ravel()).reshape(signal.shape)
     real[:, ~finite] = np.nan
     return real
 
 
-def _align_echoes(signal: ComplexArray, noise_std: RealArray) -> ComplexArray:
-    """Give every echo as a whole the phase of the strongest one: it is common to thousands of voxels."""
+def _turns_of_echoes(signal: ComplexArray, noise_std: RealArray) -> ComplexArray:
+    """Turn that gives every echo as a whole the phase of the strongest one: it is common to thousands of voxels."""
     energy = [float(np.vdot(image, image).real) / sigma**2 for image, sigma in zip(signal, noise_std, strict=True)]
     reference = signal[int(np.argmax(energy))]
-    aligned = np.empty_like(signal)
-    for echo, image in enumerate(signal):
-        np.multiply(image, np.exp(-1j * np.angle(np.vdot(reference, image))), out=aligned[echo])
-    return aligned
+    return np.array([np.exp(-1j * np.angle(np.vdot(reference, image))) for image in signal])
+
+
+def _turned(columns: ComplexArray, turns: ComplexArray, unturn: ComplexArray) -> RealArray:
+    """Real part after the turn of each echo and of each voxel, in blocks that stay in the cache."""
+    real = np.empty(columns.shape, dtype=columns.real.dtype)
+    for start in range(0, unturn.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        for echo, turn in enumerate(turns):
+            turned = unturn[block] * turn
+            turned *= columns[echo, block]
+            real[echo, block] = turned.real
+    return real
 
 
 def _smooth(total: ComplexArray, window: int) -> ComplexArray:
     axes = (total.ndim - 2, total.ndim - 1)
-    ramp = np.ones((1,) * total.ndim, dtype=complex)
+    ramp = np.ones((1,) * total.ndim, dtype=total.dtype)
     for axis in axes:  # a linear phase (k-space centre off by part of a sample) would blur the average
-        ahead = np.moveaxis(total, axis, 0)
-        products = ahead[1:] * ahead[:-1].conj()
-        slope = np.angle(np.sum(products * products)) / 2  # squared: lobes of ringing change sign
-        turns = np.exp(1j * slope * np.arange(total.shape[axis]))
+        slope = np.angle(_sum_of_squared_products(np.moveaxis(total, axis, 0))) / 2
+        turns = np.exp(1j * slope * np.arange(total.shape[axis])).astype(total.dtype)
         ramp = ramp * turns.reshape((-1,) + (1,) * (total.ndim - 1 - axis))
     smooth = total * ramp.conj()
     for axis in axes:
         smooth = _running_sum(smooth, window, axis)
-    return np.asarray(smooth * ramp)
+    smooth *= ramp
+    return smooth
+
+
+def _sum_of_squared_products(ahead: ComplexArray) -> complex:
+    """Sum of ``(next * conj(this))**2`` along the first axis; squared, because lobes of ringing change sign."""
+    result = 0j
+    for here, following in pairwise(ahead):
+        products = following * here.conj()
+        products *= products
+        result += complex(products.sum())
+    return result
 
 
 def _running_sum(image: ComplexArray, window: int, axis: int) -> ComplexArray:
-    real = uniform_filter1d(image.real, window, axis=axis, mode="constant")
-    imaginary = uniform_filter1d(image.imag, window, axis=axis, mode="constant")
-    return np.asarray(real + 1j * imaginary)
+    smooth = np.empty_like(image)
+    uniform_filter1d(image.real, window, axis=axis, mode="constant", output=smooth.real)
+    uniform_filter1d(image.imag, window, axis=axis, mode="constant", output=smooth.imag)
+    return smooth

@@ -16,6 +16,9 @@ from scipy.special import i0e, i1e
 from knightshift.core.arrays import RealArray
 
 _TABLE_POINTS = 2049
+RATIO_ABOVE = (0.5, 0.236481645, 0.1059023923, 0.03114789835, 0.007982236668, 0.0009129593245, 0.0003377694752)
+RATIO_BELOW = (1.0, 0.4730015123, 0.3364970712, 0.1223621915, 0.03572117159, 0.008563098784, 0.001081859358, 0.0003377694752)
+"""Coefficients of ``I1(z) / (z I0(z))`` by rising power of z, above and below the line of the fraction."""
 _LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -30,21 +33,41 @@ class _Table:
     def __call__(self, inverse: RealArray) -> RealArray:
         """Value at ``inverse = 1 / (1 + z)``; any shape."""
         position = inverse * (_TABLE_POINTS - 1)
-        index = np.minimum(position.astype(np.int32), _TABLE_POINTS - 2)
+        index = position.astype(np.intp)
+        np.minimum(index, _TABLE_POINTS - 2, out=index)
         position -= index
         position /= _TABLE_POINTS - 1
         value = self.coefficients[0].take(index)
+        part = np.empty_like(value)
         for coefficients in self.coefficients[1:]:
             value *= position
-            value += coefficients.take(index)
+            value += coefficients.take(index, out=part, mode="clip")  # "raise" would take through a buffer
         return np.asarray(value)
 
 
-def log_bessel_and_ratio(argument: RealArray) -> tuple[RealArray, RealArray]:
-    """``ln(exp(-z) I0(z))`` and ``I1(z) / I0(z)``, the expected cosine of the phase of a noisy vector; any shape."""
+def log_bessel(argument: RealArray) -> RealArray:
+    """``ln(exp(-z) I0(z))``; any shape."""
     inverse = 1 / (1 + argument)
-    logarithm, ratio = _bessel_tables()
-    return logarithm(inverse) + 0.5 * np.log(inverse), ratio(inverse)
+    return _log_bessel_table()(inverse) + 0.5 * np.log(inverse)
+
+
+def bessel_ratio(argument: RealArray) -> tuple[RealArray, RealArray]:
+    """``I1(z) / I0(z)``, the expected cosine of the phase of a noisy vector, and the same over ``z``; any shape.
+
+    A rational function with the limits ``z / 2`` and ``1 - 1 / (2 z)``, fitted to be off by less than 1.2e-7.
+    """
+    above = argument * RATIO_ABOVE[-1]
+    for coefficient in RATIO_ABOVE[-2:0:-1]:
+        above += coefficient
+        above *= argument
+    above += RATIO_ABOVE[0]
+    below = argument * RATIO_BELOW[-1]
+    for coefficient in RATIO_BELOW[-2:0:-1]:
+        below += coefficient
+        below *= argument
+    below += RATIO_BELOW[0]
+    above /= below
+    return above * argument, above
 
 
 def rician_mean(signal: RealArray) -> RealArray:
@@ -68,11 +91,8 @@ def saturated_loss(magnitude: RealArray) -> RealArray:
 
 
 @lru_cache(maxsize=1)
-def _bessel_tables() -> tuple[_Table, _Table]:
-    return (
-        _Table(lambda z: np.log(i0e(z)) + 0.5 * np.log1p(z), -0.5 * _LOG_2PI),
-        _Table(lambda z: i1e(z) / i0e(z), 1.0),
-    )
+def _log_bessel_table() -> _Table:
+    return _Table(lambda z: np.log(i0e(z)) + 0.5 * np.log1p(z), -0.5 * _LOG_2PI)
 
 
 @lru_cache(maxsize=1)
