@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
@@ -79,7 +80,7 @@ def voxels_of_mask(
         inside = mask.copy()
     else:
         places = _homogeneous(_positions(geometry, shape).reshape(3, -1))
-        index = np.rint((np.linalg.inv(affine) @ places)[:3]).astype(int)
+        index = np.rint(np.asarray(np.linalg.inv(affine) @ places)[:3]).astype(int)
         within = ((index >= 0) & (index < np.array(mask.shape)[:, None])).all(axis=0)
         inside = np.zeros(within.size, bool)
         inside[within] = mask[tuple(index[:, within])]
@@ -89,12 +90,12 @@ def voxels_of_mask(
     return inside
 
 
-def _positions(geometry: ImageGeometry, shape: tuple[int, int, int]) -> RealArray:
+def _positions(geometry: ImageGeometry, shape: tuple[int, int, int]) -> NDArray[np.float64]:
     """Centres of all voxels, shape ``(3, *shape)``: x, y and z [m]."""
-    indices = np.indices(shape).reshape(3, -1)
-    positions: RealArray = (geometry.affine @ _homogeneous(indices))[:3].reshape(3, *shape)
-    return positions
+    indices = np.indices(shape).reshape(3, -1).astype(float)
+    places = np.asarray(geometry.affine @ _homogeneous(indices))
+    return places[:3].reshape(3, *shape)
 
 
-def _homogeneous(points: RealArray) -> RealArray:
+def _homogeneous(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.vstack([points, np.ones(points.shape[1])])
