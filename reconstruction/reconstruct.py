@@ -94,8 +94,13 @@ def images_of_run(run: Run, recipe: Recipe | None = None) -> ImageSeries:
     if encoding.kind != "image":
         raise InputError(f"{run.path}: this run holds spectra, not images: use spectrum_of_run or `knightshift report`")
     summed = sum_passes(run, correct_drift=recipe.correct_drift)
-    placement = _own_placement(encoding, recipe)
-    layout = Layout(placement, shifts=np.zeros((1, 2)))
+    return images_of_sum(run, summed, recipe)
+
+
+def images_of_sum(run: Run, summed: PassSum, recipe: Recipe) -> ImageSeries:
+    """Make the images of the sum of the passes of a run, for those who need the sum for something else too."""
+    encoding = run.manifest.encoding
+    layout = layout_of_run(encoding, recipe)
     made = images_of_kspace(summed.kspace, layout, recipe)
     images = made.images
     if summed.noise_std is None:
@@ -110,7 +115,7 @@ def images_of_run(run: Run, recipe: Recipe | None = None) -> ImageSeries:
     return ImageSeries(
         images=images.astype(np.complex64),
         echo_times=np.asarray(encoding.echo_times),
-        geometry=_geometry_of_placement(encoding, placement, recipe),
+        geometry=_geometry_of_placement(encoding, layout.placement, recipe),
         noise_std=noise,
         axes=encoding.axes,
         nucleus=run.manifest.programs[0].nucleus,
@@ -119,6 +124,11 @@ def images_of_run(run: Run, recipe: Recipe | None = None) -> ImageSeries:
         provenance=_own_provenance(run, summed),
         train=_own_train(run),
     )
+
+
+def layout_of_run(encoding: Encoding, recipe: Recipe) -> Layout:
+    """Say where the samples of our own runs belong. Raises `UnsupportedDataError` if they are on no grid."""
+    return Layout(_own_placement(encoding, recipe), shifts=np.zeros((1, 2)))
 
 
 def _own_train(run: Run) -> SharedExcitation | None:
