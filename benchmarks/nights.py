@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from knightshift.cli.processing import ReportChoices, report_to
-from knightshift.cli.scanning import acquire_run
+from knightshift.cli.scanning import ScanChoices, acquire_run
 from knightshift.hardware.simulated import load_phantom
 
 _HEAD = (
@@ -26,9 +26,8 @@ _HEAD = (
 
 
 def _night(cell: str, seed: int, folder: Path) -> dict[str, Any]:
-    run = acquire_run(
-        "overnight_t2", folder / "runs", scanner="simulated", phantom=cell, virtual_clock=True, seed=seed, quiet=True
-    )
+    choices = ScanChoices(phantom=cell, virtual_clock=True, seed=seed)
+    run = acquire_run("overnight_t2", folder / "runs", choices, quiet=True)
     report_to(run.path, folder, ReportChoices())
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     return summary

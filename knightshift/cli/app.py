@@ -19,6 +19,7 @@ from knightshift.cli.plan_options import (
     Zone,
 )
 from knightshift.cli.queue_commands import add_to as add_queue_commands
+from knightshift.cli.stop_options import MinPasses, StopChoices, StopFile, StopWhen
 
 app = typer.Typer(
     name="knightshift",
@@ -108,7 +109,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 @app.command(epilog="Example: knightshift acquire overnight_t2 --phantom shorted --runs runs --virtual-clock --seed 1")
-def acquire(
+def acquire(  # noqa: PLR0913, PLR0917 - one parameter an option
     protocol: Protocol,
     runs: Runs,
     scanner: Scanner = "simulated",
@@ -119,19 +120,23 @@ def acquire(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of the simulated noise; drawn and recorded if not given.")
     ] = None,
+    stop_when: StopWhen = None,
+    stop_rules: StopFile = None,
+    min_passes: MinPasses = None,
 ) -> None:
     """Run a protocol and keep every pass. Ctrl-C stops after the pass; `resume` continues."""
-    from knightshift.cli.scanning import acquire_run
+    from knightshift.cli.scanning import ScanChoices, acquire_run
 
-    acquire_run(protocol, runs, scanner=scanner, phantom=phantom, virtual_clock=virtual_clock, seed=seed)
+    rules = StopChoices(stop_when, stop_rules, min_passes).rules()
+    acquire_run(protocol, runs, ScanChoices(scanner, phantom, virtual_clock, seed, rules))
 
 
 @app.command(epilog="Example: knightshift resume runs/20260105-190000-overnight_t2")
-def resume(run: Run) -> None:
-    """Continue a run that was stopped, killed or cut off from power."""
+def resume(run: Run, stop_when: StopWhen = None, stop_rules: StopFile = None, min_passes: MinPasses = None) -> None:
+    """Continue a run that was stopped, killed or cut off from power; its stop rules hold until they are met."""
     from knightshift.cli.scanning import resume_run
 
-    resume_run(run)
+    resume_run(run, StopChoices(stop_when, stop_rules, min_passes).rules())
 
 
 @app.command(epilog="Example: knightshift verify runs/20260105-190000-overnight_t2")

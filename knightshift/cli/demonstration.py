@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from knightshift.cli.processing import ReportChoices, report_to
-from knightshift.cli.scanning import acquire_run
+from knightshift.cli.scanning import ScanChoices, acquire_run
 from knightshift.core.errors import InputError
 from knightshift.core.run_folder import MANIFEST
 
@@ -29,10 +29,9 @@ def run_demo(output: Path, *, seed: int) -> None:
         folder = output / cell
         runs = _empty_runs_folder(folder)
         console.print(f"[bold]{cell} cell[/bold]: a night of 11.5 h on the simulated scanner, virtual clock")
-        night = acquire_run("overnight_t2", runs, scanner="simulated", phantom=cell, virtual_clock=True, seed=seed)
-        spectrum = acquire_run(
-            "spectrum", runs, scanner="simulated", phantom=cell, virtual_clock=True, seed=seed, quiet=True
-        )
+        choices = ScanChoices(phantom=cell, virtual_clock=True, seed=seed)
+        night = acquire_run("overnight_t2", runs, choices)
+        spectrum = acquire_run("spectrum", runs, choices, quiet=True)
         report_to(night.path, folder, ReportChoices(spectrum=spectrum.path, t2_range=_T2_RANGE))
         console.print(f"  ({time.monotonic() - started:.0f} s of your time)\n", highlight=False)
     sys.stdout.flush()

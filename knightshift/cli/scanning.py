@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,8 +14,18 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from knightshift.acquisition import ProgressEvent, ProgressKind, RunResult, RunStatus, acquire, resume
+from knightshift.acquisition import (
+    AcquisitionOptions,
+    ProgressEvent,
+    ProgressKind,
+    RunResult,
+    RunStatus,
+    acquire,
+    resume,
+)
+from knightshift.acquisition.local_time import local_zone
 from knightshift.acquisition.preflight_verdict import Check, Verdict
+from knightshift.acquisition.stop_rules import AppliedRules, RuleObserver, StopRules, rules_in_force
 from knightshift.core.clock import Clock, SystemClock, VirtualClock, from_iso_time
 from knightshift.core.errors import ConfigError, DamagedDataError, KnightshiftError
 from knightshift.core.manifest import RunSetup
@@ -47,15 +58,25 @@ class _DamagedRunError(KnightshiftError):
 
 
 class ProgressView:
-    """One line on the terminal: passes, finish time, the last event worth a word. Silent if `quiet`."""
+    """One line on the terminal: passes, finish time, how far stop rules are, the last event worth a word.
 
-    def __init__(self, console: Console, *, quiet: bool = False) -> None:
-        self._console, self._quiet = console, quiet
+    Parameters
+    ----------
+    console
+        Where to draw.
+    quiet
+        Draw nothing.
+    rules
+        Whose progress is shown.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool = False, rules: RuleObserver | None = None) -> None:
+        self._console, self._quiet, self._rules = console, quiet, rules
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn("passes, ends {task.fields[ends]}"),
+            TextColumn("passes, ends {task.fields[ends]}{task.fields[rules]}"),
             console=console,
             disable=quiet,
         )
@@ -78,10 +99,16 @@ class ProgressView:
             return
         ends = datetime.fromtimestamp(event.finish_time).astimezone().strftime("%a %H:%M:%S")
         if self._task is None:
-            self._task = self._bar.add_task(event.run_path.name, total=event.n_passes, ends=ends)
-        self._bar.update(self._task, completed=event.n_committed, ends=ends)
+            self._task = self._bar.add_task(event.run_path.name, total=event.n_passes, ends=ends, rules="")
+        self._bar.update(self._task, completed=event.n_committed, ends=ends, rules=self._rule_words())
         if event.kind in _WORTH_A_WORD or event.flags:
             self._tell(event, event.message or ", ".join(event.flags))
+
+    def _rule_words(self) -> str:
+        if self._rules is None or not self._rules.progress:
+            return ""
+        zone = local_zone()
+        return escape("".join(f"; {progress.line(zone)}" for progress in self._rules.progress))
 
     def _show_checks(self, checks: tuple[Check, ...]) -> None:
         if self._quiet:
@@ -103,27 +130,43 @@ class ProgressView:
         self._console.print(f"pass {event.pass_index}: {event.kind}: {words}{more}", highlight=False, markup=False)
 
 
-def acquire_run(
-    protocol: str,
-    runs: Path,
-    *,
-    scanner: str,
-    phantom: str | None,
-    virtual_clock: bool,
-    seed: int | None,
-    quiet: bool = False,
-) -> RunResult:
-    """Acquire a protocol into a new run folder and say how it ended."""
-    site = load_site(scanner)
+@dataclass(frozen=True)
+class ScanChoices:
+    """What the command line says about a scan."""
+
+    scanner: str = SIMULATED
+    """A site file, or the name of a shipped one."""
+    phantom: str | None = None
+    """Sample in the simulated scanner."""
+    virtual_clock: bool = False
+    """Let simulated time jump."""
+    seed: int | None = None
+    """Of the simulated noise."""
+    rules: StopRules | None = None
+    """When the run has seen enough."""
+
+
+def acquire_run(protocol: str, runs: Path, choices: ScanChoices, *, quiet: bool = False) -> RunResult:
+    """Acquire a protocol into a new run folder, or as much of it as stop rules ask for, and say how it ended."""
+    rules, site = choices.rules, load_site(choices.scanner)
     measurement = build(load_protocol(protocol), site.limits)
-    clock: Clock = VirtualClock() if virtual_clock else SystemClock()
-    device, setup = new_scanner(site, clock, phantom=phantom, seed=seed)
-    console = Console()
-    with ProgressView(console, quiet=quiet) as view:
-        result = acquire(measurement, device, runs, setup=setup, clock=clock, on_progress=view)
+    if rules is not None:
+        AppliedRules.to(rules, measurement.encoding)  # refuse now what could not be measured later
+    clock: Clock = VirtualClock() if choices.virtual_clock else SystemClock()
+    device, setup = new_scanner(site, clock, phantom=choices.phantom, seed=choices.seed)
+    console, (observer, options) = Console(), _watched(rules)
+    with ProgressView(console, quiet=quiet, rules=observer) as view:
+        result = acquire(measurement, device, runs, setup=setup, clock=clock, options=options, on_progress=view)
     if not quiet:
         _say_how_it_ended(result, console)
     return result
+
+
+def _watched(rules: StopRules | None) -> tuple[RuleObserver | None, AcquisitionOptions]:
+    if rules is None:
+        return None, AcquisitionOptions()
+    observer = RuleObserver(rules)
+    return observer, AcquisitionOptions(observers=(observer,))
 
 
 def new_scanner(site: SiteConfig, clock: Clock, *, phantom: str | None, seed: int | None) -> tuple[Scanner, RunSetup]:
@@ -182,12 +225,20 @@ def scanner_of_run(path: Path, clock: Clock | None = None) -> tuple[Scanner, Clo
     return open_scanner(site, clock=clock, phantom=setup.phantom, seed=setup.seed), clock
 
 
-def resume_run(path: Path) -> RunResult:
-    """Continue a run with the scanner, sample, seed and kind of clock that its manifest names."""
+def resume_run(path: Path, rules: StopRules | None = None) -> RunResult:
+    """Continue a run with the scanner, sample, seed and kind of clock that its manifest names.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+    rules
+        When it has seen enough; None: the rules it was begun with, unless they were met already.
+    """
     device, clock = scanner_of_run(path)
-    console = Console()
-    with ProgressView(console) as view:
-        result = resume(path, device, clock=clock, on_progress=view)
+    console, (observer, options) = Console(), _watched(rules or rules_in_force(open_run(path).events()))
+    with ProgressView(console, rules=observer) as view:
+        result = resume(path, device, clock=clock, options=options, on_progress=view)
     _say_how_it_ended(result, console)
     return result
 

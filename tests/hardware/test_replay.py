@@ -12,7 +12,7 @@ import pytest
 from recordings import replayed
 
 from knightshift.acquisition import AcquisitionOptions, RunStatus, StopRequest, acquire, resume
-from knightshift.cli.scanning import acquire_run
+from knightshift.cli.scanning import ScanChoices, acquire_run
 from knightshift.core.clock import VirtualClock
 from knightshift.core.errors import (
     ConfigError,
@@ -120,20 +120,11 @@ def test_the_command_line_acquires_from_a_recording(tmp_path) -> None:
         "excitation_flip_angle: 90 deg\nexcitation_pulse_length: 10 us\nrepetition_time: 20 ms\naverages: 2\n"
         "phase_cycle: 4\ndummy_scans: 0\n"
     )
-    first = acquire_run(
-        str(protocol),
-        tmp_path / "runs",
-        scanner="simulated",
-        phantom="pristine",
-        virtual_clock=True,
-        seed=1,
-        quiet=True,
-    )
+    choices = ScanChoices(phantom="pristine", virtual_clock=True, seed=1)
+    first = acquire_run(str(protocol), tmp_path / "runs", choices, quiet=True)
     site = tmp_path / "replay.yaml"
     site.write_text(f"backend: replay\nlimits: microimaging_9t4\nsettings: {{recording: {first.path}, speed: 100}}\n")
-    again = acquire_run(
-        str(protocol), tmp_path / "again", scanner=str(site), phantom=None, virtual_clock=False, seed=None, quiet=True
-    )
+    again = acquire_run(str(protocol), tmp_path / "again", ScanChoices(str(site)), quiet=True)
     for before, after in zip(open_run(first.path).passes(), open_run(again.path).passes(), strict=True):
         np.testing.assert_array_equal(before.samples, after.samples)
 
