@@ -25,7 +25,7 @@ from knightshift.acquisition import (
 )
 from knightshift.acquisition.local_time import local_zone
 from knightshift.acquisition.preflight_verdict import Check, Verdict
-from knightshift.acquisition.stop_rules import AppliedRules, RuleObserver, StopRules, rules_in_force
+from knightshift.acquisition.stop_rules.progress import rules_in_force
 from knightshift.core.clock import Clock, SystemClock, VirtualClock, from_iso_time
 from knightshift.core.errors import ConfigError, DamagedDataError, KnightshiftError
 from knightshift.core.manifest import RunSetup
@@ -37,6 +37,7 @@ from knightshift.hardware.site import SiteConfig, load_site
 from knightshift.sequences import build, load_protocol
 
 if TYPE_CHECKING:
+    from knightshift.acquisition.stop_rules import RuleObserver, StopRules
     from knightshift.hardware.contract import Scanner
 
 SIMULATED = "simulated"
@@ -151,6 +152,8 @@ def acquire_run(protocol: str, runs: Path, choices: ScanChoices, *, quiet: bool 
     rules, site = choices.rules, load_site(choices.scanner)
     measurement = build(load_protocol(protocol), site.limits)
     if rules is not None:
+        from knightshift.acquisition.stop_rules import AppliedRules
+
         AppliedRules.to(rules, measurement.encoding)  # refuse now what could not be measured later
     clock: Clock = VirtualClock() if choices.virtual_clock else SystemClock()
     device, setup = new_scanner(site, clock, phantom=choices.phantom, seed=choices.seed)
@@ -165,6 +168,8 @@ def acquire_run(protocol: str, runs: Path, choices: ScanChoices, *, quiet: bool 
 def _watched(rules: StopRules | None) -> tuple[RuleObserver | None, AcquisitionOptions]:
     if rules is None:
         return None, AcquisitionOptions()
+    from knightshift.acquisition.stop_rules import RuleObserver  # brings the reconstruction with it
+
     observer = RuleObserver(rules)
     return observer, AcquisitionOptions(observers=(observer,))
 
