@@ -175,7 +175,7 @@ def _maps(analysis: Analysis, fit: T2Fit, slices: list[int], sources: list[str])
         "desc-std_T2map": (fit.t2_std[slices], {**shared, "Description": std}),
     }
     for name, mask in region_masks(fit, analysis.populations).items():
-        own = {"Sources": sources, "Type": "ROI", "Description": mask_meaning(name)}
+        own: dict[str, object] = {"Sources": sources, "Type": "ROI", "Description": mask_meaning(name)}
         maps[f"desc-{name}_mask"] = mask[slices].astype(np.uint8), own
     return maps
 

@@ -33,7 +33,7 @@ def write_mrd(scan: KSpaceScan, path: Path) -> None:
     Raises
     ------
     InputError
-        If the ``ismrmrd`` package is not installed, or the scan is larger than MRD can say.
+        If the ``ismrmrd`` package is not installed, the scan is 3D, or it is larger than MRD can say.
     StorageError
         If the disk is full or read-only.
     """
@@ -44,6 +44,8 @@ def write_mrd(scan: KSpaceScan, path: Path) -> None:
         raise InputError(
             "writing MRD needs the ismrmrd package: install the extra with pip install 'knightshift[mrd]'"
         ) from None
+    if scan.partitions is not None:
+        raise InputError(f"{scan.source}: a 3D scan is not written as MRD: only 2D")
     counts = (*scan.kspace.shape, *scan.grid, int((scan.line_steps + scan.grid[0] // 2).max()) + 1)
     if max(counts) > _MOST:
         raise InputError(f"{scan.source}: a size of {max(counts)} does not fit the 16-bit counters of MRD")
@@ -96,13 +98,14 @@ def _place(head: Any, chosen: Any, geometry: ImageGeometry, matrix: tuple[int, i
 
 def _shifted(scan: KSpaceScan) -> ComplexArray:
     """K-space whose phase holds the cyclic shift of each slice."""
+    kspace = np.asarray(scan.kspace)
     if not scan.shifts.any():
-        return scan.kspace
-    samples = np.arange(scan.kspace.shape[-1]) - scan.center_sample
+        return kspace
+    samples = np.arange(kspace.shape[-1]) - scan.center_sample
     down, across = (scan.shifts[:, axis, np.newaxis] / scan.grid[axis] for axis in (0, 1))
     ramp = np.exp(-2j * np.pi * down * scan.line_steps)[:, :, np.newaxis]
     ramp = ramp * np.exp(-2j * np.pi * across * samples)[:, np.newaxis, :]
-    return np.asarray(scan.kspace * ramp[:, np.newaxis].astype(np.complex64))
+    return np.asarray(kspace * ramp[:, np.newaxis].astype(np.complex64))
 
 
 def _header(scan: KSpaceScan, xsd: Any) -> str:
