@@ -48,6 +48,7 @@ class LinkFaults:
     def __init__(self, open_link: Callable[[], ByteTransport], script: FaultScript, patience: float) -> None:
         self._open_link, self._patience = open_link, patience
         self._counter = StrikeCounter(script, LINK_FAULTS)
+        self._is_scripted = any(isinstance(fault, LINK_FAULTS) for fault in script.faults)
         self._lock = threading.Lock()
         self._muted_until = self._unplugged_until = -math.inf
         self._garbles: deque[tuple[int, np.random.Generator]] = deque()
@@ -67,7 +68,8 @@ class LinkFaults:
             if time.monotonic() > give_up:
                 raise LinkFault(f"cannot be opened for {self._patience:g} s (scripted: unplugged)", "scripted link")
             time.sleep(_GLANCE)
-        return _ScriptedTransport(self._open_link(), self)
+        transport = self._open_link()
+        return _ScriptedTransport(transport, self) if self._is_scripted else transport
 
     def pass_started(self, pass_index: int, epoch: int) -> None:
         """Let the faults of an attempt at a pass begin."""

@@ -79,9 +79,10 @@ class LoopbackScanner(RemoteScanner):
     def __init__(
         self, scanner: Scanner, *, clock: Clock, scanner_clock: Clock, timing: LinkTiming, faults: FaultScript
     ) -> None:
-        self._cable = _Cable(scanner, ServeOptions(clock=scanner_clock, timing=timing))
+        options = ServeOptions(clock=scanner_clock, timing=timing)
+        self._cable = _Cable(scanner, options)
         link = LinkFaults(self._cable.open, faults, 2 * timing.link_timeout)
-        super().__init__(link.open, clock=clock, timing=timing, token=None, on_start=link.pass_started)
+        super().__init__(link.open, clock=clock, timing=timing, token=options.token(), on_start=link.pass_started)
 
     def close(self) -> None:
         """Make safe, give the link up and end the serving. Legal in every state."""

@@ -135,13 +135,13 @@ def make_scanner(phantom_file: str) -> Callable[..., Scanner]:
 def fid_program(bench: Bench) -> Callable[..., PassProgram]:
     """A few FIDs, 10 ms apart."""
 
-    def build(n_readouts: int = 3, dwell: float = 8e-6, samples: int = 16) -> PassProgram:
+    def build(n_readouts: int = 3, dwell: float = 8e-6, samples: int = 16, spacing: float = 10e-3) -> PassProgram:
         sequence = bench.sequence()
         for line in range(n_readouts):
             sequence.add_block(bench.hard(90, 0, "excitation"))
             label = pp.make_label(type="SET", label="LIN", value=line)
             sequence.add_block(bench.adc(samples, dwell), label)
-            sequence.add_block(bench.pause(10e-3 - 20e-6 - samples * dwell))
+            sequence.add_block(bench.pause(spacing - 20e-6 - samples * dwell))
         return bench.program(sequence, 1126e-6, "fids")
 
     return build
