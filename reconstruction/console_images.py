@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,8 @@ from knightshift.core.errors import InputError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.gridding import Placement
 from knightshift.reconstruction.image_noise import background_noise, denoise_images
-from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.kspace import KSpaceScan
+from knightshift.reconstruction.images import ECHO_FORMATION, GRADIENT_ECHO, SPIN_ECHO, ImageSeries
+from knightshift.reconstruction.kspace import KSpaceScan, StoredKSpace
 from knightshift.reconstruction.pipeline import Layout, Reconstruction, images_of_kspace
 from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.stacks import find_stacks, transpose_geometry
@@ -26,8 +27,8 @@ def images_of_scan(scan: KSpaceScan, recipe: Recipe | None = None) -> ImageSerie
     Raises
     ------
     InputError
-        If `recipe` asks to keep several repetitions separate (see `repetitions_of_scan`), or for a step that is not
-        possible on these data.
+        If `recipe` asks to keep several repetitions separate (see `repetitions_of_scan`), if the repetitions are not of
+        the same image, or for a step that is not possible on these data.
     ShapeError
         If what was read does not fit together.
     """
@@ -37,10 +38,32 @@ def images_of_scan(scan: KSpaceScan, recipe: Recipe | None = None) -> ImageSerie
         raise InputError(
             f"{scan.source}: {n_repetitions} repetitions cannot be one series: average them, or use repetitions_of_scan"
         )
-    if n_repetitions == 1:
-        return _images(scan, scan.kspace[0], recipe, ())
-    averaged = f"{n_repetitions} repetitions were averaged in the complex domain."
-    return _images(scan, scan.kspace.mean(axis=0), recipe, (averaged,))
+    if n_repetitions > 1 and scan.repetitions_differ:
+        raise InputError(
+            f"{scan.source}: the {n_repetitions} repetitions must not be averaged, {scan.repetitions_differ}: "
+            "reconstruct each on its own with a recipe that says repetitions: separate"
+        )
+    told = (f"{n_repetitions} repetitions were averaged in the complex domain.",) * (n_repetitions > 1)
+    return _images(scan, _Mean(scan.kspace), recipe, told)
+
+
+class _Mean:
+    """Mean of the repetitions of a scan, ``(echo, slice, channel, line, sample)``, made slice by slice when read."""
+
+    def __init__(self, kspace: ComplexArray | StoredKSpace) -> None:
+        self._kspace = kspace
+        self.shape = kspace.shape[1:]
+        self.dtype = np.dtype(getattr(kspace, "dtype", np.complex64))
+
+    def __getitem__(self, key: Any) -> ComplexArray:
+        n_repetitions = len(self._kspace)
+        keys = key if isinstance(key, tuple) else (key,)
+        if n_repetitions == 1:
+            return self._kspace[(0, *keys)]
+        total = self._kspace[(0, *keys)].astype(np.complex128)
+        for repetition in range(1, n_repetitions):
+            total += self._kspace[(repetition, *keys)]
+        return np.asarray((total / n_repetitions).astype(self.dtype))
 
 
 def repetitions_of_scan(scan: KSpaceScan, recipe: Recipe | None = None) -> tuple[ImageSeries, ...]:
@@ -54,12 +77,12 @@ def repetitions_of_scan(scan: KSpaceScan, recipe: Recipe | None = None) -> tuple
     recipe = recipe or Recipe()
     count = scan.kspace.shape[0]
     return tuple(
-        _images(scan, kspace, recipe, (f"This is repetition {number} of {count}.",) if count > 1 else ())
-        for number, kspace in enumerate(scan.kspace, start=1)
+        _images(scan, scan.kspace[number], recipe, (f"This is repetition {number + 1} of {count}.",) * (count > 1))
+        for number in range(count)
     )
 
 
-def _images(scan: KSpaceScan, kspace: ComplexArray, recipe: Recipe, told: tuple[str, ...]) -> ImageSeries:
+def _images(scan: KSpaceScan, kspace: ComplexArray | _Mean, recipe: Recipe, told: tuple[str, ...]) -> ImageSeries:
     scan = _on_grid_asked_for(scan, recipe)
     made = images_of_kspace(kspace, _layout(scan), recipe)
     images = _as_shown(made, scan)
@@ -87,7 +110,13 @@ def _images(scan: KSpaceScan, kspace: ComplexArray, recipe: Recipe, told: tuple[
         methods=tuple(sentences),
         missing=scan.missing,
         inversion_times=scan.inversion_times,
-        provenance={"source": str(scan.source), "format": scan.format, "frame": SUBJECT_FRAME, **scan.parameters},
+        provenance={
+            "source": str(scan.source),
+            "format": scan.format,
+            "frame": scan.frame or SUBJECT_FRAME,
+            **({} if scan.refocused is None else {ECHO_FORMATION: SPIN_ECHO if scan.refocused else GRADIENT_ECHO}),
+            **scan.parameters,
+        },
         stacks=stacks if len(stacks) > 1 else (),
     )
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field, replace
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.geometry import ImageGeometry
 
+ECHO_FORMATION = "echo_formation"
+"""Key of `ImageSeries.provenance` that says how the echoes were made."""
+SPIN_ECHO, GRADIENT_ECHO = "spin echo", "gradient echo"
+
 
 @dataclass(frozen=True)
 class SliceStack:
@@ -67,6 +71,11 @@ class ImageSeries:
     def slice_stacks(self) -> tuple[SliceStack, ...]:
         """`stacks`, or the one that all slices are in."""
         return self.stacks or (SliceStack(tuple(range(self.images.shape[1])), self.geometry),)
+
+    @property
+    def refocused(self) -> bool | None:
+        """Whether the echoes are spin echoes (True: T2) or gradient echoes (False: T2*); None: not known."""
+        return {SPIN_ECHO: True, GRADIENT_ECHO: False}.get(self.provenance.get(ECHO_FORMATION, ""))
 
     def split(self) -> tuple[ImageSeries, ...]:
         """One series for every stack of parallel, evenly spaced slices."""

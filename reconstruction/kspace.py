@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,6 +29,51 @@ class Partitions:
     """Cyclic shift [slices of `grid`]."""
 
 
+class StoredKSpace(ABC):
+    """K-space of shape ``(repetition, echo, slice, channel, line, sample)`` that stays in its file until it is read.
+
+    It is indexed along the first three axes as an array is, by numbers and slices of step one; ``numpy.asarray`` reads
+    all of it.
+    """
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Counts along the axes."""
+
+    @abstractmethod
+    def read(self, repetition: int, echo: int, slices: range) -> ComplexArray:
+        """Read some slices of one echo, complex64 of shape ``(slice, channel, line, sample)``."""
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> ComplexArray:
+        keys = key if isinstance(key, tuple) else (key,)
+        heads, rest = (*keys, *(slice(None),) * 3)[:3], keys[3:]
+        ranges = [_range_of(head, count) for head, count in zip(heads, self.shape, strict=False)]
+        repetitions, echoes, slices = ranges
+        chosen = np.empty((len(repetitions), len(echoes), len(slices), *self.shape[3:]), np.complex64)
+        for row, repetition in enumerate(repetitions):
+            for column, echo in enumerate(echoes):
+                chosen[row, column] = self.read(repetition, echo, slices)
+        return np.asarray(chosen[(*(slice(None) if isinstance(head, slice) else 0 for head in heads), *rest)])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> ComplexArray:
+        return np.asarray(self[:, :, :], dtype)
+
+
+def _range_of(key: Any, count: int) -> range:
+    """Find the indices that `key` chooses along one axis."""
+    if isinstance(key, slice):
+        chosen = range(count)[key]
+        if chosen.step != 1 or not chosen:
+            raise IndexError(f"{key} of {count} is not read from a file: slices need step one and one index at least")
+        return chosen
+    index = range(count)[int(key)]
+    return range(index, index + 1)
+
+
 @dataclass(frozen=True)
 class KSpaceScan:
     """Cartesian k-space, slices and lines sorted, not yet placed on the grid of the image."""
@@ -36,7 +82,7 @@ class KSpaceScan:
     """File that the samples were read from."""
     format: str
     """Console and version: ``"ParaVision 6.0.1"``."""
-    kspace: ComplexArray
+    kspace: ComplexArray | StoredKSpace
     """complex64, shape ``(repetition, echo, slice, channel, line, sample)``, lines in order of acquisition."""
     line_steps: IntArray
     """Phase-encode step of each line, 0 at k = 0, shape ``(line,)``."""
@@ -73,6 +119,12 @@ class KSpaceScan:
 
     `shifts`, `transposed` and `slice_geometries` are those of the slices of the image, ``partitions.matrix`` of them.
     """
+    repetitions_differ: str = ""
+    """Why the repetitions are not of the same image (diffusion weights, delays); empty where they are."""
+    refocused: bool | None = None
+    """Whether the echoes are spin echoes (True) or gradient echoes (False); None: not known."""
+    frame: str = ""
+    """Frame of `slice_geometries`; empty: the subject (right, anterior, head)."""
     methods: tuple[str, ...] = ()
     """What the reader did, one sentence a step."""
     missing: tuple[str, ...] = ()

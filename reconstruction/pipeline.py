@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -53,7 +53,18 @@ class Reconstruction:
     """One for each step that was taken."""
 
 
-def images_of_kspace(kspace: ComplexArray, layout: Layout, recipe: Recipe) -> Reconstruction:
+class KSpaceSlices(Protocol):
+    """K-space of shape ``(echo, slice, channel, line, sample)``: an array, or what reads its slices when indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Counts along the axes."""
+
+    def __getitem__(self, key: Any, /) -> ComplexArray:
+        """Read some echoes and slices."""
+
+
+def images_of_kspace(kspace: KSpaceSlices, layout: Layout, recipe: Recipe) -> Reconstruction:
     """Apply the steps of `recipe`, denoising excepted, which needs the noise of the images.
 
     Parameters
@@ -73,17 +84,23 @@ def images_of_kspace(kspace: ComplexArray, layout: Layout, recipe: Recipe) -> Re
         If a step is not possible on these data.
     """
     sentences: list[str] = []
-    kspace = _cleaned(kspace, layout, recipe, sentences)
+    if recipe.remove_dc_offset or recipe.remove_spikes or recipe.whiten:  # they look at all slices together
+        kspace = _cleaned(kspace[:, :], layout, recipe, sentences)
     if layout.partitions is not None:
         kspace = _transform_partitions(kspace, layout.partitions, on_scale_of_grid=layout.on_scale_of_grid)
         sentences.append("The partitions were transformed along the slice axis (3D).")
     combine: Callable[[ComplexArray], ComplexArray]
     combine = adaptive_combination if recipe.combination == "adaptive" else root_sum_of_squares
     method, axes = _completion(layout, recipe)
-    images = np.empty((*kspace.shape[:2], *layout.placement.matrix), kspace.dtype)
+    images: ComplexArray | None = None
     shifts = np.broadcast_to(layout.shifts, (kspace.shape[1], 2)) + np.asarray(recipe.shift)
     for index, shift in enumerate(shifts.tolist()):
-        images[:, index] = combine(_channel_images(kspace[:, index], layout, recipe, (shift[0], shift[1])))
+        one = combine(_channel_images(kspace[:, index], layout, recipe, (shift[0], shift[1])))
+        if images is None:
+            images = np.empty((*kspace.shape[:2], *layout.placement.matrix), one.dtype)
+        images[:, index] = one
+    if images is None:
+        raise ShapeError(f"k-space of shape {kspace.shape} has no slices")
     sentences += _transform_sentences(kspace.shape, layout, recipe, (method, axes))
     if recipe.align_even_echoes:
         images, constant, slope = align_even_echoes(images)
@@ -112,18 +129,29 @@ def _cleaned(kspace: ComplexArray, layout: Layout, recipe: Recipe, sentences: li
     return ordered[..., np.argsort(order), :]
 
 
-def _transform_partitions(kspace: ComplexArray, partitions: Partitions, *, on_scale_of_grid: bool) -> ComplexArray:
-    """Transform the slice axis, shape ``(echo, slice, channel, line, sample)``."""
+def _transform_partitions(kspace: KSpaceSlices, partitions: Partitions, *, on_scale_of_grid: bool) -> ComplexArray:
+    """Transform the slice axis, shape ``(echo, slice, channel, line, sample)``, echo by echo and line by line."""
     rows = partitions.steps + partitions.grid // 2
-    if len(rows) != kspace.shape[1] or rows.min() < 0 or rows.max() >= partitions.grid:
-        raise ShapeError(f"{kspace.shape[1]} partitions do not fit a grid of {partitions.grid} points")
-    scale = 1.0 if on_scale_of_grid else partitions.grid / len(rows)
-    grid = np.zeros((*np.moveaxis(kspace, 1, -1).shape[:-1], partitions.grid), kspace.dtype)
-    grid[..., rows] = np.moveaxis(kspace, 1, -1) * scale
+    n_echoes, n_partitions, *tail = kspace.shape
+    if len(rows) != n_partitions or rows.min() < 0 or rows.max() >= partitions.grid:
+        raise ShapeError(f"{n_partitions} partitions do not fit a grid of {partitions.grid} points")
+    scale = 1.0 if on_scale_of_grid else partitions.grid / n_partitions
     shifts = (partitions.shift,) if partitions.shift else None
-    slices = centered_ifft(grid, n_axes=1, shifts=shifts, out=grid)
     start = partitions.grid // 2 - partitions.matrix // 2
-    return np.moveaxis(slices[..., start : start + partitions.matrix], -1, 1)
+    slices: ComplexArray | None = None
+    for echo in range(n_echoes):
+        one = kspace[echo]
+        if slices is None:
+            slices = np.empty((n_echoes, partitions.matrix, *tail), one.dtype)
+        for line in range(tail[1]):
+            grid = np.zeros((tail[0], tail[2], partitions.grid), one.dtype)
+            grid[..., rows] = np.moveaxis(one[:, :, line], 0, -1) * scale
+            transformed = centered_ifft(grid, n_axes=1, shifts=shifts, out=grid)
+            kept = transformed[..., start : start + partitions.matrix]
+            slices[echo, :, :, line] = np.moveaxis(kept, -1, 0)
+    if slices is None:
+        raise ShapeError(f"k-space of shape {kspace.shape} has no echoes")
+    return slices
 
 
 def _channel_images(kspace: ComplexArray, layout: Layout, recipe: Recipe, shift: tuple[float, float]) -> ComplexArray:

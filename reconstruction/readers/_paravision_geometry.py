@@ -13,8 +13,7 @@ import numpy as np
 from knightshift.core.arrays import IntArray, RealArray
 from knightshift.core.errors import DamagedDataError
 from knightshift.core.geometry import ImageGeometry
-from knightshift.reconstruction.kspace import Partitions
-from knightshift.reconstruction.readers._paravision_layout import ScanFiles
+from knightshift.reconstruction.readers._paravision_files import ScanFiles
 
 _MM = 1e-3
 MAX_LENGTH = 1e5
@@ -60,7 +59,7 @@ def slice_geometries(
 
 
 def partition_geometries(
-    slab: ImageGeometry, field_of_view: float, partitions: Partitions
+    slab: ImageGeometry, field_of_view: float, n_slices: int, *, between: bool
 ) -> tuple[ImageGeometry, ...]:
     """Geometry of each slice of a 3D scan.
 
@@ -70,18 +69,21 @@ def partition_geometries(
         Geometry of the slab as if it were one slice: through its middle.
     field_of_view
         Of the second phase encoding, without oversampling [m].
-    partitions
-        Tells how many slices there are.
+    n_slices
+        How many slices there are.
+    between
+        Whether the middle of the slab is between two slices, as ParaVision 6, 7 and 360 place it, or in slice
+        ``n_slices // 2``, as 5.1 does.
     """
-    n = partitions.matrix
-    size = field_of_view / n
+    size = field_of_view / n_slices
+    middle = (n_slices - 1) / 2 if between else n_slices // 2
     return tuple(
         ImageGeometry(
             voxel_size=(size, *slab.voxel_size[1:]),
             directions=slab.directions,
-            origin=slab.origin + (index - n // 2) * size * slab.directions[0],
+            origin=slab.origin + (index - middle) * size * slab.directions[0],
         )
-        for index in range(n)
+        for index in range(n_slices)
     )
 
 

@@ -5,45 +5,20 @@ Facts established on real scans (docs/reference/raw-formats.md): loop order, pad
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from knightshift.core.arrays import ComplexArray, IntArray
+from knightshift.core.arrays import IntArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
-from knightshift.reconstruction.readers.jcamp import ParameterFile, read_parameters
+from knightshift.reconstruction.readers._paravision_console import console_sorting
+from knightshift.reconstruction.readers._paravision_files import ScanFiles, dimensions
+from knightshift.reconstruction.readers._paravision_jobs import imaging_job_reals, job_word
+from knightshift.reconstruction.readers._raw_files import file_size
 
 _BLOCK_BYTES = 1024
 """``Standard_KBlock_Format`` pads every trace to a multiple of this."""
-_NOT_CARTESIAN = re.compile(r"epi|spiral|ute|zte|radial|propeller", re.IGNORECASE)
-_NOT_IMAGING = re.compile(r"csi|press\b|steam|singlepulse|nspect|isis|laser", re.IGNORECASE)
-_RAW_NAME = re.compile(r"fid|ser|rawdata\.job\d+")
 _COPY_AGAIN = "copy the scan again from the console"
-
-
-@dataclass(frozen=True)
-class ScanFiles:
-    """The parsed parameter files of one scan, and its raw file."""
-
-    folder: Path
-    """The scan folder, which holds ``acqp`` and ``method``."""
-    raw: Path
-    """``fid`` or ``rawdata.job0``."""
-    acqp: ParameterFile
-    """Acquisition parameters."""
-    method: ParameterFile
-    """Method parameters."""
-    reco: ParameterFile | None
-    """Reconstruction parameters; None where the scan was never reconstructed."""
-    version: str
-    """``"PV 6.0.1"``."""
-
-    @property
-    def is_360(self) -> bool:
-        """Whether the samples are in a ``rawdata.jobN`` of ParaVision 360."""
-        return self.raw.name.startswith("rawdata.job")
 
 
 @dataclass(frozen=True)
@@ -85,79 +60,6 @@ class RawLayout:
         return self.n_blocks * self.block_words * np.dtype(self.word).itemsize
 
 
-def find_scan_files(path: Path) -> ScanFiles:
-    """Find and parse the files of a scan, from its folder, its raw file or one of its ``pdata/N`` folders."""
-    folder = path if path.is_dir() else path.parent
-    processed = folder if folder.parent.name == "pdata" else None
-    if processed is not None:
-        folder = processed.parent.parent
-    asked = path if path.parent == folder and _RAW_NAME.fullmatch(path.name) else None
-    acqp, method = read_parameters(folder / "acqp"), read_parameters(folder / "method")
-    version = acqp.text("ACQ_sw_version") if "ACQ_sw_version" in acqp else ""
-    raw = _raw_file(folder, version, asked)
-    version = version or ("PV 360" if raw.name.startswith("rawdata") else "PV")
-    if processed is None:
-        numbers = sorted((p for p in folder.glob("pdata/*") if p.name.isdigit()), key=lambda p: int(p.name))
-        processed = next((p for p in numbers if (p / "reco").is_file()), None)
-    reco = read_parameters(processed / "reco") if processed and (processed / "reco").is_file() else None
-    return ScanFiles(folder, raw, acqp, method, reco, version)
-
-
-def _raw_file(folder: Path, version: str, asked: Path | None) -> Path:
-    """Raw file of the images: the one asked for, or the first that is there and holds something."""
-    names = ("rawdata.job0", "fid", "ser") if "360" in version else ("fid", "rawdata.job0", "ser")
-    there = [asked] if asked is not None else [folder / name for name in names if (folder / name).is_file()]
-    if not there:
-        problem = f"there is no {names[0]}, {names[1]} or {names[2]} in the scan folder"
-        raise DamagedDataError(folder / names[0], "raw file", problem, _COPY_AGAIN)
-    for path in there:
-        if path.stat().st_size > 0:
-            return path
-    problem = "the file is empty: the scan was aborted before its first readout"
-    raise DamagedDataError(there[0], "file size", problem, "scan again")
-
-
-def check_supported(files: ScanFiles) -> None:
-    """Refuse what an inverse FFT alone would turn into a wrong image.
-
-    Raises
-    ------
-    UnsupportedDataError
-        For EPI, spiral and radial scans, spectroscopy and parallel imaging.
-    """
-    acqp, method = files.acqp, files.method
-    name = method.text("Method") if "Method" in method else acqp.text("ACQ_method")
-    program = acqp.text("PULPROG") if "PULPROG" in acqp else ""
-    orders = files.reco.values("RECO_inp_order") if files.reco and "RECO_inp_order" in files.reco else []
-    if _NOT_CARTESIAN.search(name) or _NOT_CARTESIAN.search(program) or any("ALT" in order for order in orders):
-        raise UnsupportedDataError(
-            f"{files.folder}: method {name}: EPI, spiral and radial scans need more than an FFT (trajectory, odd/even "
-            "echo phase): reconstruct it on the console"
-        )
-    if _NOT_IMAGING.search(name) or _is_spectral(acqp):
-        raise UnsupportedDataError(f"{files.folder}: method {name} is spectroscopy: only images are read")
-    if (n_dims := dimensions(files)) not in (2, 3):
-        raise UnsupportedDataError(f"{files.folder}: method {name} is {n_dims}-dimensional: only 2D and 3D are read")
-    for parameter in ("PVM_EncPpi", "PVM_EncPpiAccel1"):
-        if parameter in method and np.any(method.floats(parameter) > 1):
-            raise UnsupportedDataError(f"{files.folder}: {parameter} > 1: parallel imaging is not reconstructed")
-    if "PVM_EncCS" in method and method.text("PVM_EncCS") == "Yes":
-        raise UnsupportedDataError(f"{files.folder}: PVM_EncCS: compressed sensing is not reconstructed")
-
-
-def _is_spectral(acqp: ParameterFile) -> bool:
-    described = acqp.values("ACQ_dim_desc") if "ACQ_dim_desc" in acqp else []
-    return any("spatial" not in word.lower() for word in described)
-
-
-def dimensions(files: ScanFiles) -> int:
-    """Count the encoded dimensions of the scan, the readout included."""
-    if "ACQ_dim" in files.acqp:
-        return files.acqp.count("ACQ_dim", at_most=9)
-    digits = files.method.text("PVM_SpatDimEnum")[:1]
-    return int(digits) if digits.isdigit() else 0
-
-
 def raw_layout(files: ScanFiles) -> RawLayout:
     """Work out the loops of the raw file and hold them against its size.
 
@@ -187,7 +89,7 @@ def raw_layout(files: ScanFiles) -> RawLayout:
         n_repetitions=_repetitions(files),
         n_partitions=encoded[2] if len(encoded) == 3 else 1,
         n_segments=n_lines // train,
-        n_objects=files.acqp.count("NI"),
+        n_objects=_object_count(files),
         train_length=train,
         n_receivers=n_receivers,
         n_samples=encoded[0],
@@ -217,10 +119,13 @@ def _encoded_matrix(files: ScanFiles) -> list[int]:
 def line_steps(files: ScanFiles) -> IntArray:
     """Phase-encode step of each line in order of acquisition, 0 at k = 0, shape ``(line,)``.
 
-    Old scans without ``PVM_EncSteps1`` give ``ACQ_spatial_phase_1`` from -1 to 1, or are in linear order.
+    The console's own sorting comes first: its image is made of it. Old scans without ``PVM_EncSteps1`` give
+    ``ACQ_spatial_phase_1`` from -1 to 1, or are in linear order.
     """
     if "PVM_EncSteps1" in files.method:
-        return files.method.integers("PVM_EncSteps1")
+        steps = files.method.integers("PVM_EncSteps1")
+        sorting = console_sorting(files.reco, steps.size, _object_count(files))
+        return steps if sorting is None else sorting.steps
     if "ACQ_spatial_phase_1" in files.acqp:
         phases = files.acqp.floats("ACQ_spatial_phase_1")
         spacing = np.min(np.diff(np.unique(phases))) if np.unique(phases).size > 1 else 1.0
@@ -232,6 +137,41 @@ def line_steps(files: ScanFiles) -> IntArray:
             "train were acquired"
         )
     return np.arange(n_lines) - n_lines // 2
+
+
+def encoding_order(files: ScanFiles, layout: RawLayout, partition_steps: IntArray) -> IntArray | None:
+    """Place ``partition x n_lines + line`` of each acquired line of a 3D scan; None: in that order already.
+
+    Parameters
+    ----------
+    files, layout
+        The scan.
+    partition_steps
+        Step of each partition, 0 at k = 0, shape ``(partition,)``.
+
+    Raises
+    ------
+    UnsupportedDataError
+        If not every line of every partition was acquired once.
+    """
+    names = ("PVM_EncGenSteps1", "PVM_EncGenSteps2")
+    if layout.n_partitions == 1 or not all(name in files.method for name in names):
+        return None
+    first, second = (files.method.integers(name) for name in names)
+    lines, n_lines = line_steps(files), layout.n_lines
+    inside = np.isin(first, lines).all() and np.isin(second, partition_steps).all()
+    if first.size != second.size or first.size != n_lines * layout.n_partitions or not inside:
+        raise UnsupportedDataError(
+            f"{files.folder}: PVM_EncGenSteps1 and 2 are no full grid of {n_lines} lines x {layout.n_partitions} "
+            "partitions: an incomplete k-space is not completed"
+        )
+    by_line, by_partition = np.argsort(lines), np.argsort(partition_steps)
+    line = by_line[np.searchsorted(lines[by_line], first)]
+    partition = by_partition[np.searchsorted(partition_steps[by_partition], second)]
+    places = partition * n_lines + line
+    if np.unique(places).size != places.size:
+        raise UnsupportedDataError(f"{files.folder}: PVM_EncGenSteps1 and 2 acquire a line of k-space twice")
+    return None if np.array_equal(places, np.arange(places.size)) else places
 
 
 def _receiver_count(files: ScanFiles) -> int:
@@ -249,17 +189,29 @@ def _repetitions(files: ScanFiles) -> int:
 
 
 def _train_length(files: ScanFiles, n_lines: int) -> int:
-    """Lines of one image after one excitation; ``ACQ_phase_factor`` is no guide in ParaVision 360."""
+    """Lines of one image acquired in a row: an echo train, or a segment of a gradient-echo scan.
+
+    The console's own sorting says it best. ``ACQ_phase_factor`` is no guide in ParaVision 360, where it is always 1.
+    """
+    sorting = console_sorting(files.reco, n_lines, _object_count(files))
+    if sorting is not None:
+        return sorting.train_length
+    if not files.is_360 and "ACQ_phase_factor" in files.acqp:
+        return files.acqp.count("ACQ_phase_factor", n_lines)
     for source, name in ((files.method, "PVM_RareFactor"), (files.acqp, "ACQ_rare_factor")):
         if name in source:
             return source.count(name, n_lines)
     return 1
 
 
+def _object_count(files: ScanFiles) -> int:
+    return files.acqp.count("NI")
+
+
 def _trace_reals(files: ScanFiles) -> int:
     """Reals of one trace of one receiver."""
     if files.is_360:
-        return _imaging_job(files)
+        return imaging_job_reals(files.acqp, files.raw.name)
     reals = int(files.acqp.integers("ACQ_size")[:1].sum())
     if not 2 <= reals <= 2**24 or reals % 2:
         raise DamagedDataError(files.acqp.path, "ACQ_size", f"{reals} reals cannot be a trace of complex points")
@@ -277,29 +229,12 @@ def _padded(files: ScanFiles, layout: RawLayout) -> RawLayout:
     return padded if files.acqp.text("GO_block_size") == "Standard_KBlock_Format" else layout
 
 
-def _imaging_job(files: ScanFiles) -> int:
-    """Reals of one trace, from the entry of ``<job0>`` in ``ACQ_jobs``; drift and navigator jobs stand beside it."""
-    name = files.raw.name.removeprefix("rawdata.")
-    for job in files.acqp.structs("ACQ_jobs"):
-        if name not in job:
-            continue
-        try:
-            reals, scans = int(job[0]), int(job[6])
-        except (ValueError, IndexError):
-            raise DamagedDataError(files.acqp.path, "ACQ_jobs", f"the entry {job} cannot be read") from None
-        if scans < 1 or not 2 <= reals <= 2**24 or reals % 2:
-            problem = f"<{name}> claims {scans} scans of {reals} reals: the scan was aborted"
-            raise DamagedDataError(files.acqp.path, "ACQ_jobs", problem, "scan again")
-        return reals
-    raise DamagedDataError(files.acqp.path, "ACQ_jobs", f"it has no entry <{name}>")
-
-
 def _word(files: ScanFiles) -> str:
-    little = files.is_360 or "BYTORDA" not in files.acqp or files.acqp.text("BYTORDA").lower().startswith("l")
+    little = "BYTORDA" not in files.acqp or files.acqp.text("BYTORDA").lower().startswith("l")
     order = "<" if little else ">"
-    kind = "GO_32BIT_SGN_INT"
-    if not files.is_360 and "GO_raw_data_format" in files.acqp:
-        kind = files.acqp.text("GO_raw_data_format")
+    if files.is_360:
+        return order + job_word(files.acqp, files.raw.name)
+    kind = files.acqp.text("GO_raw_data_format") if "GO_raw_data_format" in files.acqp else "GO_32BIT_SGN_INT"
     try:
         return order + {"GO_32BIT_SGN_INT": "i4", "GO_16BIT_SGN_INT": "i2", "GO_32BIT_FLOAT": "f4"}[kind]
     except KeyError:
@@ -307,7 +242,7 @@ def _word(files: ScanFiles) -> str:
 
 
 def _check_size(files: ScanFiles, layout: RawLayout) -> None:
-    actual = files.raw.stat().st_size
+    actual = file_size(files.raw)
     if actual == layout.n_bytes:
         return
     word = "truncated" if actual < layout.n_bytes else "larger than its headers say"
@@ -317,31 +252,3 @@ def _check_size(files: ScanFiles, layout: RawLayout) -> None:
         f"need {layout.n_bytes}"
     )
     raise DamagedDataError(files.raw, "file size", problem, _COPY_AGAIN)
-
-
-def read_samples(files: ScanFiles, layout: RawLayout, object_order: IntArray) -> ComplexArray:
-    """Read the raw file and sort its objects.
-
-    Returns
-    -------
-    ComplexArray
-        complex64, shape ``(repetition, object, partition, channel, line, sample)``.
-    """
-    words = np.memmap(files.raw, dtype=layout.word, mode="r").reshape(layout.n_blocks, layout.block_words)
-    used = words[:, : 2 * layout.n_samples * layout.n_receivers].reshape(
-        layout.n_repetitions,
-        layout.n_partitions,
-        layout.n_segments,
-        layout.n_objects,
-        layout.train_length,
-        layout.n_receivers,
-        layout.n_samples,
-        2,
-    )
-    outer = layout.n_repetitions, layout.n_partitions
-    inner = layout.n_receivers, layout.n_lines, layout.n_samples
-    kspace = np.empty((outer[0], layout.n_objects, outer[1], *inner), np.complex64)
-    for position, target in enumerate(object_order):
-        one = used[:, :, :, position].transpose(0, 1, 4, 2, 3, 5, 6).reshape(*outer, *inner, 2)
-        kspace[:, target].real, kspace[:, target].imag = one[..., 0], one[..., 1]
-    return kspace

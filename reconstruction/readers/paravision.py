@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from knightshift.core.arrays import BoolArray, ComplexArray, IntArray, RealArray
-from knightshift.core.errors import ConfigError, DamagedDataError, UnsupportedDataError
-from knightshift.core.nuclei import nucleus_named
-from knightshift.reconstruction.kspace import KSpaceScan, PartialFourier, Partitions
-from knightshift.reconstruction.readers._paravision_geometry import MAX_LENGTH, partition_geometries, slice_geometries
-from knightshift.reconstruction.readers._paravision_layout import (
-    RawLayout,
+from knightshift.core.arrays import IntArray
+from knightshift.core.errors import DamagedDataError, UnsupportedDataError
+from knightshift.reconstruction.kspace import KSpaceScan, Partitions
+from knightshift.reconstruction.readers import _paravision_contrast as contrast
+from knightshift.reconstruction.readers._paravision_console import (
+    channel_scales,
+    check_console_steps,
+    console_sorting,
+    reversed_segment,
+)
+from knightshift.reconstruction.readers._paravision_files import (
     ScanFiles,
     check_supported,
     dimensions,
     find_scan_files,
-    line_steps,
-    raw_layout,
-    read_samples,
 )
+from knightshift.reconstruction.readers._paravision_geometry import MAX_LENGTH
+from knightshift.reconstruction.readers._paravision_layout import RawLayout, encoding_order, line_steps, raw_layout
+from knightshift.reconstruction.readers._paravision_placement import Grid, pair, placement, rotations, third
+from knightshift.reconstruction.readers._paravision_samples import RawSamples
 
-_MAX_ROTATION = 1e3
-"""Largest believable shift of an image [fields of view]."""
-_MAX_ECHO_TIME = 1e7
-"""Largest believable echo time [ms]."""
 _MAX_ZERO_FILL = 32
 """Largest believable ratio of transformed to acquired points along one axis."""
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Where the acquired lines sit on the grid of the Fourier transform."""
-
-    center_sample: int
-    size: tuple[int, int]
-    matrix: tuple[int, int]
-    voxel: tuple[float, float]
 
 
 def is_paravision_scan(path: Path) -> bool:
@@ -65,49 +55,85 @@ def read_paravision(path: Path) -> KSpaceScan:
     """
     files = find_scan_files(path)
     check_supported(files)
+    told = check_console_steps(files.reco) if files.reco else ()
     layout = raw_layout(files)
     n_echoes = _echo_count(files, layout.n_objects)
     n_slabs = layout.n_objects // n_echoes
     grid = _grid(files, layout.n_samples, layout.n_lines)
-    steps = _line_steps(files, grid.size[0])
-    shifts = _shifts(files, grid.size, n_slabs, n_echoes)
     partitions = _partitions(files, layout.n_partitions, n_slabs, n_echoes)
-    geometries, unknown = slice_geometries(files, n_slabs, grid.voxel, grid.matrix)
-    transposed = _transposed(files, n_slabs, n_echoes, grid.matrix)
-    if partitions is not None:
-        geometries = partition_geometries(geometries[0], _third(files, "PVM_Fov") * 1e-3, partitions)
-        shifts, transposed = np.repeat(shifts, partitions.matrix, axis=0), np.repeat(transposed, partitions.matrix)
-    missing = unknown + (() if files.reco else ("the reconstruction parameters (reco): grid and shifts were computed",))
+    where = placement(files, grid, (n_slabs, n_echoes), partitions)
+    samples = _raw_samples(files, layout, n_echoes, partitions)
     return KSpaceScan(
         source=files.raw,
         format=f"ParaVision {files.version.removeprefix('PV').lstrip(' -')}",
-        kspace=_sorted_kspace(files, layout, n_echoes),
-        line_steps=steps,
+        kspace=samples,
+        line_steps=_line_steps(files, grid.size[0]),
         center_sample=grid.center_sample,
         grid=grid.size,
         matrix=grid.matrix,
-        shifts=shifts,
-        transposed=transposed,
-        echo_times=_echo_times(files, n_echoes),
-        slice_geometries=geometries,
-        dwell_time=_dwell_time(files),
-        nucleus=_nucleus(files),
-        working_frequency=_frequency(files),
-        partial_fourier=_partial_fourier(files),
-        completed_axes=_completed_axes(files),
+        shifts=where.shifts,
+        transposed=where.transposed,
+        echo_times=contrast.echo_times(files, n_echoes),
+        slice_geometries=where.geometries,
+        dwell_time=contrast.dwell_time(files),
+        nucleus=contrast.nucleus(files),
+        working_frequency=contrast.working_frequency(files),
+        partial_fourier=contrast.partial_fourier(files),
+        completed_axes=contrast.completed_axes(files),
         partitions=partitions,
-        methods=_sentences(files, layout.n_receivers, layout.train_length),
-        missing=missing,
-        parameters={"method": _method_name(files), "version": files.version},
+        repetitions_differ=contrast.repetitions_differ(files, layout.n_repetitions),
+        refocused=contrast.is_refocused(files),
+        methods=_sentences(files, layout, samples),
+        missing=where.missing + told + _left_open(files, layout, grid, samples),
+        parameters={"method": contrast.method_name(files), "version": files.version},
     )
 
 
-def _sorted_kspace(files: ScanFiles, layout: RawLayout, n_echoes: int) -> ComplexArray:
-    """Read samples of shape ``(repetition, echo, slice, channel, line, sample)``; partitions are slices."""
-    samples = read_samples(files, layout, _object_order(files, layout.n_objects))
-    n_rep, n_objects, n_partitions, *tail = samples.shape
-    by_slice = samples.reshape(n_rep, n_objects // n_echoes, n_echoes, n_partitions, *tail)
-    return by_slice.swapaxes(1, 2).reshape(n_rep, n_echoes, -1, *tail)
+def _raw_samples(files: ScanFiles, layout: RawLayout, n_echoes: int, partitions: Partitions | None) -> RawSamples:
+    """Sort the objects of the raw file; object = slice x n_echoes + echo."""
+    frames = np.empty(layout.n_objects, np.int64)
+    frames[_object_order(files, layout)] = np.arange(layout.n_objects)
+    return RawSamples(
+        path=files.raw,
+        layout=layout,
+        frames=frames.reshape(-1, n_echoes).T,
+        scales=channel_scales(files.reco, files.method, layout.n_receivers),
+        order=None if partitions is None else encoding_order(files, layout, partitions.steps),
+        reverses_even_echoes=_reverses_even_echoes(files, n_echoes),
+    )
+
+
+def _reverses_even_echoes(files: ScanFiles, n_echoes: int) -> bool:
+    """Tell whether a train of gradient echoes was read out in both directions."""
+    both_ways = "EchoAcqMode" in files.method and files.method.text("EchoAcqMode") == "allEchoes"
+    segment = reversed_segment(files.reco)
+    if segment and not (both_ways and n_echoes > 1):
+        raise UnsupportedDataError(
+            f"{files.folder}: RecoReverseSegment {segment}: the console turned readouts round, and we do not know which"
+        )
+    return both_ways and n_echoes > 1
+
+
+def _left_open(files: ScanFiles, layout: RawLayout, grid: Grid, samples: RawSamples) -> tuple[str, ...]:
+    """List what was not understood for certain."""
+    told = []
+    if files.reco is None:
+        told.append("the reconstruction parameters (reco): grid and shifts were computed")
+    elif files.version.startswith("PV 5") and "CONJ" not in "".join(files.reco.values("RECO_qopts")[:1]):
+        told.append("whether the readout runs the other way: RECO_qopts is not the one of scans known to us")
+    if console_sorting(files.reco, layout.n_lines, layout.n_objects) is None and "360" in files.version:
+        told.append("whether a segment of several lines was acquired in a row: the console's sorting is not there")
+    if not grid.echo_is_centred:
+        told.append("the phase along the readout: the echo is not in its middle (PVM_EchoPosition)")
+    if samples.reverses_even_echoes:
+        told.append("the delay between the two directions of the readout: align_even_echoes removes its phase")
+    if layout.n_receivers > 1 and files.reco is not None and "RecoCombineMode" in files.reco:
+        mode = files.reco.text("RecoCombineMode")
+        if mode != "SumOfSquares":
+            told.append(f"the image of the console: it combined its receivers by {mode}")
+    if layout.n_partitions > 1 and "PVM_EncPft" in files.method and np.any(files.method.floats("PVM_EncPft")[2:] > 1):
+        told.append("how the console completed the partitions (PVM_EncPft): here they are filled with zeros")
+    return tuple(told)
 
 
 def _partitions(files: ScanFiles, n_partitions: int, n_slabs: int, n_echoes: int) -> Partitions | None:
@@ -117,8 +143,8 @@ def _partitions(files: ScanFiles, n_partitions: int, n_slabs: int, n_echoes: int
     if n_slabs != 1:
         raise UnsupportedDataError(f"{files.folder}: a 3D scan of {n_slabs} slabs: only one slab is read")
     method = files.method
-    matrix = round(_third(files, "PVM_Matrix"))
-    size = round(_third(files, "PVM_Matrix") * _third(files, "PVM_AntiAlias", 1.0))
+    matrix = round(third(files, "PVM_Matrix"))
+    size = round(third(files, "PVM_Matrix") * third(files, "PVM_AntiAlias", 1.0))
     if files.reco is not None:
         size, matrix = (int(files.reco.integers(name)[2:3].sum()) for name in ("RECO_ft_size", "RECO_size"))
     steps: IntArray = np.arange(n_partitions) - n_partitions // 2
@@ -131,23 +157,18 @@ def _partitions(files: ScanFiles, n_partitions: int, n_slabs: int, n_echoes: int
     if steps.size != n_partitions or np.unique(steps).size != steps.size or rows.min() < 0 or rows.max() >= size:
         problem = f"steps {steps.min()} to {steps.max()} do not fit once each into {size} partitions"
         raise DamagedDataError(method.path, "PVM_EncSteps2", problem)
+    return Partitions(steps, size, matrix, _partition_shift(files, size, n_echoes))
+
+
+def _partition_shift(files: ScanFiles, size: int, n_echoes: int) -> float:
+    """Cyclic shift along the slices of a 3D scan [slices of the grid]."""
+    method = files.method
     if files.reco is not None and "RECO_rotate" in files.reco:
-        return Partitions(steps, size, matrix, (_rotations(files, n_slabs, n_echoes)[2, 0] - 0.5) * size)
+        return float(rotations(files, 1, n_echoes)[2, 0] - 0.5) * size
     offset = method.bounded("PVM_EffPhase2Offset", MAX_LENGTH)[:1].sum() if "PVM_EffPhase2Offset" in method else 0.0
     if "PVM_EffPhase2Offset" not in method and "PVM_SPackArrSliceOffset" in method:
         offset = -float(method.bounded("PVM_SPackArrSliceOffset", MAX_LENGTH)[:1].sum())
-    fov = _third(files, "PVM_Fov") * _third(files, "PVM_AntiAlias", 1.0)
-    return Partitions(steps, size, matrix, float(offset) / fov * size)
-
-
-def _third(files: ScanFiles, name: str, default: float | None = None) -> float:
-    """Third value of a method parameter; positive."""
-    if default is not None and name not in files.method:
-        return default
-    values = files.method.floats(name)
-    if values.size != 3 or not 0 < values[2] < 1e6:
-        raise DamagedDataError(files.method.path, name, f"{values[:4].tolist()} are not three positive values")
-    return float(values[2])
+    return float(offset) / (third(files, "PVM_Fov") * third(files, "PVM_AntiAlias", 1.0)) * size
 
 
 def _echo_count(files: ScanFiles, n_objects: int) -> int:
@@ -161,21 +182,25 @@ def _echo_count(files: ScanFiles, n_objects: int) -> int:
     return n_echoes
 
 
-def _object_order(files: ScanFiles, n_objects: int) -> IntArray:
-    """Object of each raw frame, a permutation; object = slice x n_echoes + echo."""
+def _object_order(files: ScanFiles, layout: RawLayout) -> IntArray:
+    """Object of each raw frame, a permutation; the console's own sorting comes first."""
+    n_objects = layout.n_objects
     order: IntArray = np.arange(n_objects)
-    if "ACQ_obj_order" in files.acqp:
+    sorting = console_sorting(files.reco, layout.n_lines, n_objects)
+    if sorting is not None and sorting.objects is not None:
+        order = sorting.objects
+    elif "ACQ_obj_order" in files.acqp:
         order = files.acqp.integers("ACQ_obj_order")
     if order.size != n_objects or not np.array_equal(np.sort(order), np.arange(n_objects)):
         raise DamagedDataError(files.acqp.path, "ACQ_obj_order", f"it is no order of {n_objects} objects")
     return order
 
 
-def _grid(files: ScanFiles, n_samples: int, n_lines: int) -> _Grid:
+def _grid(files: ScanFiles, n_samples: int, n_lines: int) -> Grid:
     method = files.method
-    matrix = _pair(files, "PVM_Matrix")
-    anti_alias = _pair(files, "PVM_AntiAlias", 1.0)
-    fov = _pair(files, "PVM_Fov")
+    matrix = pair(files, "PVM_Matrix")
+    anti_alias = pair(files, "PVM_AntiAlias", 1.0)
+    fov = pair(files, "PVM_Fov")
     size = tuple(max(1, round(m * a)) for m, a in zip(matrix, anti_alias, strict=True))
     keep = tuple(round(m) for m in matrix)
     if files.reco is not None:
@@ -185,31 +210,22 @@ def _grid(files: ScanFiles, n_samples: int, n_lines: int) -> _Grid:
             problem = f"a grid of {size} with {keep} voxels does not fit {n_samples} x {n_lines} acquired points"
             raise DamagedDataError(method.path if files.reco is None else files.reco.path, "RECO_ft_size", problem)
     center = _center_sample(files, n_samples, matrix[0] * anti_alias[0])
-    if not 0 <= center < n_samples or n_samples - center > size[0] - size[0] // 2 or center > size[0] // 2:
+    fits = n_samples - center <= size[0] - size[0] // 2 and center <= size[0] // 2
+    if not 0 <= center < n_samples or (not fits and "PVM_EncPft" in method):
         raise DamagedDataError(method.path, "PVM_EncPft", f"it puts k = 0 at sample {center} of {n_samples}")
     voxel = tuple(f * 1e-3 * a / s for f, a, s in zip(fov, anti_alias, size, strict=True))
-    return _Grid(center, (size[1], size[0]), (keep[1], keep[0]), (voxel[1], voxel[0]))
+    return Grid(center if fits else n_samples // 2, (size[1], size[0]), (keep[1], keep[0]), (voxel[1], voxel[0]), fits)
 
 
 def _center_sample(files: ScanFiles, n_samples: int, n_full: float) -> int:
     """Sample at k = 0; of a partial echo, the acquired points are the last part of the readout."""
     method = files.method
     if "PVM_EncPft" in method:
-        full = n_full / _pair(files, "PVM_EncZf", 1.0)[0]  # points of a readout without partial echo
-        return n_samples // 2 if _pair(files, "PVM_EncPft")[0] <= 1 else round(n_samples - full / 2)
+        full = n_full / pair(files, "PVM_EncZf", 1.0)[0]  # points of a readout without partial echo
+        return n_samples // 2 if pair(files, "PVM_EncPft")[0] <= 1 else round(n_samples - full / 2)
     if "PVM_EchoPosition" in method and 0 < (percent := method.number("PVM_EchoPosition")) < 50:
         return round(n_samples * percent / 100)
     return n_samples // 2
-
-
-def _pair(files: ScanFiles, name: str, default: float | None = None) -> tuple[float, float]:
-    """First two values of a method parameter, in order (read, phase); positive."""
-    if default is not None and name not in files.method:
-        return default, default
-    values = files.method.floats(name)
-    if values.size < 2 or np.any(values[:2] < 1e-6) or np.any(values[:2] > 1e6):
-        raise DamagedDataError(files.method.path, name, f"{values[:4].tolist()} are not two positive values")
-    return float(values[0]), float(values[1])
 
 
 def _reco_pair(files: ScanFiles, name: str) -> tuple[int, int]:
@@ -230,123 +246,12 @@ def _line_steps(files: ScanFiles, n_grid: int) -> IntArray:
     return steps
 
 
-def _shifts(files: ScanFiles, size: tuple[int, int], n_slices: int, n_echoes: int) -> RealArray:
-    """Cyclic shift along (phase_encode, readout) [voxels], shape ``(slice, 2)``; 0 for ``RECO_rotate`` = 0.5."""
-    if files.reco is None or "RECO_rotate" not in files.reco:
-        return _computed_shifts(files, size[0], n_slices)
-    rotate = _rotations(files, n_slices, n_echoes)[:2]
-    shift = (rotate[::-1] - 0.5).T * np.asarray(size)
-    return np.asarray(shift)
-
-
-def _rotations(files: ScanFiles, n_slices: int, n_echoes: int) -> RealArray:
-    """``RECO_rotate`` with 0.5 for no shift, shape ``(dimension, slice)``."""
-    assert files.reco is not None
-    n_dims = dimensions(files)
-    rotate = files.reco.bounded("RECO_rotate", _MAX_ROTATION)
-    if rotate.size != n_dims * n_slices * n_echoes:
-        problem = f"{rotate.size} values for {n_dims} x {n_slices * n_echoes} objects"
-        raise DamagedDataError(files.reco.path, "RECO_rotate", problem)
-    rotate = rotate.reshape(n_dims, n_slices, n_echoes)[:, :, 0].copy()
-    options = files.reco.values("RECO_qopts") if "RECO_qopts" in files.reco else []
-    for axis, option in enumerate(options[:n_dims]):
-        if "QNEG" in option:  # a change of sign of every other point is the half-field shift
-            rotate[axis] += 0.5
-    return rotate
-
-
-def _computed_shifts(files: ScanFiles, n_phase: int, n_slices: int) -> RealArray:
-    """Shift by the phase offset; the read offset is already in the frequency of the receiver."""
-    shifts = np.zeros((n_slices, 2))
-    if "PVM_SPackArrPhase1Offset" in files.method and "PVM_SPackArrNSlices" in files.method:
-        per_pack = files.method.integers("PVM_SPackArrNSlices")
-        offsets = files.method.bounded("PVM_SPackArrPhase1Offset", MAX_LENGTH)
-        if per_pack.size != offsets.size or np.any(per_pack < 1) or per_pack.sum() != n_slices:
-            problem = f"{offsets.size} offsets for {per_pack.size} slice packages of {n_slices} slices"
-            raise DamagedDataError(files.method.path, "PVM_SPackArrPhase1Offset", problem)
-        fov = _pair(files, "PVM_Fov")[1] * _pair(files, "PVM_AntiAlias", 1.0)[1]
-        shifts[:, 0] = np.repeat(offsets, per_pack) / fov * n_phase
-    return shifts
-
-
-def _transposed(files: ScanFiles, n_slices: int, n_echoes: int, matrix: tuple[int, int]) -> BoolArray:
-    if files.reco is None or "RECO_transposition" not in files.reco:
-        return np.zeros(n_slices, bool)
-    codes = files.reco.integers("RECO_transposition")
-    if codes.size != n_slices * n_echoes:
-        raise DamagedDataError(files.reco.path, "RECO_transposition", f"{codes.size} values for {n_slices} slices")
-    if np.any((codes != 0) & (codes != 1)):
-        raise UnsupportedDataError(f"{files.reco.path}: RECO_transposition {codes.max()} is not a swap of the two axes")
-    swapped = codes.reshape(n_slices, n_echoes)[:, 0].astype(bool)
-    if matrix[0] != matrix[1] and swapped.any() and not swapped.all():
-        problem = f"slices of {matrix} voxels, some of them transposed, cannot be one image"
-        raise DamagedDataError(files.reco.path, "RECO_transposition", problem)
-    return swapped
-
-
-def _echo_times(files: ScanFiles, n_echoes: int) -> RealArray:
-    for source, name in ((files.method, "EffectiveTE"), (files.acqp, "ACQ_echo_time"), (files.method, "PVM_EchoTime")):
-        if name in source:
-            values = source.bounded(name, _MAX_ECHO_TIME) * 1e-3
-            if values.size == n_echoes:
-                return values
-    raise DamagedDataError(files.acqp.path, "ACQ_echo_time", f"there are no echo times for {n_echoes} echo images")
-
-
-def _dwell_time(files: ScanFiles) -> float | None:
-    if "PVM_EffSWh" in files.method and (bandwidth := files.method.number("PVM_EffSWh")) > 0:
-        return 1.0 / bandwidth
-    return None
-
-
-def _nucleus(files: ScanFiles) -> str | None:
-    for source, name in ((files.acqp, "NUCLEUS"), (files.method, "PVM_Nucleus1"), (files.acqp, "NUC1")):
-        if name in source:
-            try:
-                return nucleus_named(source.text(name)).name
-            except ConfigError:
-                return source.text(name)
-    return None
-
-
-def _frequency(files: ScanFiles) -> float | None:
-    for source, name in ((files.acqp, "SFO1"), (files.method, "PVM_FrqWork"), (files.acqp, "BF1")):
-        if name in source and (megahertz := source.number(name)) > 0:
-            return megahertz * 1e6
-    return None
-
-
-def _partial_fourier(files: ScanFiles) -> PartialFourier:
-    if "PVM_EncPft" in files.method:
-        if files.method.floats("PVM_EncPft").max() <= 1:
-            return "none"
-    elif "PVM_EncPftAccel1" not in files.method or files.method.number("PVM_EncPftAccel1") <= 1:
-        return "none"
-    if "PVM_EncPftAlgorithm" not in files.method:
-        return "zero_filling"
-    known: dict[str, PartialFourier] = {"Pocs": "pocs", "Homodyne": "homodyne", "Zerofilling": "zero_filling"}
-    return known.get(files.method.text("PVM_EncPftAlgorithm"), "unknown")
-
-
-def _completed_axes(files: ScanFiles) -> tuple[bool, bool] | None:
-    """Along which of (phase_encode, readout) the console completed k-space, where its parameters say so."""
-    if files.reco is None or "RecoHalfFT" not in files.reco:
-        return None
-    answers = [word == "Yes" for word in files.reco.values("RecoHalfFT")]
-    return (answers[1], answers[0]) if len(answers) >= 2 else None
-
-
-def _method_name(files: ScanFiles) -> str:
-    for source, name in ((files.method, "Method"), (files.acqp, "ACQ_method")):
-        if name in source:
-            return source.text(name)
-    return "unknown"
-
-
-def _sentences(files: ScanFiles, n_receivers: int, train: int) -> tuple[str, ...]:
-    kind = f"trains of {train} echoes, " if train > 1 else ""
+def _sentences(files: ScanFiles, layout: RawLayout, samples: RawSamples) -> tuple[str, ...]:
+    train, n_receivers = layout.train_length, layout.n_receivers
+    kind = f"{train} lines in a row, " if train > 1 else ""
     text = (
-        f"Raw samples were read from {files.raw.name} of {files.version} (method {_method_name(files)}, {kind}"
+        f"Raw samples were read from {files.raw.name} of {files.version} (method {contrast.method_name(files)}, {kind}"
         f"{n_receivers} receiver{'s' if n_receivers > 1 else ''}) and sorted by PVM_EncSteps1 and ACQ_obj_order."
     )
-    return (text,)
+    turned = ("Even echoes, read out backwards, were turned round (EchoAcqMode).",) * samples.reverses_even_echoes
+    return (text, *turned)

@@ -37,8 +37,9 @@ def without(scan: Path, file: str, *names: str) -> Path:
 
 
 def three_dimensional(
-    synthetic_scan: Any, kspace: np.ndarray, folder: Path, *, reco: bool = True, slab_offset: float = 0.0
-) -> Path:
+    synthetic_scan: Any, kspace: np.ndarray, folder: Path, *, reco: bool = True, slab_offset: float = 0.0,
+    version: str = "PV 6.0.1",
+) -> Path:  # fmt: skip
     """Write k-space of shape ``(echo, partition, line, sample)`` as a 3D scan: partitions outside lines."""
     n_echoes = len(kspace)
     flat = kspace.reshape(1, n_echoes, 1, N_PART * N_LINES, N_SAMPLES)
@@ -48,7 +49,7 @@ def three_dimensional(
     rotate = [0.5] * 2 * n_echoes + [0.5 - slab_offset / 12] * n_echoes
     scan = synthetic_scan(
         flat, n_echoes=n_echoes,
-        acqp={"ACQ_dim": "3", "ACQ_dim_desc": "( 3 )\nSpatial Spatial Spatial",
+        acqp={"ACQ_sw_version": f"<{version}>", "ACQ_dim": "3", "ACQ_dim_desc": "( 3 )\nSpatial Spatial Spatial",
               "ACQ_size": f"( 3 )\n{2 * N_SAMPLES} {N_LINES} {N_PART}", "ACQ_slice_offset": f"( 1 )\n{slab_offset}",
               "ACQ_slice_thick": "12"},
         method={"PVM_Matrix": sizes, "PVM_EncMatrix": sizes, "PVM_Fov": f"( 3 )\n{N_SAMPLES} 4 12",
@@ -62,14 +63,18 @@ def three_dimensional(
 
 
 @pytest.mark.parametrize("reco", [True, False], ids=["with reco", "without reco"])
-def test_three_dimensional_scan_is_a_3d_transform(synthetic_scan: Any, tmp_path: Path, reco: bool) -> None:
+@pytest.mark.parametrize(("version", "middle"), [("PV 5.1", 0.0), ("PV-7.0.0", 1e-3)])
+def test_three_dimensional_scan_is_a_3d_transform(
+    synthetic_scan: Any, tmp_path: Path, reco: bool, version: str, middle: float
+) -> None:
+    """The middle of the slab is slice N / 2 in ParaVision 5, between two slices of 2 mm later."""
     kspace = random_kspace(2, N_PART, N_LINES, N_SAMPLES)
-    series = reconstruct(three_dimensional(synthetic_scan, kspace, tmp_path / "scan", reco=reco))
+    series = reconstruct(three_dimensional(synthetic_scan, kspace, tmp_path / "scan", reco=reco, version=version))
     assert series.images.shape == (2, N_PART, N_LINES, N_SAMPLES)
     np.testing.assert_allclose(series.images, by_numpy(kspace, (-3, -2, -1)), atol=1e-3)
     assert series.geometry.voxel_size == pytest.approx((2e-3, 0.5e-3, 1e-3))
     centre = series.geometry.affine @ [N_PART // 2, N_LINES // 2, N_SAMPLES // 2, 1]
-    np.testing.assert_allclose(centre[:3], 0, atol=1e-12)
+    np.testing.assert_allclose(centre[:3], [0, 0, middle], atol=1e-12)
 
 
 @pytest.mark.parametrize("reco", [True, False], ids=["with reco", "without reco"])
@@ -82,7 +87,7 @@ def test_a_slab_off_centre_is_shifted_to_the_middle_of_its_slices(
     rolled = np.roll(by_numpy(kspace, (-3, -2, -1)), -2, axis=1)  # 4 mm are two slices
     np.testing.assert_allclose(series.images, rolled, atol=1e-3)
     centre = series.geometry.affine @ [N_PART // 2, N_LINES // 2, N_SAMPLES // 2, 1]
-    np.testing.assert_allclose(centre[:3], [0, 0, 4e-3], atol=1e-12)
+    np.testing.assert_allclose(centre[:3], [0, 0, 5e-3], atol=1e-12)  # half a slice beyond the middle of the slab
 
 
 def test_lying_partitions_are_damage(synthetic_scan: Any, tmp_path: Path) -> None:

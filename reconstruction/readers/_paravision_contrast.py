@@ -1,0 +1,109 @@
+"""What was measured in a ParaVision scan, apart from where: times, nucleus, kind of echo, completion of k-space."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from knightshift.core.arrays import RealArray
+from knightshift.core.errors import DamagedDataError
+from knightshift.reconstruction.kspace import PartialFourier
+from knightshift.reconstruction.readers._paravision_files import ScanFiles
+from knightshift.reconstruction.readers._raw_files import isotope
+
+_MAX_ECHO_TIME = 1e7
+"""Largest believable echo time [ms]."""
+_GRADIENT_ECHO = re.compile(r"flash|mge|gefi|fisp|fieldmap|\bgre|mdeft", re.IGNORECASE)
+_ALGORITHMS: dict[str, PartialFourier] = {
+    "pocs": "pocs", "homodyne": "homodyne", "zerofilling": "zero_filling",
+}  # fmt: skip
+
+
+def echo_times(files: ScanFiles, n_echoes: int) -> RealArray:
+    """Echo times [s], shape ``(echo,)``. Raises `DamagedDataError` if there are not as many."""
+    for source, name in ((files.method, "EffectiveTE"), (files.acqp, "ACQ_echo_time"), (files.method, "PVM_EchoTime")):
+        if name in source:
+            values = source.bounded(name, _MAX_ECHO_TIME) * 1e-3
+            if values.size == n_echoes:
+                return values
+    raise DamagedDataError(files.acqp.path, "ACQ_echo_time", f"there are no echo times for {n_echoes} echo images")
+
+
+def dwell_time(files: ScanFiles) -> float | None:
+    """Time between samples [s]."""
+    if "PVM_EffSWh" in files.method and (bandwidth := files.method.number("PVM_EffSWh")) > 0:
+        return 1.0 / bandwidth
+    return None
+
+
+def nucleus(files: ScanFiles) -> str | None:
+    """Isotope."""
+    for source, name in ((files.acqp, "NUCLEUS"), (files.method, "PVM_Nucleus1"), (files.acqp, "NUC1")):
+        if name in source:
+            return isotope(source.text(name))
+    return None
+
+
+def working_frequency(files: ScanFiles) -> float | None:
+    """Frequency of the receiver [Hz]."""
+    for source, name in ((files.acqp, "SFO1"), (files.method, "PVM_FrqWork"), (files.acqp, "BF1")):
+        if name in source and (megahertz := source.number(name)) > 0:
+            return megahertz * 1e6
+    return None
+
+
+def method_name(files: ScanFiles) -> str:
+    """Name of the method, as the console writes it."""
+    for source, name in ((files.method, "Method"), (files.acqp, "ACQ_method")):
+        if name in source:
+            return source.text(name)
+    return "unknown"
+
+
+def is_refocused(files: ScanFiles) -> bool | None:
+    """Tell spin echoes (True) from gradient echoes (False) by the refocusing pulse of the method; None: unknown."""
+    if any(name in files.method for name in ("RefPulse1", "RefPulse", "PVM_RefPulse1")):
+        return True
+    return False if _GRADIENT_ECHO.search(method_name(files)) else None
+
+
+def partial_fourier(files: ScanFiles) -> PartialFourier:
+    """How the console completes what it acquired in part; its reconstruction says it, or else the method."""
+    if files.reco is not None and "RecoHalfFT" in files.reco and "Yes" in files.reco.values("RecoHalfFT"):
+        name = files.reco.text("RecoHalfFTAlgorithm") if "RecoHalfFTAlgorithm" in files.reco else ""
+        return _ALGORITHMS.get(name.lower(), "unknown")
+    if not _is_partial(files):
+        return "none"
+    if (files.reco is not None and "RecoHalfFT" in files.reco) or "PVM_EncPftAlgorithm" not in files.method:
+        return "zero_filling"
+    return _ALGORITHMS.get(files.method.text("PVM_EncPftAlgorithm").lower(), "unknown")
+
+
+def _is_partial(files: ScanFiles) -> bool:
+    if "PVM_EncPft" in files.method:
+        return bool(np.any(files.method.floats("PVM_EncPft") > 1))
+    return "PVM_EncPftAccel1" in files.method and files.method.number("PVM_EncPftAccel1") > 1
+
+
+def completed_axes(files: ScanFiles) -> tuple[bool, bool] | None:
+    """Along which of (phase_encode, readout) the console completed k-space, where its parameters say so."""
+    if files.reco is None or "RecoHalfFT" not in files.reco:
+        return None
+    answers = [word == "Yes" for word in files.reco.values("RecoHalfFT")]
+    return (answers[1], answers[0]) if len(answers) >= 2 else None
+
+
+def repetitions_differ(files: ScanFiles, n_repetitions: int) -> str:
+    """Why the repetitions of a scan are not of the same image; empty where they are."""
+    if n_repetitions == 1:
+        return ""
+    method = files.method
+    if "PVM_DwNDiffExp" in method and method.number("PVM_DwNDiffExp") > 1:
+        return "they have different diffusion weights (PVM_DwNDiffExp)"
+    for name in ("ACQ_repetition_time", "ACQ_inversion_time"):
+        if name in files.acqp and np.unique(files.acqp.floats(name)).size > 1:
+            return f"they have different times ({name})"
+    if "PVM_NRepetitions" in method and (asked := method.number("PVM_NRepetitions")) != n_repetitions:
+        return f"there are {n_repetitions} (NR) where {asked:g} were asked for (PVM_NRepetitions)"
+    return ""
