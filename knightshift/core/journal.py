@@ -85,15 +85,19 @@ def encode_event(event: JournalEvent, previous_crc: int) -> tuple[bytes, int]:
     return body + b',"crc":"%08x"}\n' % crc, crc
 
 
-def decode_journal(content: bytes, path: Path) -> JournalContent:
+def decode_journal(content: bytes, path: Path, n_before: int = 0, crc: int = 0) -> JournalContent:
     """Check the chain of a journal and take its events.
 
     Parameters
     ----------
     content
-        The bytes of the journal.
+        The bytes of the journal, or those after its first `n_before` lines.
     path
         What to call it in a message.
+    n_before
+        Lines that were read before.
+    crc
+        CRC at the end of those.
 
     Raises
     ------
@@ -101,14 +105,15 @@ def decode_journal(content: bytes, path: Path) -> JournalContent:
         If any line but a torn last one is not what was written; the error names the line, counted from 1.
     """
     events: list[JournalEvent] = []
-    crc = position = 0
+    position = 0
     lines = content.split(b"\n")
     unterminated = lines.pop()
-    for number, line in enumerate(lines):
+    last = n_before + len(lines) - 1
+    for number, line in enumerate(lines, n_before):
         try:
             event, crc = _decode_line(line, number, crc)
         except ValueError as error:
-            if number == len(lines) - 1 and not unterminated and b"\0" in line:
+            if number == last and not unterminated and b"\0" in line:
                 break
             raise DamagedDataError(path, f"line {number + 1}", str(error), _REMEDY) from error
         events.append(event)
