@@ -64,7 +64,7 @@ def agreed_geometries(
             _placed(geometry, rotation, position)
             for geometry, rotation, position in zip(shown, orientations, positions, strict=True)
         )
-    if geometries == shown:
+    if all(one is other for one, other in zip(geometries, shown, strict=True)):
         return shown, ()
     return geometries, (
         "why the console places these slices elsewhere than the gradients do (VisuCorePosition, VisuCoreOrientation): "
