@@ -111,8 +111,8 @@ def move_durably(source: Path, target: Path) -> None:
         raise storage_error(source, f"moving to {target}", error) from error
 
 
-def read_regular_file(path: Path, max_bytes: int) -> bytes:
-    """Read a plain file whole; a link, a pipe, a folder or an oversized file is refused.
+def read_regular_file(path: Path, max_bytes: int, skip: int = 0) -> bytes:
+    """Read a plain file; a link, a pipe, a folder or an oversized file is refused.
 
     Parameters
     ----------
@@ -120,11 +120,13 @@ def read_regular_file(path: Path, max_bytes: int) -> bytes:
         The file.
     max_bytes
         Largest size accepted, so that a file cannot fill the memory.
+    skip
+        Bytes at its beginning that are left out: what is known of a file that grows.
 
     Raises
     ------
     DamagedDataError
-        If the file is missing, not a regular file, too large or cannot be read.
+        If the file is missing, not a regular file, too large, shorter than `skip` or cannot be read.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -134,6 +136,9 @@ def read_regular_file(path: Path, max_bytes: int) -> bytes:
                 raise DamagedDataError(path, "file", "is not a regular file")
             if status.st_size > max_bytes:
                 raise DamagedDataError(path, "file", f"{status.st_size} bytes, at most {max_bytes} were expected")
+            if status.st_size < skip:
+                raise DamagedDataError(path, "file", f"{status.st_size} bytes, it had {skip} before")
+            file.seek(skip)
             return file.read(max_bytes + 1)
     except OSError as error:
         raise DamagedDataError(path, "file", f"cannot be read: {error.strerror or error}") from error
