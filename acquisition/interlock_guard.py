@@ -59,8 +59,10 @@ class InterlockGuard:
     _asked: dict[str, None] = field(default_factory=dict, init=False)
     _known: dict[str, tuple[object, ...]] = field(default_factory=dict, init=False)
 
-    def begin_pass(self, index: int, epoch: int = 0) -> bool:
+    def begin_pass(self, index: int, epoch: int = 0, waiting: int | None = None) -> bool:
         """Wait until no interlock suspends the run; the scanner is made safe meanwhile. Then the pass may begin.
+
+        `waiting` is the pass to name in the journal where `index` is that of something before it.
 
         Returns
         -------
@@ -79,7 +81,7 @@ class InterlockGuard:
         status = self._look()
         suspended = status.action is Action.SUSPEND
         if suspended:
-            status = self._wait(index, status)
+            status = self._wait(index if waiting is None else waiting, status)
         if self.stop_reason:
             raise PassAbortedError
         self._asked = dict.fromkeys(entry.name for entry in _asking(status))

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
+from knightshift.acquisition.adjustments.schedule import with_references
 from knightshift.acquisition.options import AcquisitionOptions, OnProgress, ProgressEvent, RunResult
 from knightshift.acquisition.pass_loop import PassLoop
 from knightshift.acquisition.preflight import Departure, preflight
@@ -19,7 +20,7 @@ from knightshift.acquisition.run_writer import (
     free_run_id,
     make_runs_folder,
 )
-from knightshift.acquisition.surroundings import surroundings_of
+from knightshift.acquisition.surroundings import Surroundings, surroundings_of
 from knightshift.core.clock import Clock, iso_time
 from knightshift.core.manifest import Manifest, ProgramEntry, RunSetup, software_versions
 from knightshift.core.program import Measurement
@@ -86,6 +87,7 @@ def acquire(
     options = options or AcquisitionOptions()
     make_runs_folder(runs_dir)
     around = surroundings_of(setup, clock, options.watch)
+    measurement = _planned_for(measurement, around)
     departure = Departure(measurement, scanner, clock, runs_dir, setup, around, options.disk_margin)
     with options.stop.on_signals(), around.watch or nullcontext(), scanner:
         _validate(measurement, scanner)
@@ -150,15 +152,19 @@ def resume(
             if lock.stale is not None:
                 writer.log(clock.now(), "stale_lock_taken", holder=lock.stale.model_dump())
             recover(writer, clock.now())
-            check_unchanged(run, identity_of(scanner), measurement)
-            loop = PassLoop(run.measurement(), scanner, clock, options, on_progress, writer, around)
+            check_unchanged(run, identity_of(scanner), measurement and _planned_for(measurement, around))
+            loop = PassLoop(
+                _planned_for(run.measurement(), around), scanner, clock, options, on_progress, writer, around
+            )
             return _go_on(loop, run)
 
 
 def _go_on(loop: PassLoop, run: Run) -> RunResult:
     _validate(loop.measurement, loop.scanner)
+    ended = resume_time(run)
     if run.manifest.setup.clock == "virtual":
-        loop.clock.sleep(resume_time(run) - loop.clock.now())
+        loop.clock.sleep(ended - loop.lead() - loop.clock.now())
+    loop.gap = loop.clock.now() - ended
     missing = 1 - len(run.committed()) / run.manifest.n_passes
     if missing:
         departure = Departure(
@@ -167,6 +173,11 @@ def _go_on(loop: PassLoop, run: Run) -> RunResult:
         )  # fmt: skip
         loop.checked(preflight(departure))
     return loop.run(epoch=next_epoch(run.events()))
+
+
+def _planned_for(measurement: Measurement, around: Surroundings) -> Measurement:
+    """Plan the references that the site wants. Raises as `with_references`."""
+    return with_references(measurement, around.limits, around.adjustments, around.references)
 
 
 def _validate(measurement: Measurement, scanner: Scanner) -> None:

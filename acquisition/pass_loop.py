@@ -6,9 +6,17 @@ import logging
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from knightshift.acquisition.adjustments.before_passes import (
+    before_first_pass,
+    before_going_on,
+    duration_before_going_on,
+)
+from knightshift.acquisition.adjustments.bench import Bench
+from knightshift.acquisition.adjustments.extra_player import ExtraPlayer, keeper_of
+from knightshift.acquisition.adjustments.referencing import numbers_done, play_reference, write_down
 from knightshift.acquisition.committer import Committer
 from knightshift.acquisition.interlock_guard import InterlockGuard, PassAbortedError
 from knightshift.acquisition.options import (
@@ -28,6 +36,7 @@ from knightshift.acquisition.surroundings import Surroundings
 from knightshift.core.clock import Clock
 from knightshift.core.errors import DamagedDataError, ScannerFault
 from knightshift.core.manifest import software_versions
+from knightshift.core.pass_quality import quality_of_pass
 from knightshift.core.passes import PassRecord
 from knightshift.core.program import Measurement
 from knightshift.hardware.contract import Scanner
@@ -53,6 +62,8 @@ class PassLoop:
     """Writes into the run."""
     surroundings: Surroundings = field(default_factory=Surroundings)
     """What stands around the scanner; its watch, if there is one, is started."""
+    gap: float = 0.0
+    """How long nothing was played before this epoch [s]."""
     _guard: InterlockGuard = field(init=False)
     _flags: dict[int, tuple[str, ...]] = field(default_factory=dict, init=False)
     _playing: int | None = field(default=None, init=False)
@@ -83,9 +94,11 @@ class PassLoop:
         remaining = [index for index in range(self.measurement.n_passes) if index not in self._flags]
         if not remaining:
             return self._result()
+        bench = self._bench(epoch)
         try:
-            self._begin(epoch, len(remaining))
-            self._play_all(self._wanted(remaining), epoch)
+            if not self.surroundings.needs_fids or self._make_ready(bench):
+                self._begin(epoch, len(remaining))
+                self._play_all(self._wanted(remaining), bench)
         except BaseException as error:
             self.writer.try_to_log(self.clock.now(), "ended", epoch=epoch, status="failed", reason=str(error))
             error.add_note(self._note())
@@ -94,11 +107,60 @@ class PassLoop:
         self.writer.log(self.clock.now(), "ended", epoch=epoch, status=str(result.status), reason=result.reason)
         return result
 
-    def checked(self, checks: Sequence[Check]) -> None:
+    def checked(self, checks: Sequence[Check], stage: str = "dry") -> None:
         """Write down what the pre-flight found, and go on only if nothing failed. Raises as `refuse_if_failed`."""
-        self.writer.log(self.clock.now(), "preflight", checks=[check.for_journal() for check in checks])
-        refuse_if_failed(checks)
+        found = [check.for_journal() for check in checks]
+        self.writer.log(self.clock.now(), "preflight", stage=stage, checks=found)
+        refuse_if_failed(checks, "nothing was played" if stage == "dry" else "no pass was played")
         self._tell(ProgressKind.CHECKED, checks=tuple(checks))
+
+    def _bench(self, epoch: int) -> Bench:
+        run = self.writer.run
+        player = PassPlayer(self.scanner, self.clock, self.options, self._guard, self._repeated)
+        return Bench(
+            self.measurement,
+            self.scanner,
+            self.clock,
+            self.surroundings,
+            ExtraPlayer(player, epoch),
+            self.writer.log,
+            run.path.parent,
+            run.manifest.run_id,
+            keeper_of(run),
+        )
+
+    def _make_ready(self, bench: Bench) -> bool:
+        """Adjust and check with RF; false where someone said stop meanwhile."""
+        events = self.writer.run.events()
+        try:
+            if any(event.event == "epoch_began" for event in events):
+                checks = before_going_on(bench, events, self.gap)
+            else:
+                checks = before_first_pass(bench)
+        except PassAbortedError:
+            self.scanner.make_safe()
+            self._tell(ProgressKind.STOPPING, message=self._stop_reason())
+            return False
+        self.checked(checks, "rf")
+        if not bench.possible:
+            self.measurement = replace(self.measurement, references=None)
+        return True
+
+    def lead(self) -> float:
+        """How long what is played before the next pass of a resumed run takes [s]."""
+        begun = any(event.event == "epoch_began" for event in self.writer.run.events())
+        if not (begun and self.surroundings.needs_fids):
+            return 0.0
+        return duration_before_going_on(self._bench(0))
+
+    def _references_left(self, bench: Bench) -> dict[int, int]:
+        """Pass → number of the reference before it, without those that are done."""
+        plan, n_passes = self.measurement.references, self.measurement.n_passes
+        if plan is None or not bench.possible:
+            return {}
+        done = numbers_done(self.writer.run.events())
+        due = {index: plan.number_before(index, n_passes) for index in range(n_passes)}
+        return {index: number for index, number in due.items() if number is not None and number not in done}
 
     def _begin(self, epoch: int, n_remaining: int) -> None:
         now = self.clock.now()
@@ -123,8 +185,8 @@ class PassLoop:
                 remaining = [index for index in remaining if index <= wish.after_pass + 1]
         return remaining
 
-    def _play_all(self, remaining: list[int], epoch: int) -> None:
-        player = PassPlayer(self.scanner, self.clock, self.options, self._guard, self._repeated)
+    def _play_all(self, remaining: list[int], bench: Bench) -> None:
+        references = self._references_left(bench)
         with Committer(
             self.writer, self._residual_test().judge, self.options.observers, self.options.stop
         ) as committer:
@@ -135,10 +197,7 @@ class PassLoop:
                         break
                     committer.raise_if_failed()
                     self._playing = index
-                    record = player.play(self.measurement.program_of(index), index, epoch)
-                    self._playing = None
-                    facts = self._readings() | _gap(player.host_gap)
-                    self._committed(committer.submit(record, self.clock.now(), **facts))
+                    self._play(index, references.get(index), bench, committer)
             except PassAbortedError:
                 _LOG.warning("pass %s is not played to its end: %s", self._playing, self._stop_reason())
                 self._tell(ProgressKind.STOPPING, self._playing, message=self._stop_reason())
@@ -148,6 +207,24 @@ class PassLoop:
             self._playing = None
             self.scanner.make_safe()
             self._committed(committer.wait())
+
+    def _play(self, index: int, number: int | None, bench: Bench, committer: Committer) -> None:
+        """Play a pass, after the reference `number` if one is due, and hand both over in this order.
+
+        The event of a reference follows the commit of the pass before it, whose FID and program have long been played:
+        nothing waits, and a run that is killed in between has neither.
+        """
+        player, gap = bench.extra.player, 0.0
+        reference = None if number is None else play_reference(bench, number, index)
+        if reference is not None:
+            gap = player.host_gap or 0.0
+        record = player.play(self.measurement.program_of(index), index, bench.extra.epoch)
+        self._playing = None
+        if reference is not None:
+            self._committed(committer.wait())
+            write_down(bench, reference)
+        facts = self._readings() | _gap(player.host_gap, gap) | _quality(record)
+        self._committed(committer.submit(record, self.clock.now(), **facts))
 
     def _residual_test(self) -> ResidualTest:
         """Go on judging where the epoch before ended, so that a resumed run flags what an undisturbed one would."""
@@ -216,5 +293,9 @@ class PassLoop:
         return f"{n_kept} of {n_passes} passes are kept in {path}: continue with `{resume_command(path)}`"
 
 
-def _gap(host_gap: float | None) -> dict[str, float]:
-    return {} if host_gap is None else {"host_gap_s": round(host_gap, 6)}
+def _gap(host_gap: float | None, before_reference: float) -> dict[str, float]:
+    return {} if host_gap is None else {"host_gap_s": round(host_gap + before_reference, 6)}
+
+
+def _quality(record: PassRecord) -> dict[str, Any]:
+    return quality_of_pass(record.samples, record.counters).for_journal()

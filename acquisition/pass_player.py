@@ -25,6 +25,16 @@ OnFault: TypeAlias = Callable[[int, int, ScannerFault], None]
 """Told of a transient fault before the pass is repeated: pass index, attempt from 1, the fault."""
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """Settings of the scanner that outlast a program; None: never set."""
+
+    frequency: float | None = None
+    """Of transmitter and receiver [Hz]."""
+    receiver_gain: float | None = None
+    """[dB]."""
+
+
 @dataclass
 class PassPlayer:
     """Plays passes; remembers which program is armed."""
@@ -39,14 +49,18 @@ class PassPlayer:
     """Asked before each attempt and with each readout."""
     on_fault: OnFault
     """Told before a pass is repeated."""
+    tuned: Tuned = field(default_factory=Tuned, init=False)
+    """What the scanner was set to beside its programs; a device that lost its link may come back without it."""
     host_gap: float | None = field(default=None, init=False)
     """How long the scanner stood still before the last pass, by the clock of this computer even where the run's clock
     is virtual [s]; None for the first pass, and after a suspension or a fault."""
     _armed: str | None = field(default=None, init=False)
     _ended: float | None = field(default=None, init=False)
 
-    def play(self, program: PassProgram, index: int, epoch: int) -> PassRecord:
+    def play(self, program: PassProgram, index: int, epoch: int, *, waiting: int | None = None) -> PassRecord:
         """Play pass `index` until it is complete, at most ``max_repeats`` times more than once.
+
+        `waiting` is the pass to name in messages where `index` is not that of a pass but of something before it.
 
         Raises
         ------
@@ -58,7 +72,7 @@ class PassPlayer:
         attempt = 0
         while True:
             attempt += 1
-            if self.guard.begin_pass(index, epoch):
+            if self.guard.begin_pass(index, epoch, waiting):
                 self._armed = self._ended = None
             try:
                 return self._play_once(program, index, epoch)
@@ -67,7 +81,7 @@ class PassPlayer:
                 if not fault.transient or attempt > self.options.max_repeats or self._is_latched():
                     raise
                 _LOG.warning("pass %d, attempt %d: %s", index, attempt, fault)
-                self.on_fault(index, attempt, fault)
+                self.on_fault(index if waiting is None else waiting, attempt, fault)
                 self._recover()
             if self.options.stop.within_pass:
                 raise PassAbortedError
@@ -86,7 +100,23 @@ class PassPlayer:
                     raise
                 self.clock.sleep(self.options.readout_timeout)
 
+    def tune(self, frequency: float | None = None, receiver_gain: float | None = None) -> None:
+        """Set frequency [Hz] or gain [dB], and set them again after every fault: it may have lost them."""
+        self.tuned = Tuned(
+            self.tuned.frequency if frequency is None else frequency,
+            self.tuned.receiver_gain if receiver_gain is None else receiver_gain,
+        )
+        self._retune()
+
+    def _retune(self) -> None:
+        if self.tuned.frequency is not None:
+            self.scanner.set_frequency(self.tuned.frequency)
+        if self.tuned.receiver_gain is not None:
+            self.scanner.set_receiver_gain(self.tuned.receiver_gain)
+
     def _play_once(self, program: PassProgram, index: int, epoch: int) -> PassRecord:
+        if self._armed is None:
+            self._retune()  # the device may have lost more than its program
         if self._armed != program.digest:
             self.scanner.prepare(program)
             self._armed = program.digest

@@ -98,6 +98,7 @@ def preflight(departure: Departure) -> tuple[Check, ...]:
         _disk(departure),
         _clock(departure, offset),
         _lock(departure),
+        _with_rf(departure),
     ]
     return apply_rules(found, departure.surroundings.preflight)
 
@@ -258,6 +259,13 @@ def _lock(departure: Departure) -> Check:
     return Check(
         CheckName.LOCK, str(departure.runs_dir), value, limit, _verdict(not others), remedy, error=RunLockedError
     )
+
+
+def _with_rf(departure: Departure) -> Check:
+    """Say whether more checks follow: with RF, once all of these have passed."""
+    asked = departure.surroundings.needs_fids
+    value = "follow when these have passed" if asked else "not asked for by the site file"
+    return Check(CheckName.RF, "adjustments and checks with RF", value, "-", Verdict.OK if asked else Verdict.NOT_MADE)
 
 
 def _is_simulated(setup: RunSetup) -> bool:

@@ -20,6 +20,8 @@ class Verdict(StrEnum):
     """Worth a word; the run begins."""
     FAILED = "failed"
     """The run does not begin."""
+    NOT_MADE = "not made"
+    """Nobody asked for it, the scanner cannot do it, or an earlier check was in its way: the value says which."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ def apply_rules(checks: Iterable[Check], rules: PreflightConfig) -> tuple[Check,
     )
 
 
-def refuse_if_failed(checks: Sequence[Check]) -> None:
-    """Raise if any check failed.
+def refuse_if_failed(checks: Sequence[Check], consequence: str = "nothing was played") -> None:
+    """Raise if any check failed; `consequence` says what became of the run.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def refuse_if_failed(checks: Sequence[Check]) -> None:
     passed = ", ".join(dict.fromkeys(check.name for check in checks if check.verdict is Verdict.OK))
     lines = [f"  {check}" for check in failed]
     raise _error_of(failed)(
-        "\n".join(["pre-flight failed, nothing was played:", *lines, f"in order are: {passed or 'none'}"])
+        "\n".join([f"pre-flight failed, {consequence}:", *lines, f"in order are: {passed or 'none'}"])
     )
 
 

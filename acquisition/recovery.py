@@ -14,10 +14,11 @@ from knightshift.core.durable import move_durably, storage_error, sync_folder
 from knightshift.core.errors import DamagedDataError
 from knightshift.core.journal import JournalEvent
 from knightshift.core.pass_file import PassFile, read_pass_file
+from knightshift.core.references import ReferenceRole
 from knightshift.core.run_folder import JOURNAL, PASSES, QUARANTINE, Commit, Run, check_belongs, finite_number
 
 _LOG = logging.getLogger(__name__)
-_BETWEEN_PASSES = {"pass_repeated", "suspended", "resumed"}
+_BETWEEN_PASSES = {"pass_repeated", "suspended", "resumed", "reference"}
 _PASS_NAME = re.compile(r"p(\d{6})\.h5")
 
 
@@ -33,10 +34,15 @@ def resume_time(run: Run) -> float:
     """
     events, commits = run.events(), run.commits()
     times = [commit.finished for commit in commits.values()]
-    times += [_exact_time(event, run) for event in events if event.event in _BETWEEN_PASSES]
+    times += [_exact_time(event, run) for event in events if _is_between_passes(event)]
     times += [_exact_time(event, run) for event in events if event.event == "epoch_began"][:1]
     times += [pass_file.record.finished for pass_file in _unrecorded(run, commits)[0]]
     return max(times, default=from_iso_time(run.manifest.created))
+
+
+def _is_between_passes(event: JournalEvent) -> bool:
+    """Leave out what is played only because a run goes on: an undisturbed one has not played it."""
+    return event.event in _BETWEEN_PASSES and event.payload.get("role") != ReferenceRole.CHECK
 
 
 def _exact_time(event: JournalEvent, run: Run) -> float:

@@ -8,8 +8,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from knightshift.core.clock import Clock, VirtualClock
+from knightshift.core.limits import ScannerLimits
 from knightshift.core.manifest import RunSetup
 from knightshift.core.yaml_files import validate
+from knightshift.hardware.adjustment_rules import AdjustmentsConfig, ReferencesConfig
 from knightshift.hardware.monitors import MonitorsConfig, Reading, SiteWatch
 from knightshift.hardware.monitors.interlocks import PanelStatus
 from knightshift.hardware.preflight_rules import PreflightConfig
@@ -77,6 +79,17 @@ class Surroundings:
     """Levels that must last."""
     max_suspension: float = MAX_SUSPENSION
     """How long interlocks may suspend the run [s]."""
+    limits: ScannerLimits | None = None
+    """For which programs are built; None where there is no site file, and then nothing is adjusted."""
+    adjustments: AdjustmentsConfig = field(default_factory=AdjustmentsConfig)
+    """What is adjusted before the first pass."""
+    references: ReferencesConfig | None = None
+    """Reference FIDs between passes."""
+
+    @property
+    def needs_fids(self) -> bool:
+        """Whether anything beside the passes is to be played."""
+        return self.limits is not None and bool(self.adjustments.any or self.references or self.preflight.with_rf)
 
 
 def surroundings_of(setup: RunSetup, clock: Clock, watch: Watch | None = None) -> Surroundings:
@@ -103,7 +116,9 @@ def surroundings_of(setup: RunSetup, clock: Clock, watch: Watch | None = None) -
         threaded = not isinstance(clock, VirtualClock)
         watch = SiteWatch(site.monitoring, clock, threaded=threaded, faults=site.faults)
     levels = () if watch is None else _levels(site.monitoring, site.preflight)
-    return Surroundings(watch, site.preflight, levels, site.max_suspension)
+    return Surroundings(
+        watch, site.preflight, levels, site.max_suspension, site.limits, site.adjustments, site.references
+    )
 
 
 def _levels(monitoring: MonitorsConfig, preflight: PreflightConfig) -> tuple[Level, ...]:

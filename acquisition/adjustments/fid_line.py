@@ -35,7 +35,7 @@ class FidTiming:
     """Between samples [s]."""
 
     def times(self, n_samples: int) -> RealArray:
-        """Times from the centre of the pulse [s], shape ``(sample,)``."""
+        """Give the times from the centre of the pulse [s], shape ``(sample,)``."""
         times: RealArray = self.first_sample + self.dwell_time * np.arange(n_samples)
         return times
 
@@ -132,16 +132,14 @@ def find_line(fid: MeanFid, timing: FidTiming, search_range: float) -> FidLine:
     times = timing.times(len(fid.samples))
 
     def residual(parameters: RealArray) -> RealArray:
-        shape = _shape(parameters, times)
+        shape = _shape(parameters / span, times)
         left = fid.samples - shape * (np.vdot(shape, fid.samples) / np.vdot(shape, shape))
-        return np.concatenate([left.real, left.imag])
+        return np.concatenate([left.real, left.imag]) / scale
 
     span = times[-1] - times[0]
     rate = 3 / span
     scale = max(float(np.abs(fid.samples).max()), 1e-300)
-    fitted = least_squares(
-        lambda p: residual(p * np.array([1 / span, 1 / span])) / scale, [start * span, rate * span], x_scale=[0.1, 1.0]
-    )
+    fitted = least_squares(residual, [start * span, rate * span], x_scale=[0.1, 1.0])
     frequency, rate = fitted.x / span
     line = _line(fid, times, float(frequency), float(rate))
     if abs(line.frequency) > search_range or line.amplitude < 5 * line.amplitude_std:
@@ -187,7 +185,9 @@ def _line(fid: MeanFid, times: RealArray, frequency: float, rate: float) -> FidL
     amplitude = abs(factor)
     along = np.exp(1j * np.angle(factor)) * shape
     # derivatives by amplitude, phase, frequency, rate
-    jacobian = np.stack([along, 1j * amplitude * along, -2j * np.pi * times * amplitude * along, -times * amplitude * along])
+    jacobian = np.stack(
+        [along, 1j * amplitude * along, -2j * np.pi * times * amplitude * along, -times * amplitude * along]
+    )
     fisher = (jacobian @ jacobian.conj().T).real
     stds = fid.mean_noise * np.sqrt(np.diag(np.linalg.pinv(fisher, rcond=1e-14, hermitian=True)))
     return FidLine(

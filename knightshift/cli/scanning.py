@@ -26,6 +26,7 @@ from knightshift.acquisition import (
 from knightshift.acquisition.local_time import local_zone
 from knightshift.acquisition.preflight_verdict import Check, Verdict
 from knightshift.acquisition.stop_rules.progress import rules_in_force
+from knightshift.cli.telling import telling
 from knightshift.core.clock import Clock, SystemClock, VirtualClock, from_iso_time
 from knightshift.core.errors import ConfigError, DamagedDataError, KnightshiftError
 from knightshift.core.manifest import RunSetup
@@ -119,7 +120,7 @@ class ProgressView:
             table.add_row(*map(escape, (check.name, check.subject, check.value, check.limit, check.verdict)))
         self._console.print(table)
         for check in checks:
-            if check.verdict is not Verdict.OK:
+            if check.verdict not in (Verdict.OK, Verdict.NOT_MADE):
                 self._console.print(f"{check.verdict}: {check}", highlight=False, markup=False, soft_wrap=True)
 
     def _tell(self, event: ProgressEvent, words: str) -> None:
@@ -145,6 +146,8 @@ class ScanChoices:
     """Of the simulated noise."""
     rules: StopRules | None = None
     """When the run has seen enough."""
+    notify: Path | None = None
+    """Whom to tell."""
 
 
 def acquire_run(protocol: str, runs: Path, choices: ScanChoices, *, quiet: bool = False) -> RunResult:
@@ -158,8 +161,10 @@ def acquire_run(protocol: str, runs: Path, choices: ScanChoices, *, quiet: bool 
     clock: Clock = VirtualClock() if choices.virtual_clock else SystemClock()
     device, setup = new_scanner(site, clock, phantom=choices.phantom, seed=choices.seed)
     console, (observer, options) = Console(), _watched(rules)
-    with ProgressView(console, quiet=quiet, rules=observer) as view:
-        result = acquire(measurement, device, runs, setup=setup, clock=clock, options=options, on_progress=view)
+    with telling(choices.notify) as herald, ProgressView(console, quiet=quiet, rules=observer) as view:
+        options, watch = herald.joined(options), herald.watching(view)
+        result = acquire(measurement, device, runs, setup=setup, clock=clock, options=options, on_progress=watch)
+        herald.ended(result)
     if not quiet:
         _say_how_it_ended(result, console)
     return result
@@ -230,7 +235,7 @@ def scanner_of_run(path: Path, clock: Clock | None = None) -> tuple[Scanner, Clo
     return open_scanner(site, clock=clock, phantom=setup.phantom, seed=setup.seed), clock
 
 
-def resume_run(path: Path, rules: StopRules | None = None) -> RunResult:
+def resume_run(path: Path, rules: StopRules | None = None, notify: Path | None = None) -> RunResult:
     """Continue a run with the scanner, sample, seed and kind of clock that its manifest names.
 
     Parameters
@@ -239,11 +244,15 @@ def resume_run(path: Path, rules: StopRules | None = None) -> RunResult:
         The run folder.
     rules
         When it has seen enough; None: the rules it was begun with, unless they were met already.
+    notify
+        Whom to tell.
     """
     device, clock = scanner_of_run(path)
     console, (observer, options) = Console(), _watched(rules or rules_in_force(open_run(path).events()))
-    with ProgressView(console, rules=observer) as view:
-        result = resume(path, device, clock=clock, options=options, on_progress=view)
+    with telling(notify, continued=True) as herald, ProgressView(console, rules=observer) as view:
+        options, watch = herald.joined(options), herald.watching(view)
+        result = resume(path, device, clock=clock, options=options, on_progress=watch)
+        herald.ended(result)
     _say_how_it_ended(result, console)
     return result
 

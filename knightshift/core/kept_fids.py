@@ -32,7 +32,7 @@ class FidKind(StrEnum):
     """The program itself, to see its largest sample."""
     CHECK = "check"
     """To look at frequency and noise before a run, or before it goes on."""
-    DUMMY_PASS = "dummy_pass"
+    DUMMY_PASS = "dummy_pass"  # noqa: S105 - not a password
     """The program itself, as a check."""
     REFERENCE = "reference"
     """Between passes."""
@@ -54,6 +54,8 @@ def kept_fid_name(kind: FidKind, number: int) -> str:
 def kept_fids(events: Iterable[JournalEvent], journal: Path) -> Mapping[str, str]:
     """Name and checksum of every FID that a journal tells of; measured again, the last counts.
 
+    ``adjusting`` begins the adjustments of a run, perhaps anew: what an earlier attempt kept does not count any more.
+
     Raises
     ------
     DamagedDataError
@@ -61,6 +63,8 @@ def kept_fids(events: Iterable[JournalEvent], journal: Path) -> Mapping[str, str
     """
     kept: dict[str, str] = {}
     for event in events:
+        if event.event == "adjusting":
+            kept.clear()
         for entry in event.payload.get("files", ()):
             try:
                 name, digest = str(entry["file"]), str(entry["sha256"])

@@ -84,6 +84,26 @@ class Encoding(BaseModel):
 
 
 @dataclass(frozen=True)
+class ReferencePlan:
+    """Reference FIDs between the passes: before every `interval` passes, and before the last."""
+
+    interval: int
+    """Passes from one to the next."""
+    duration: float
+    """Of one [s]."""
+
+    def number_before(self, index: int, n_passes: int) -> int | None:
+        """Tell the number of the reference that is due before pass `index`; None if there is none."""
+        if index % self.interval == 0:
+            return index // self.interval
+        return self.count(n_passes) - 1 if index == n_passes - 1 else None
+
+    def count(self, n_passes: int) -> int:
+        """Count the references of `n_passes` passes."""
+        return -(-n_passes // self.interval) + ((n_passes - 1) % self.interval != 0)
+
+
+@dataclass(frozen=True)
 class Measurement:
     """A protocol, built for one scanner: what acquisition plays and what reconstruction must know."""
 
@@ -95,13 +115,18 @@ class Measurement:
     """How to reconstruct it."""
     n_passes: int
     """Passes planned, a whole number of cycles of `programs`."""
+    references: ReferencePlan | None = None
+    """What the site wants between the passes."""
 
     @property
     def duration(self) -> float:
-        """Time of all passes together [s]."""
+        """Time of all passes and references together [s]."""
         cycles, rest = divmod(self.n_passes, len(self.programs))
         lengths = [program.duration for program in self.programs]
-        return cycles * sum(lengths) + sum(lengths[:rest])
+        passes = cycles * sum(lengths) + sum(lengths[:rest])
+        if self.references is None:
+            return passes
+        return passes + self.references.count(self.n_passes) * self.references.duration
 
     def program_of(self, pass_index: int) -> PassProgram:
         """Program that pass `pass_index` (from 0) plays."""

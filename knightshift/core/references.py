@@ -42,7 +42,7 @@ class Reference:
 
 
 def references_of(events: Iterable[JournalEvent], journal: Path) -> tuple[Reference, ...]:
-    """Reference FIDs that gave a value and may correct passes, in order of time.
+    """Give the reference FIDs that have a value and may correct passes, in order of time.
 
     Raises
     ------

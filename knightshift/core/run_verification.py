@@ -9,6 +9,7 @@ from pathlib import Path
 from knightshift.core.durable import PART_SUFFIX
 from knightshift.core.errors import DamagedDataError
 from knightshift.core.journal import read_journal
+from knightshift.core.kept_fids import kept_fids, read_kept_fid
 from knightshift.core.pass_file import pass_file_name, read_pass_file
 from knightshift.core.run_folder import JOURNAL, PASSES, Commit, Run, open_run
 
@@ -61,6 +62,7 @@ def verify_run(path: str | Path) -> VerificationReport:
         good, more = _check_alone(folder)
         return VerificationReport(folder, run.manifest.n_passes, good, (*damage, error, *more), ())
     good, more = _check_committed(run, commits)
+    more += _check_kept_fids(run)
     notes = [f"{JOURNAL}: {torn} bytes of a torn last line"] if torn else []
     notes += _left_over(run, commits)
     return VerificationReport(folder, run.manifest.n_passes, good, (*damage, *more), tuple(notes))
@@ -85,6 +87,16 @@ def _check_committed(run: Run, commits: Mapping[int, Commit]) -> tuple[tuple[int
         except DamagedDataError as error:
             damage.append(error)
     return tuple(good), damage
+
+
+def _check_kept_fids(run: Run) -> list[DamagedDataError]:
+    damage = []
+    for name, digest in kept_fids(run.events(), run.path / JOURNAL).items():
+        try:
+            read_kept_fid(run.path, name, digest)
+        except DamagedDataError as error:
+            damage.append(error)
+    return damage
 
 
 def _check_alone(folder: Path) -> tuple[tuple[int, ...], list[DamagedDataError]]:
