@@ -195,21 +195,46 @@ def committed_passes(events: tuple[JournalEvent, ...], journal: Path, n_passes: 
     DamagedDataError
         If an event does not hold what it must.
     """
-    commits: dict[int, Commit] = {}
+    ledger = CommitLedger(journal, n_passes)
     for event in events:
+        ledger.read(event)
+    return ledger.commits()
+
+
+class CommitLedger:
+    """Keeps count of the passes of a run, event by event.
+
+    Parameters
+    ----------
+    journal
+        What to call it in a message.
+    n_passes
+        Passes planned.
+    """
+
+    def __init__(self, journal: Path, n_passes: int) -> None:
+        self._journal, self._n_passes = journal, n_passes
+        self._commits: dict[int, Commit] = {}
+
+    def read(self, event: JournalEvent) -> None:
+        """Take the next event. Raises `DamagedDataError` if it does not hold what it must."""
         if event.event not in _CHANGES:
-            continue
+            return
         try:
             index = event.payload["pass"]
-            if type(index) is not int or not 0 <= index < n_passes:
-                raise ValueError(f"pass {index!r} is none of the {n_passes} of this run")  # noqa: TRY301
+            if type(index) is not int or not 0 <= index < self._n_passes:
+                raise ValueError(f"pass {index!r} is none of the {self._n_passes} of this run")  # noqa: TRY301
             if event.event in _ADDS:
-                commits[index] = _commit(event.payload)
+                self._commits[index] = _commit(event.payload)
             else:
-                commits.pop(index, None)
+                self._commits.pop(index, None)
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedDataError(journal, f"line {event.sequence + 1}", f"event {event.event!r}: {error}") from error
-    return dict(sorted(commits.items()))
+            where = f"line {event.sequence + 1}"
+            raise DamagedDataError(self._journal, where, f"event {event.event!r}: {error}") from error
+
+    def commits(self) -> Mapping[int, Commit]:
+        """Give the passes that count, in order of index."""
+        return dict(sorted(self._commits.items()))
 
 
 _ADDS = frozenset({"committed", "adopted"})
