@@ -18,11 +18,11 @@ from knightshift.acquisition.queue.service_state import Pulse, SchedulerLock, Se
 from knightshift.acquisition.queue.store import QueueStore, TransitionError
 from knightshift.acquisition.queue.transitions import TRANSITIONS, JobEvent, JobState
 from knightshift.acquisition.queue.work import (
-    CheckResult,
     Executor,
     JobControl,
+    News,
+    NewsKind,
     Outcome,
-    PreFlightCheck,
     Progress,
     StopCause,
     Workshop,
@@ -31,7 +31,6 @@ from knightshift.acquisition.queue.work import (
 __all__ = [
     "TRANSITIONS",
     "Change",
-    "CheckResult",
     "Circumstances",
     "Decision",
     "Executor",
@@ -43,8 +42,9 @@ __all__ = [
     "JobRequest",
     "JobState",
     "Lane",
+    "News",
+    "NewsKind",
     "Outcome",
-    "PreFlightCheck",
     "ProcessingTask",
     "Progress",
     "Pulse",

@@ -10,8 +10,8 @@ from pathlib import Path
 from knightshift.core.errors import ConfigError, DamagedDataError, StorageError
 
 FILE_NAME = "queue.sqlite"
-FORMAT_VERSION = 1
-"""Version of the tables that this code writes, and the only one it reads."""
+FORMAT_VERSION = 2
+"""Version of the tables that this code writes; version 1 is brought up to it on opening."""
 _PATIENCE = 10.0
 """How long to wait for another process that writes [s]."""
 
@@ -24,6 +24,7 @@ CREATE TABLE job (
     reason TEXT NOT NULL DEFAULT '',
     held INTEGER NOT NULL DEFAULT 0,
     cancel_asked INTEGER NOT NULL DEFAULT 0,
+    paused INTEGER NOT NULL DEFAULT 0,
     earliest REAL NOT NULL DEFAULT 0,
     failures INTEGER NOT NULL DEFAULT 0,
     interruptions INTEGER NOT NULL DEFAULT 0,
@@ -48,6 +49,11 @@ CREATE TABLE event (
 CREATE INDEX event_of_job ON event (number);
 CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
+_FROM_VERSION = {
+    0: _TABLES,
+    1: "ALTER TABLE job ADD COLUMN paused INTEGER NOT NULL DEFAULT 0",
+}
+"""What brings a file of a version up to the present one; 0 is an empty file."""
 
 
 class Database:
@@ -88,10 +94,10 @@ class Database:
 
     def _prepare(self) -> None:
         version = self._version()
-        if version == 0:
+        if version in _FROM_VERSION:
             with self.writing() as connection:
-                if self._version() == 0:  # nobody else was quicker
-                    for statement in filter(str.strip, _TABLES.split(";")):
+                if self._version() == version:  # nobody else was quicker
+                    for statement in filter(str.strip, _FROM_VERSION[version].split(";")):
                         connection.execute(statement)
                     connection.execute(f"PRAGMA user_version={FORMAT_VERSION:d}")
         elif version != FORMAT_VERSION:

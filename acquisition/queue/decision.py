@@ -9,7 +9,7 @@ from datetime import tzinfo
 
 from knightshift.acquisition.local_time import local_text
 from knightshift.acquisition.queue.jobs import Job, Lane
-from knightshift.acquisition.queue.transitions import ACTIVE, PENDING, SUCCEEDED, JobEvent, JobState
+from knightshift.acquisition.queue.transitions import SUCCEEDED, JobEvent, JobState
 
 _SLACK = 1e-6
 
@@ -100,8 +100,8 @@ def decide(jobs: Sequence[Job], at: Circumstances) -> Decision:
         The same for the same input, in whatever order the jobs come.
     """
     by_number = {job.number: job for job in jobs}
-    pending = sorted((job for job in jobs if job.state in PENDING), key=_rank)
-    busy = {job.lane for job in jobs if job.state in ACTIVE}
+    pending = sorted((job for job in jobs if job.pending), key=_rank)
+    busy = {job.lane for job in jobs if job.in_hand}
     outlooks = [_outlook(job, by_number, at) for job in pending]
     changes: list[Change] = []
     starts: list[Start] = []

@@ -35,7 +35,7 @@ def after_interruption(job: Job, n_committed: int, why: str) -> Recovery:
     Parameters
     ----------
     job
-        In pre-flight or running.
+        In pre-flight, running, or suspended while it played.
     n_committed
         Passes of its run that are durable now.
     why
@@ -51,7 +51,7 @@ def after_interruption(job: Job, n_committed: int, why: str) -> Recovery:
     if interruptions >= CRASHES_IN_A_ROW:
         words = f"{why}: interrupted {interruptions} times in a row without progress: look at the log, then release it"
         return Recovery(job.number, JobEvent.SUSPEND, words, held=True, interruptions=interruptions)
-    if job.state is JobState.PRE_FLIGHT and not job.begun:
+    if job.state is JobState.PRE_FLIGHT and not job.begun and not n_committed:
         return Recovery(job.number, JobEvent.RETRY, f"{why} before it began", interruptions=interruptions)
     if job.lane is Lane.PROCESSING:
         return Recovery(job.number, JobEvent.RETRY, f"{why}: computed again", interruptions=interruptions)

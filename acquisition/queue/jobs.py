@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from knightshift.acquisition.local_time import NightWindow
-from knightshift.acquisition.queue.transitions import JobState
+from knightshift.acquisition.queue.transitions import ACTIVE, PENDING, JobState
 
 
 class JobKind(StrEnum):
@@ -163,6 +163,8 @@ class Job:
     """Waits for a person to release it."""
     cancel_asked: bool = False
     """A person wants it to end while it runs."""
+    paused: bool = False
+    """Suspended by an interlock while it plays: the scheduler still has it in hand, and it goes on by itself."""
     earliest: float = 0.0
     """Not to be tried again before, seconds since the Unix epoch (UTC)."""
     failures: int = 0
@@ -190,6 +192,16 @@ class Job:
     def lane(self) -> Lane:
         """What it needs."""
         return self.request.kind.lane
+
+    @property
+    def in_hand(self) -> bool:
+        """Whether the scheduler is at work on it."""
+        return self.state in ACTIVE or self.paused
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is still to begin, or to go on."""
+        return self.state in PENDING and not self.paused
 
     @property
     def begun(self) -> bool:

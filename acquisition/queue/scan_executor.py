@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from knightshift.acquisition.options import (
     RunStatus,
 )
 from knightshift.acquisition.queue.jobs import Job, ScanTask
-from knightshift.acquisition.queue.work import JobControl, Outcome, Progress, StopCause
+from knightshift.acquisition.queue.work import JobControl, News, NewsKind, Outcome, Progress, StopCause
 from knightshift.core.clock import Clock
 from knightshift.core.manifest import RunSetup
 from knightshift.core.program import Measurement
@@ -83,8 +84,9 @@ def run_of(job: Job) -> Path | None:
     if job.run_name is None:
         return None
     # where the name was being made when the computer stopped, the next attempt got a number behind it
+    its_name = re.compile(re.escape(job.run_name) + r"(-\d+)?")
     candidates = Path(_task(job).runs).glob(f"{job.run_name}*/{MANIFEST}")
-    return next((path.parent for path in sorted(candidates)), None)
+    return next((path.parent for path in sorted(candidates) if its_name.fullmatch(path.parent.name)), None)
 
 
 def passes_on_disk(job: Job) -> int:
@@ -93,12 +95,19 @@ def passes_on_disk(job: Job) -> int:
     return 0 if run is None else len(open_run(run).committed())
 
 
+_NEWS = {
+    ProgressKind.CHECKED: NewsKind.CHECKED,
+    ProgressKind.SUSPENDED: NewsKind.SUSPENDED,
+    ProgressKind.RESUMED: NewsKind.CONTINUED,
+}
+
+
 def _watcher(control: JobControl) -> OnProgress:
     def watch(event: ProgressEvent) -> None:
-        if event.kind is ProgressKind.CHECKED:
-            return  # there may be no run folder yet
-        words = f"suspended: {event.message}" if event.kind is ProgressKind.SUSPENDED else ""
-        control.progress = Progress(event.n_committed, event.n_passes, str(event.run_path.resolve()), words)
+        if event.kind in _NEWS:
+            words = event.message or ", ".join(map(str, event.checks))
+            control.news.append(News(_NEWS[event.kind], words))
+        control.progress = Progress(event.n_committed, event.n_passes, str(event.run_path.resolve()))
         left = event.n_passes - event.n_committed
         if control.stop_at is not None and left:
             one_pass = (event.finish_time - event.time) / left
@@ -116,4 +125,5 @@ def _outcome(result: RunResult) -> Outcome:
         n_committed=result.n_committed,
         n_passes=result.n_passes,
         words=f"{result.n_committed} of {result.n_passes} passes{flagged}",
+        stopped_by=result.reason,
     )

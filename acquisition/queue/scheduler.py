@@ -10,22 +10,22 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from concurrent.futures import Executor as Pool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Any
 
 from knightshift.acquisition.queue.clock_watch import ClockWatch
 from knightshift.acquisition.queue.decision import Circumstances, Decision, Start, decide
 from knightshift.acquisition.queue.interruption import after_interruption
-from knightshift.acquisition.queue.jobs import Job
+from knightshift.acquisition.queue.jobs import Job, Lane
 from knightshift.acquisition.queue.store import STOPPED, QueueStore, TransitionError
-from knightshift.acquisition.queue.transitions import ACTIVE, JobEvent
-from knightshift.acquisition.queue.work import CheckResult, JobControl, Outcome, StopCause, Workshop
+from knightshift.acquisition.queue.transitions import JobEvent, JobState
+from knightshift.acquisition.queue.work import JobControl, News, NewsKind, Outcome, StopCause, Workshop
 from knightshift.acquisition.stop_request import StopRequest
 from knightshift.core.clock import Clock, VirtualClock
 from knightshift.core.errors import KnightshiftError
 
 _LOG = logging.getLogger(__name__)
+_LONGEST_RETRY_DELAY = 3600.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SchedulerOptions:
     poll: float = 1.0
     """How often people's wishes are looked for [s]."""
     retry_delay: float = 60.0
-    """Pause before a failed job is tried again; doubled each time [s]."""
+    """Pause before a failed job is tried again; doubled each time, up to an hour [s]."""
     until_idle: bool = False
     """Return when nothing can begin any more without a person, instead of waiting for new jobs."""
 
@@ -46,16 +46,9 @@ class _Active:
 
     job: Job
     control: JobControl
-    checking: Future[list[CheckResult]] | None
-    working: Future[Outcome] | None = None
-    words: str = ""
-    """What keeps it, as last written down."""
-
-    @property
-    def future(self) -> Future[list[CheckResult]] | Future[Outcome]:
-        future = self.working or self.checking
-        assert future is not None
-        return future
+    began: float
+    """When it was handed over, seconds since the Unix epoch (UTC)."""
+    work: Future[Outcome] = field(init=False)
 
 
 class Scheduler:
@@ -101,12 +94,16 @@ class Scheduler:
         if self._watch.check_history(self._store.newest_time()):
             self._store.record("clock", "the clock is behind the history of the queue: it was put back")
         for job in self._store.jobs():
-            if job.state not in ACTIVE:
+            if not job.in_hand:
                 continue
-            n_committed = self._workshop.passes_on_disk(job) if job.begun else 0
+            n_committed = self._workshop.passes_on_disk(job)
             recovery = after_interruption(job, n_committed, f"the service died while it was {job.state}")
             _LOG.warning("job %s: %s", job.number, recovery.reason)
-            fields = {"held": int(recovery.held), "interruptions": recovery.interruptions, "n_committed": n_committed}
+            started = job.started or (now if n_committed else None)  # it may have died before that was written down
+            fields = {
+                "held": int(recovery.held), "interruptions": recovery.interruptions, "n_committed": n_committed,
+                "started": started,
+            }  # fmt: skip
             self._store.apply(job.number, recovery.event, recovery.reason, **fields)
             if recovery.ended:
                 end = JobEvent.TRUNCATE if n_committed else JobEvent.FAIL
@@ -154,9 +151,10 @@ class Scheduler:
             _LOG.warning("the clock has jumped by %+.0f s", jump)
             self._store.record("clock", f"jumped by {jump:+.0f} s: no job is given up for being late for a while")
         for active in list(self._active.values()):
-            self._note_progress(active)
-            if active.future.done():
-                self._advance(active)
+            ended = active.work.done()  # first, so that nothing said before the end is missed
+            self._hear(active)
+            if ended:
+                self._end(active)
         for active in self._active.values():
             self._heed(active, stopping=stopping)
         decision = Decision() if stopping else self._decide()
@@ -196,46 +194,35 @@ class Scheduler:
             _LOG.info("%s: a person was quicker", error)
             return
         control = JobControl(stop_at=start.stop_at)
-        checking = self._pool.submit(_check_all, self._workshop, job)
-        self._active[job.number] = _Active(job, control, checking)
-        if checking.done():
-            self._advance(self._active[job.number])
+        active = _Active(job, control, self._clock.now())
+        if job.lane is Lane.PROCESSING:
+            self._plays(active)
+        active.work = self._pool.submit(self._workshop.executors[job.lane], job, control)
+        self._active[job.number] = active
+        if active.work.done():
+            self._hear(active)
+            self._end(active)
 
-    def _advance(self, active: _Active) -> None:
-        """Go on with a job whose checks, or whose work, have ended."""
-        number = active.job.number
+    def _plays(self, active: _Active) -> None:
+        """Write down that the pre-flight is over, if that is not yet done."""
+        if active.job.state is JobState.PRE_FLIGHT:
+            started = active.job.started if active.job.begun else active.began
+            active.job = self._store.apply(active.job.number, JobEvent.START, active.job.reason, started=started)
+
+    def _end(self, active: _Active) -> None:
+        """Write down how a job ended."""
+        del self._active[active.job.number]
         try:
-            if active.working is None:
-                assert active.checking is not None
-                self._start(active, active.checking.result())
-            else:
-                outcome = active.working.result()
-                del self._active[number]
-                self._end(active, outcome)
+            outcome = active.work.result()
         except (KnightshiftError, OSError) as error:
-            self._active.pop(number, None)
             notes = getattr(error, "__notes__", [])
-            self._fail(number, "; ".join([f"{error}", *notes]))
+            self._fail(active.job.number, "; ".join([f"{error}", *notes]))
+        else:
+            self._plays(active)
+            self._succeed(active, outcome)
 
-    def _start(self, active: _Active, results: list[CheckResult]) -> None:
-        number = active.job.number
-        for result in results:
-            verdict = "passed" if result.passed else "FAILED"
-            self._store.record("check", f"{result.name}: {result.value}: {verdict}", number)
-        failed = [f"{result.name}: {result.value}" for result in results if not result.passed]
-        if failed:
-            del self._active[number]
-            self._fail(number, f"pre-flight: {'; '.join(failed)}")
-            return
-        started = active.job.started if active.job.begun else self._clock.now()
-        active.job = self._store.apply(number, JobEvent.START, active.job.reason, started=started)
-        executor = self._workshop.executors[active.job.lane]
-        active.working = self._pool.submit(executor, active.job, active.control)
-        if active.working.done():
-            self._note_progress(active)
-            self._advance(active)
-
-    def _end(self, active: _Active, outcome: Outcome) -> None:
+    def _succeed(self, active: _Active, outcome: Outcome) -> None:
+        """Write down the end of a job that did not fail, though perhaps it was stopped."""
         number, cause = active.job.number, active.control.cause
         fields: dict[str, object] = {
             "result": outcome.result,
@@ -250,33 +237,50 @@ class Scheduler:
             held = int(cause is StopCause.HELD)
             why = "held" if held else "the service was stopped: goes on by itself"
             self._store.apply(number, JobEvent.SUSPEND, why, held=held, **fields)
+        elif cause is None:
+            words = _joined(f"stopped by {outcome.stopped_by or 'the scanner'}", outcome.words)
+            self._fail(number, words, JobEvent.TRUNCATE if outcome.n_committed else JobEvent.FAIL, **fields)
         elif outcome.n_committed:
-            why = {StopCause.DEADLINE: "its time was over", StopCause.RULE: "its goal was reached"}.get(
-                cause or StopCause.RULE, ""
-            )
+            why = "its goal was reached" if cause is StopCause.RULE else "its time was over"
             self._store.apply(number, JobEvent.TRUNCATE, _joined(why, outcome.words), **fields)
         else:
             self._store.apply(number, JobEvent.FAIL, "its time was over before one pass was done", **fields)
 
-    def _fail(self, number: int, words: str) -> None:
+    def _fail(self, number: int, words: str, event: JobEvent = JobEvent.FAIL, **fields: object) -> None:
+        """Try a job again that failed, or that an interlock stopped, if its policy says so; else it is over."""
         job, policy = self._store.job(number), self._store.job(number).request.on_failure
-        _LOG.error("job %s failed: %s", number, words)
+        _LOG.error("job %s: %s: %s", number, event, words)
         if job.failures < policy.retries and not job.cancel_asked:
-            delay = self._options.retry_delay * 2**job.failures
-            again = {"failures": job.failures + 1, "earliest": self._clock.now() + delay}
-            self._store.apply(number, JobEvent.RETRY, f"tried again in {delay:.0f} s, failed with: {words}", **again)
+            delay = min(self._options.retry_delay * 2**job.failures, _LONGEST_RETRY_DELAY)
+            fields |= {"failures": job.failures + 1, "earliest": self._clock.now() + delay}
+            self._store.apply(number, JobEvent.RETRY, f"tried again in {delay:.0f} s: {words}", **fields)
             return
-        self._store.apply(number, JobEvent.FAIL, words)
+        job = self._store.apply(number, event, words, **fields)
         if policy.then == "stop":
-            self._store.set_note(STOPPED, f"job {number} failed: `knightshift queue release` lets the others begin")
+            self._store.set_note(
+                STOPPED, f"job {number} is {job.state}: `knightshift queue release` lets the others begin"
+            )
+
+    def _hear(self, active: _Active) -> None:
+        """Write down what a job in hand has told since the last time."""
+        while active.control.news:
+            self._note_news(active, active.control.news.popleft())
+        self._note_progress(active)
+
+    def _note_news(self, active: _Active, news: News) -> None:
+        number = active.job.number
+        self._plays(active)
+        match news.kind:
+            case NewsKind.CHECKED:
+                self._store.record("checked", news.words, number)
+            case NewsKind.SUSPENDED:
+                active.job = self._store.apply(number, JobEvent.SUSPEND, news.words, paused=1)
+            case NewsKind.CONTINUED:
+                active.job = self._store.apply(number, JobEvent.CONTINUE, news.words)
 
     def _note_progress(self, active: _Active) -> None:
-        progress = active.control.progress
-        if progress is None or active.working is None:
-            return
-        job = active.job
-        known = (job.n_committed, job.result, active.words)
-        if (progress.n_committed, progress.result, progress.words) == known:
+        progress, job = active.control.progress, active.job
+        if progress is None or (progress.n_committed, progress.result) == (job.n_committed, job.result):
             return
         fields: dict[str, object] = {
             "n_committed": progress.n_committed,
@@ -285,9 +289,6 @@ class Scheduler:
         }
         if progress.n_committed > job.n_committed:
             fields["interruptions"] = 0
-        if progress.words != active.words:
-            active.words = fields["reason"] = progress.words
-            self._store.record("suspended" if progress.words else "plays again", progress.words, job.number)
         self._store.note_progress(job.number, **fields)
         active.job = self._store.job(job.number)
 
@@ -306,8 +307,11 @@ class Scheduler:
         """Wait for a job to end, or for time to pass, but never so long that a person's wish would wait."""
         now, wake_at = self._clock.now(), decision.wake_at
         if self._active:
-            futures: list[Future[Any]] = [active.future for active in self._active.values()]
-            wait(futures, timeout=self._options.poll, return_when=FIRST_COMPLETED)
+            wait(
+                [active.work for active in self._active.values()],
+                timeout=self._options.poll,
+                return_when=FIRST_COMPLETED,
+            )
         elif isinstance(self._clock, VirtualClock) and wake_at is not None:
             self._clock.sleep(wake_at - now)
         elif isinstance(self._clock, VirtualClock):
@@ -315,10 +319,6 @@ class Scheduler:
         else:
             left = self._options.poll if wake_at is None else wake_at - now
             self._clock.sleep(min(self._options.poll, max(left, 0.0)))
-
-
-def _check_all(workshop: Workshop, job: Job) -> list[CheckResult]:
-    return [check(job) for check in workshop.checks]
 
 
 def _joined(*words: str) -> str:

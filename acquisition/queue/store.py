@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from knightshift.acquisition.queue.database import Database
 from knightshift.acquisition.queue.jobs import Job, JobRequest
-from knightshift.acquisition.queue.transitions import FINISHED, PENDING, TRANSITIONS, JobEvent, JobState
+from knightshift.acquisition.queue.transitions import FINISHED, TRANSITIONS, JobEvent, JobState
 from knightshift.core.errors import DamagedDataError, InputError
 
 SCANNER = "scanner"
@@ -129,8 +129,8 @@ class QueueStore:
             state = JobState(fields.pop("state"))
         except (ValidationError, ValueError) as error:
             raise DamagedDataError(self._database.path, f"job {row['number']}", "is not readable") from error
-        held, cancel = bool(fields.pop("held")), bool(fields.pop("cancel_asked"))
-        return Job(request=request, state=state, held=held, cancel_asked=cancel, **fields)
+        fields |= {name: bool(fields[name]) for name in ("held", "cancel_asked", "paused")}
+        return Job(request=request, state=state, **fields)
 
     def apply(self, number: int, event: JobEvent, reason: str = "", **fields: Any) -> Job:
         """Let `event` happen to a job: state, fields and history change together or not at all.
@@ -156,6 +156,7 @@ class QueueStore:
             after = TRANSITIONS[event].get(job.state)
             if after is None:
                 raise TransitionError(f"job {number} is {job.state}: {event} is not possible")
+            fields.setdefault("paused", 0)
             if after in FINISHED:
                 fields.setdefault("ended", self._now())
             self._update(connection, number, state=after, reason=reason, **fields)
@@ -181,7 +182,8 @@ class QueueStore:
         with self._database.writing() as connection:
             job = self._load(connection, number)
             self._must_not_be_over(job, "released")
-            self._update(connection, number, held=0, interruptions=0, earliest=0.0, reason="")
+            kept = job.reason if job.paused else ""  # by an interlock, whatever a person says
+            self._update(connection, number, held=0, interruptions=0, earliest=0.0, reason=kept)
             self._record(connection, number, "released", job.state, job.state, "")
         return self.job(number)
 
@@ -190,7 +192,7 @@ class QueueStore:
         with self._database.writing() as connection:
             job = self._load(connection, number)
             self._must_not_be_over(job, "cancelled")
-            if job.state in PENDING:
+            if job.pending:
                 self._update(connection, number, state=JobState.CANCELLED, reason=reason, ended=self._now())
                 self._record(connection, number, JobEvent.CANCEL, job.state, JobState.CANCELLED, reason)
             else:

@@ -18,7 +18,7 @@ class JobState(StrEnum):
     RUNNING = "running"
     """It plays, or is processed."""
     SUSPENDED = "suspended"
-    """Begun, and interrupted: it goes on where it was."""
+    """Begun, and interrupted, by an interlock or with the service: it goes on where it was."""
     DONE = "done"
     """All of it is there."""
     TRUNCATED = "truncated"
@@ -37,6 +37,8 @@ class JobEvent(StrEnum):
     BEGIN = "begin"
     START = "start"
     SUSPEND = "suspend"
+    CONTINUE = "continue"
+    """What suspended it while it played is over."""
     COMPLETE = "complete"
     TRUNCATE = "truncate"
     FAIL = "fail"
@@ -51,13 +53,14 @@ TRANSITIONS: Mapping[JobEvent, Mapping[JobState, JobState]] = {
     _E.READY: {_S.WAITING: _S.QUEUED},
     _E.BEGIN: {_S.QUEUED: _S.PRE_FLIGHT, _S.WAITING: _S.PRE_FLIGHT, _S.SUSPENDED: _S.PRE_FLIGHT},
     _E.START: {_S.PRE_FLIGHT: _S.RUNNING},
-    _E.SUSPEND: {_S.PRE_FLIGHT: _S.SUSPENDED, _S.RUNNING: _S.SUSPENDED},
+    _E.SUSPEND: {_S.PRE_FLIGHT: _S.SUSPENDED, _S.RUNNING: _S.SUSPENDED, _S.SUSPENDED: _S.SUSPENDED},
+    _E.CONTINUE: {_S.SUSPENDED: _S.RUNNING},
     _E.COMPLETE: {_S.RUNNING: _S.DONE},
     _E.TRUNCATE: {
         _S.RUNNING: _S.TRUNCATED, _S.SUSPENDED: _S.TRUNCATED, _S.QUEUED: _S.TRUNCATED, _S.WAITING: _S.TRUNCATED,
     },
     _E.FAIL: {_S.PRE_FLIGHT: _S.FAILED, _S.RUNNING: _S.FAILED, _S.SUSPENDED: _S.FAILED},
-    _E.RETRY: {_S.PRE_FLIGHT: _S.QUEUED, _S.RUNNING: _S.QUEUED},
+    _E.RETRY: {_S.PRE_FLIGHT: _S.QUEUED, _S.RUNNING: _S.QUEUED, _S.SUSPENDED: _S.QUEUED},
     _E.CANCEL: {
         _S.QUEUED: _S.CANCELLED, _S.WAITING: _S.CANCELLED, _S.PRE_FLIGHT: _S.CANCELLED, _S.RUNNING: _S.CANCELLED,
         _S.SUSPENDED: _S.CANCELLED,
@@ -70,6 +73,6 @@ FINISHED = frozenset({_S.DONE, _S.TRUNCATED, _S.FAILED, _S.CANCELLED})
 SUCCEEDED = frozenset({_S.DONE, _S.TRUNCATED})
 """Jobs that depend on one of these may begin."""
 ACTIVE = frozenset({_S.PRE_FLIGHT, _S.RUNNING})
-"""The scheduler has it in hand."""
+"""The scheduler has it in hand. A suspended job may be in hand too: see `Job.in_hand`."""
 PENDING = frozenset({_S.QUEUED, _S.WAITING, _S.SUSPENDED})
 """Still to come."""

@@ -1,4 +1,4 @@
-"""The seams of the scheduler: who does a job, what is checked before, and how a job is told to stop.
+"""The seams of the scheduler: who does a job, what it tells meanwhile, and how it is told to stop.
 
 Executors are handed in: the scan by `knightshift.acquisition.queue.scan_executor`, computations by the command line. In
 tests they are fakes.
@@ -6,7 +6,8 @@ tests they are fakes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -25,7 +26,7 @@ class StopCause(StrEnum):
     CANCELLED = "cancelled"
     """A person took it out."""
     HELD = "held"
-    """A person, or an interlock, suspends it."""
+    """A person suspends it."""
     SERVICE = "service"
     """The scheduler ends; the job goes on when it is back."""
 
@@ -40,8 +41,27 @@ class Progress:
     """Passes planned."""
     result: str
     """The run folder."""
-    words: str = ""
-    """What keeps it, for people: an interlock that suspends it; empty while it plays."""
+
+
+class NewsKind(StrEnum):
+    """What may happen to a job while it is in hand."""
+
+    CHECKED = "checked"
+    """Its pre-flight has passed: it plays."""
+    SUSPENDED = "suspended"
+    """An interlock keeps it; the scanner is safe."""
+    CONTINUED = "continued"
+    """It plays again."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What happened to a job while it is in hand, for state and history."""
+
+    kind: NewsKind
+    """What happened."""
+    words: str
+    """Why, or what was found."""
 
 
 @dataclass
@@ -56,6 +76,8 @@ class JobControl:
     """Who asked first."""
     progress: Progress | None = None
     """Set by the executor, read by the scheduler."""
+    news: deque[News] = field(default_factory=deque)
+    """Filled by the executor in order, emptied by the scheduler."""
 
     def ask(self, cause: StopCause) -> None:
         """Ask to stop after the pass; the first cause counts, a second call for it is not urgent."""
@@ -82,36 +104,20 @@ class Outcome:
     """Passes planned."""
     words: str = ""
     """For the history."""
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """One check before a job begins."""
-
-    name: str
-    """What was checked."""
-    passed: bool
-    """Whether the job may begin."""
-    value: str
-    """What was found, with its limit, for the history."""
+    stopped_by: str = ""
+    """Why it ended early, where nobody asked through the `JobControl`: an interlock, in words."""
 
 
 Executor: TypeAlias = Callable[[Job, JobControl], Outcome]
 """Does a job. Raises `KnightshiftError` or `OSError` if it fails; anything else is a mistake of ours and ends the
 service, which is started again by systemd until the crash-loop breaker holds the job."""
 
-PreFlightCheck: TypeAlias = Callable[[Job], CheckResult]
-"""Looks at one thing before RF is on. It may take its time (it runs in the lane of the job) and raises as an executor
-does. This is where checks of scanner, monitors, lock, noise and frequency hook in: see docs/reference/queue.md."""
-
 
 @dataclass(frozen=True)
 class Workshop:
-    """Everything that does, or checks, a job."""
+    """Everything that does a job."""
 
     executors: Mapping[Lane, Executor]
     """Who does the jobs of each lane."""
-    checks: Sequence[PreFlightCheck] = ()
-    """Made in this order before every job; all are made and recorded, also after one has failed."""
     passes_on_disk: Callable[[Job], int] = lambda _job: 0
     """Tells how many passes of a job's run are durable, after a crash."""

@@ -13,9 +13,7 @@ from rich.console import Console
 
 from knightshift.acquisition import StopRequest
 from knightshift.acquisition.local_time import local_zone
-from knightshift.acquisition.options import AcquisitionOptions
 from knightshift.acquisition.queue import (
-    CheckResult,
     Job,
     JobControl,
     JobKind,
@@ -30,12 +28,11 @@ from knightshift.acquisition.queue import (
 )
 from knightshift.acquisition.queue.scan_executor import PreparedScan, ScanExecutor, passes_on_disk, run_of
 from knightshift.acquisition.queue.service_state import LOCK
-from knightshift.acquisition.run_writer import check_disk_space, make_runs_folder
 from knightshift.cli.processing import ReportChoices, fit_to, reconstruct_to, report_to
 from knightshift.cli.queueing import folder_of, scanner_of_queue
 from knightshift.cli.scanning import SIMULATED, new_scanner, scanner_of_run
 from knightshift.core.clock import Clock, SystemClock, VirtualClock
-from knightshift.core.errors import ConfigError, InputError, StorageError
+from knightshift.core.errors import ConfigError, InputError
 from knightshift.core.yaml_files import validate
 from knightshift.hardware.site import SiteConfig, load_site
 from knightshift.sequences import ImagingProtocol, Protocol, PulseAcquire, build
@@ -91,10 +88,7 @@ def lock_path(folder: Path, site: SiteConfig, name: str) -> Path:
 
 
 def make_workshop(site: SiteConfig, clock: Clock, folder: Path) -> Workshop:
-    """Put together who does the jobs, and what is checked before.
-
-    Further pre-flight checks (scanner self-test, monitors, frequency) are added to `checks` here.
-    """
+    """Put together who does the jobs."""
 
     def prepare(job: Job) -> PreparedScan:
         task = job.request.scan
@@ -114,26 +108,8 @@ def make_workshop(site: SiteConfig, clock: Clock, folder: Path) -> Workshop:
             Lane.SCANNER: ScanExecutor(prepare, lambda path: scanner_of_run(path, clock)),
             Lane.PROCESSING: compute,
         },
-        checks=(disk_check,),
         passes_on_disk=passes_on_disk,
     )
-
-
-def disk_check(job: Job) -> CheckResult:
-    """Check that the disk has room for what is left of a scan, and a margin."""
-    task = job.request.scan
-    if task is None:
-        return CheckResult("disk", True, "nothing large is written")
-    margin = AcquisitionOptions().disk_margin
-    done = job.n_committed / job.n_passes if job.n_passes else 0.0
-    needed = int((job.averages or task.averages) * task.bytes_per_average * (1 - done))
-    runs = Path(task.runs)
-    make_runs_folder(runs)
-    try:
-        check_disk_space(runs, needed, margin)
-    except StorageError as error:
-        return CheckResult("disk", False, str(error))
-    return CheckResult("disk", True, f"room for {needed / 1e6:.1f} MB and a margin of {margin / 1e6:.0f} MB")
 
 
 def source_of(job: Job, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from knightshift.acquisition.local_time import local_zone
 from knightshift.acquisition.queue.service_state import ServiceStatus, service_status
 from knightshift.acquisition.queue.store import SCANNER, STOPPED, QueueStore
-from knightshift.acquisition.queue.transitions import ACTIVE, FINISHED, JobState
+from knightshift.acquisition.queue.transitions import FINISHED, JobState
 from knightshift.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def list_jobs(queue: Path | None, *, everything: bool, as_json: bool) -> None:
 
 
 def _order(job: Job) -> tuple[bool, int, float]:
-    return job.state not in ACTIVE, -job.request.priority, job.place
+    return not job.in_hand, -job.request.priority, job.place
 
 
 def _cells(job: Job) -> tuple[str, ...]:
@@ -129,6 +129,7 @@ def show_job(queue: Path | None, number: int, *, as_json: bool) -> None:
         "state": job.state + (f": {job.reason}" if job.reason else ""),
         "priority": str(request.priority),
         "time": f"{request.duration / 3600:.3f} h" if request.scan else "",
+        "disk": f"{_bytes(job) / 1e6:.0f} MB" if request.scan else "",
         "not before": _moment(request.not_before),
         "deadline": _moment(request.deadline),
         "window": str(request.window or ""),
@@ -146,6 +147,11 @@ def show_job(queue: Path | None, number: int, *, as_json: bool) -> None:
             sys.stdout.write(f"{name:<15} {value}\n")
     sys.stdout.write("\n")
     _print_log_lines(log)
+
+
+def _bytes(job: Job) -> int:
+    task = job.request.scan
+    return 0 if task is None else (job.averages or task.averages) * task.bytes_per_average
 
 
 def _moment(moment: float | None) -> str:
@@ -183,7 +189,7 @@ def hold_job(queue: Path | None, number: int) -> None:
     """Keep a job from beginning."""
     with open_queue(queue) as store:
         job = store.hold(number)
-    after_pass = ": it is suspended after its pass" if job.state in ACTIVE else ""
+    after_pass = ": it is suspended after its pass" if job.in_hand else ""
     sys.stdout.write(f"job {number} is held{after_pass}: `knightshift queue release {number}` lets it go on\n")
 
 
@@ -213,7 +219,7 @@ def print_status(queue: Path | None, *, as_json: bool) -> None:
     with open_queue(queue) as store:
         jobs, scanner, stopped = store.jobs(), store.note(SCANNER), store.note(STOPPED)
     service = service_status(folder, now)
-    in_hand = [job for job in jobs if job.state in ACTIVE]
+    in_hand = [job for job in jobs if job.in_hand]
     counts = {state: sum(job.state is state for job in jobs) for state in JobState}
     if as_json:
         _print_json(
@@ -231,7 +237,8 @@ def print_status(queue: Path | None, *, as_json: bool) -> None:
     if stopped:
         sys.stdout.write(f"the queue is stopped: {stopped}\n")
     for job in in_hand:
-        sys.stdout.write(f"job {job.number} ({job.request.name}) is {job.state}{_how_far(job, service, now)}\n")
+        why = f" ({job.reason})" if job.paused else ""
+        sys.stdout.write(f"job {job.number} ({job.request.name}) is {job.state}{why}{_how_far(job, service, now)}\n")
     words = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     sys.stdout.write(f"jobs: {words or 'none'} (scanner {scanner or 'not chosen yet'}, {folder})\n")
 

@@ -53,7 +53,13 @@ def test_scan_with_all_that_follows_is_played_to_the_report(queue: Queue, protoc
     assert status["service"]["state"] == "stopped"
     assert status["jobs"]["done"] == 3
     log = queue("queue", "log", 1).stdout
-    for word in ("queued -> pre-flight", "pre-flight -> running", "running -> done", "12 of 12 passes", "disk: room"):
+    for word in (
+        "queued -> pre-flight",
+        "pre-flight -> running",
+        "running -> done",
+        "12 of 12 passes",
+        "MB must stay free",
+    ):
         assert word in log
 
 

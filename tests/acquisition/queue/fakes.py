@@ -102,6 +102,7 @@ class FakeComputations:
         return Outcome(True, task.output)
 
 
-def workshop(scans: FakeScans, computations: FakeComputations | None = None, **more: Any) -> Workshop:
+def workshop(scans: FakeScans, computations: FakeComputations | None = None) -> Workshop:
     executors = {Lane.SCANNER: scans, Lane.PROCESSING: computations or FakeComputations()}
-    return Workshop(executors=executors, passes_on_disk=lambda job: scans.committed.get(job.number, 0), **more)
+    committed = getattr(scans, "committed", {})
+    return Workshop(executors=executors, passes_on_disk=lambda job: committed.get(job.number, 0))

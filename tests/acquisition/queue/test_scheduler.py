@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC
 from pathlib import Path
@@ -12,10 +13,13 @@ from fakes import EVENING, HOUR, FakeComputations, FakeScans, InlinePool, comput
 from knightshift.acquisition import StopRequest
 from knightshift.acquisition.local_time import NightWindow
 from knightshift.acquisition.queue import (
-    CheckResult,
     FailurePolicy,
+    Job,
+    JobEvent,
     JobState,
     Lane,
+    News,
+    NewsKind,
     Outcome,
     Progress,
     QueueStore,
@@ -27,7 +31,7 @@ from knightshift.acquisition.queue import (
 from knightshift.acquisition.queue.clock_watch import JUMP, SETTLE, ClockWatch
 from knightshift.acquisition.queue.store import STOPPED
 from knightshift.core.clock import VirtualClock
-from knightshift.core.errors import ScannerFault
+from knightshift.core.errors import InterlockFault, ScannerFault
 
 
 class Night:
@@ -37,11 +41,10 @@ class Night:
         self.clock = VirtualClock(EVENING)
         self.store = QueueStore(folder, self.clock.now)
         self.scans, self.computations = FakeScans(self.clock), FakeComputations()
-        self.checks: list = []
 
     def scheduler(self) -> Scheduler:
         return Scheduler(
-            self.store, self.clock, UTC, workshop(self.scans, self.computations, checks=self.checks),
+            self.store, self.clock, UTC, workshop(self.scans, self.computations),
             SchedulerOptions(until_idle=True, poll=0.01), InlinePool(),
         )  # fmt: skip
 
@@ -126,17 +129,39 @@ def test_retried_job_goes_on_with_its_run_after_a_pause(night: Night) -> None:
     assert night.clock.now() == EVENING + 5 * HOUR + 60 + 120
 
 
-def test_failed_check_keeps_the_rf_off_and_all_checks_are_told(night: Night) -> None:
-    night.checks = [
-        lambda _job: CheckResult("helium", False, "41 % at 2 %/day, 45 % are needed"),
-        lambda _job: CheckResult("disk", True, "80 GB free"),
-    ]
+def test_job_is_in_pre_flight_until_its_checks_are_made_and_they_are_told(tmp_path: Path) -> None:
+    clock = VirtualClock(EVENING)
+    store = QueueStore(tmp_path, clock.now)
+    may_check, may_end = threading.Event(), threading.Event()
+
+    def run(_job, control):
+        assert may_check.wait(10)
+        control.news.append(News(NewsKind.CHECKED, "disk: 80 GB free; helium: 90 %"))
+        assert may_end.wait(10)
+        return Outcome(True, "/runs/1", 10, 10)
+
+    scheduler = Scheduler(store, clock, UTC, Workshop(dict.fromkeys(Lane, run)), SchedulerOptions(poll=0.01))
+    store.add(scan())
+    for event, before, after in ((may_check, "pre-flight", "running"), (may_end, "running", "done")):
+        scheduler.step()
+        assert store.job(1).state == before
+        event.set()
+        while store.job(1).state == before:
+            scheduler.step()
+        assert store.job(1).state == after
+    assert [entry.reason for entry in store.log(1) if entry.event == "checked"] == ["disk: 80 GB free; helium: 90 %"]
+    assert store.job(1).started == EVENING
+
+
+def test_job_whose_pre_flight_refuses_has_never_run(night: Night) -> None:
+    def refuse(_job, _control):
+        raise InterlockFault("pre-flight failed, nothing was played: helium 41 %")
+
+    night.scans = refuse
     night.store.add(scan())
     night.run()
-    assert night.scans.starts == []
-    assert night.store.job(1).reason == "pre-flight: helium: 41 % at 2 %/day, 45 % are needed"
-    told = [entry.reason for entry in night.store.log(1) if entry.event == "check"]
-    assert told == ["helium: 41 % at 2 %/day, 45 % are needed: FAILED", "disk: 80 GB free: passed"]
+    assert [entry.after for entry in night.store.log(1) if entry.after] == ["queued", "pre-flight", "failed"]
+    assert "helium 41 %" in night.store.job(1).reason
 
 
 def test_service_that_is_stopped_goes_on_with_the_same_run(night: Night) -> None:
@@ -196,7 +221,7 @@ def test_power_cut_is_recovered_and_no_pass_played_twice(night: Night) -> None:
     for _ in range(3):
         with pytest.raises(PowerCut):
             night.run()
-        assert night.states() == ["running", "waiting"]
+        assert night.states() == ["pre-flight", "waiting"], "it died before it could be written down"
     night.run()
     assert night.states() == ["done", "done"]
     assert night.scans.committed[1] == 6
@@ -301,26 +326,113 @@ def test_clock_behind_the_history_is_noticed_at_the_start(tmp_path: Path) -> Non
     assert watch.jump() == 0.0
 
 
-def test_scan_that_an_interlock_keeps_says_so_and_ends_at_its_deadline(tmp_path: Path) -> None:
-    """It gets no progress events any more, so the scheduler watches the time for it."""
-    clock = WallClock()
-    store = QueueStore(tmp_path, clock.now)
+class KeptScan:
+    """An executor whose run an interlock suspends after four passes, until told to go on."""
 
-    def kept(job, control):
-        control.progress = Progress(4, 10, "/runs/kept", "suspended: magnet room at 31 degC")
-        while not control.stop.after_pass:
+    def __init__(self) -> None:
+        self.clear, self.played = threading.Event(), threading.Event()
+
+    def __call__(self, job, control):
+        control.news.append(News(NewsKind.CHECKED, "all is well"))
+        control.progress = Progress(4, 10, "/runs/kept")
+        control.news.append(News(NewsKind.SUSPENDED, "magnet room: 31 degC"))
+        while not self.clear.is_set():
+            if control.stop.after_pass:
+                return Outcome(False, "/runs/kept", 4, 10)
             time.sleep(1e-3)
-        return Outcome(False, "/runs/kept", 4, 10)
+        control.news.append(News(NewsKind.CONTINUED, "clear again after 600 s"))
+        assert self.played.wait(10)
+        return Outcome(True, "/runs/kept", 10, 10)
 
-    workshop = Workshop(executors=dict.fromkeys(Lane, kept))
-    scheduler = Scheduler(store, clock, UTC, workshop, SchedulerOptions(poll=0.01))
+
+def kept_scan(tmp_path: Path, **request) -> tuple[KeptScan, WallClock, QueueStore, Scheduler]:
+    """A scan that an interlock keeps, as far as that."""
+    clock, executor = WallClock(), KeptScan()
+    store = QueueStore(tmp_path, clock.now)
+    scheduler = Scheduler(store, clock, UTC, Workshop(dict.fromkeys(Lane, executor)), SchedulerOptions(poll=0.01))
     scheduler._watch = ClockWatch(clock, clock.steady)
-    store.add(scan(averages=10, deadline=EVENING + 10 * HOUR))
-    while "magnet room" not in store.job(1).reason:
+    store.add(scan(averages=10, **request), scan())
+    while store.job(1).state is not JobState.SUSPENDED:
         scheduler.step()
-    assert store.job(1).state is JobState.RUNNING
+    return executor, clock, store, scheduler
+
+
+def turn_while(scheduler: Scheduler, store: QueueStore, state: JobState) -> Job:
+    while store.job(1).state is state:
+        scheduler.step()
+    return store.job(1)
+
+
+def test_scan_that_an_interlock_keeps_is_suspended_with_the_words_and_goes_on(tmp_path: Path) -> None:
+    executor, _, store, scheduler = kept_scan(tmp_path)
+    job = store.job(1)
+    assert (job.paused, job.reason, job.n_committed) == (True, "magnet room: 31 degC", 4)
+    for _ in range(5):
+        scheduler.step()
+    assert store.job(1).state is JobState.SUSPENDED, "it has not been begun a second time"
+    assert not store.job(2).in_hand, "the scanner is not free"
+    executor.clear.set()
+    assert turn_while(scheduler, store, JobState.SUSPENDED).state is JobState.RUNNING
+    executor.played.set()
+    assert turn_while(scheduler, store, JobState.RUNNING).state is JobState.DONE
+    assert [entry.after for entry in store.log(1) if entry.after] == [
+        "queued", "pre-flight", "running", "suspended", "running", "done",
+    ]  # fmt: skip
+
+
+def test_scan_that_an_interlock_keeps_ends_at_its_deadline(tmp_path: Path) -> None:
+    """It gets no progress events any more, so the scheduler watches the time for it."""
+    _, clock, store, scheduler = kept_scan(tmp_path, deadline=EVENING + 10 * HOUR)
     clock.sleep(10 * HOUR)
-    while store.job(1).state is JobState.RUNNING:
+    job = turn_while(scheduler, store, JobState.SUSPENDED)
+    assert (job.state, job.n_committed, job.reason) == (JobState.TRUNCATED, 4, "its time was over")
+
+
+@pytest.mark.parametrize(("wish", "state"), [("cancel", JobState.CANCELLED), ("hold", JobState.SUSPENDED)])
+def test_scan_that_an_interlock_keeps_heeds_a_person(tmp_path: Path, wish: str, state: JobState) -> None:
+    _, _, store, scheduler = kept_scan(tmp_path)
+    getattr(store, wish)(1)
+    while store.job(1).in_hand:
         scheduler.step()
     job = store.job(1)
-    assert (job.state, job.n_committed, job.reason) == (JobState.TRUNCATED, 4, "its time was over")
+    assert (job.state, job.paused, job.n_committed, job.held) == (state, False, 4, wish == "hold")
+
+
+def test_scheduler_that_dies_while_an_interlock_keeps_a_scan_goes_on_with_it(night: Night) -> None:
+    night.store.add(scan(averages=6))
+    for event in (JobEvent.BEGIN, JobEvent.START):
+        night.store.apply(1, event, started=EVENING, run_name="kept")
+    night.store.apply(1, JobEvent.SUSPEND, "magnet room", paused=1)
+    night.scans.committed[1] = 2
+    night.run()
+    assert (night.states(), night.scans.starts) == (["done"], [1])
+    assert any("died while it was suspended" in entry.reason for entry in night.store.log(1))
+
+
+@pytest.mark.parametrize(
+    ("policy", "states", "note"),
+    [
+        ("continue", ["truncated", "done", "done"], ""),
+        ("stop", ["truncated", "waiting", "waiting"], "job 1 is truncated"),
+        ("retry 1", ["done", "done", "done"], ""),
+    ],
+)
+def test_scan_that_an_interlock_stops_follows_its_policy(
+    night: Night, policy: str, states: list[str], note: str
+) -> None:
+    """What there is counts, but nobody is told that a goal was reached."""
+    scans, stops = night.scans, ["interlock magnet: helium 38 %"]
+
+    def executor(job, control):
+        if job.number == 1 and stops:
+            return Outcome(False, "/runs/1", 3, 10, "3 of 10 passes", stops.pop())
+        return scans(job, control)
+
+    night.scans = executor
+    night.store.add(scan(on_failure=FailurePolicy.parse(policy)), scan(averages=1), computation("fit", 1))
+    night.run()
+    assert night.states() == states
+    (told,) = [entry for entry in night.store.log(1) if "helium" in entry.reason]
+    assert "stopped by interlock magnet: helium 38 %; 3 of 10 passes" in told.reason
+    assert told.event == ("retry" if policy == "retry 1" else "truncate")
+    assert note in night.store.note(STOPPED)
