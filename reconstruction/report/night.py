@@ -180,7 +180,7 @@ class NightReader:
             self._epochs[-1].status = str(event.payload["status"])
             self._epochs[-1].reason = str(event.payload["reason"])
         elif event.event in _HAPPENINGS:
-            self._happenings.append(Happening(time, event.event, _words(event.payload)))
+            self._happenings.append(Happening(time, event.event, words_of(event.payload)))
         self._curves.read(event)
         if self._epochs and event.event != "notification_failed":  # which may be written when all is over
             self._epochs[-1].ended = max(self._epochs[-1].ended, time)
@@ -229,7 +229,7 @@ class NightReader:
         )
 
 
-def _words(payload: Mapping[str, Any]) -> str:
+def words_of(payload: Mapping[str, Any]) -> str:
     """Put the plain facts of an event in words; nested ones (readings, versions) are left to the journal."""
     told = [(key, payload[key]) for key in _WORDS if isinstance(payload.get(key), str | int | float)]
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in told if value != "")
