@@ -19,6 +19,7 @@ from knightshift.cli.plan_options import (
     Zone,
 )
 from knightshift.cli.queue_commands import add_to as add_queue_commands
+from knightshift.cli.queue_options import Notify
 from knightshift.cli.stop_options import MinPasses, StopChoices, StopFile, StopWhen
 
 app = typer.Typer(
@@ -123,20 +124,37 @@ def acquire(  # noqa: PLR0913, PLR0917 - one parameter an option
     stop_when: StopWhen = None,
     stop_rules: StopFile = None,
     min_passes: MinPasses = None,
+    notify: Notify = None,
 ) -> None:
     """Run a protocol and keep every pass. Ctrl-C stops after the pass; `resume` continues."""
     from knightshift.cli.scanning import ScanChoices, acquire_run
 
     rules = StopChoices(stop_when, stop_rules, min_passes).rules()
-    acquire_run(protocol, runs, ScanChoices(scanner, phantom, virtual_clock, seed, rules))
+    acquire_run(protocol, runs, ScanChoices(scanner, phantom, virtual_clock, seed, rules, notify))
 
 
 @app.command(epilog="Example: knightshift resume runs/20260105-190000-overnight_t2")
-def resume(run: Run, stop_when: StopWhen = None, stop_rules: StopFile = None, min_passes: MinPasses = None) -> None:
+def resume(
+    run: Run,
+    stop_when: StopWhen = None,
+    stop_rules: StopFile = None,
+    min_passes: MinPasses = None,
+    notify: Notify = None,
+) -> None:
     """Continue a run that was stopped, killed or cut off from power; its stop rules hold until they are met."""
     from knightshift.cli.scanning import resume_run
 
-    resume_run(run, StopChoices(stop_when, stop_rules, min_passes).rules())
+    resume_run(run, StopChoices(stop_when, stop_rules, min_passes).rules(), notify)
+
+
+@app.command("notify-test", epilog="Example: knightshift notify-test ~/.config/knightshift/notify.yaml")
+def notify_test(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Whom to tell, as for --notify.")],
+) -> None:
+    """Send a test message to every service, and a ping, and say who did not take it."""
+    from knightshift.cli.telling import send_test_message
+
+    send_test_message(file)
 
 
 @app.command(epilog="Example: knightshift verify runs/20260105-190000-overnight_t2")
@@ -222,6 +240,33 @@ def export(
     export_to(source, to, output, subject, session)
 
 
+@app.command(epilog="Example: knightshift batch archive runs -o results --workers 8")
+def batch(  # noqa: PLR0913, PLR0917 - one parameter an option
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Folders to search for scans, or single scans or images.")
+    ],
+    output: Output = Path("batch"),
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="A Dask cluster that is there: tls://host:8786."),
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Processes on this machine.")] = 2,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", metavar="FILE", help="Steps to take, in YAML, or a shipped name (plain).")
+    ] = None,
+    estimator: Estimator = "complex",
+    offset: Offset = "none",
+    memory_mb: Annotated[
+        int, typer.Option("--memory-mb", metavar="MB", help="Memory a worker may take to fit a slab of a volume.")
+    ] = 1024,
+) -> None:
+    """Reconstruct and fit a whole archive, several scans at a time; what is done is not done again."""
+    from knightshift.cli.batching import BatchChoices, batch_to
+
+    choices = BatchChoices(scheduler, workers, recipe, estimator, offset, memory_mb)
+    batch_to(sources, output, choices)
+
+
 @app.command(epilog="Example: knightshift report runs/20260105-190000-overnight_t2 -o report")
 def report(
     source: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of one run.")],
@@ -231,11 +276,21 @@ def report(
     ] = None,
     estimator: Estimator = "complex",
     offset: Offset = "none",
+    compare: Annotated[
+        Path | None,
+        typer.Option("--compare", metavar="OTHER", help="A run, scan or folder of images to hold beside this one."),
+    ] = None,
+    distributions: Annotated[
+        bool, typer.Option("--distributions", help="Show the distribution of T2 in each population too.")
+    ] = False,
 ) -> None:
-    """Write the whole report of a run: one HTML file, figures, maps and summary.json."""
+    """Write the whole report of a run: how the night went, figures, maps and summary.json; one HTML file to mail."""
     from knightshift.cli.processing import ReportChoices, report_to
 
-    report_to(source, output, ReportChoices(estimator=estimator, offset=offset, spectrum=spectrum))
+    choices = ReportChoices(
+        estimator=estimator, offset=offset, spectrum=spectrum, compare=compare, distributions=distributions
+    )
+    report_to(source, output, choices)
 
 
 @app.command("export-seq", epilog="Example: knightshift export-seq overnight_t2 -o overnight_t2.seq")

@@ -8,26 +8,30 @@ from pathlib import Path
 from pydantic import ValidationError
 from rich.console import Console
 
+from knightshift.acquisition.options import resume_command
 from knightshift.core.errors import InputError
 from knightshift.core.run_folder import Run, open_run
 from knightshift.reconstruction.export import save_images
 from knightshift.reconstruction.export.maps import write_t2_maps
 from knightshift.reconstruction.export.spectrum import save_spectrum
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.kspace import Spectrum
-from knightshift.reconstruction.loading import load_series, run_or_none
+from knightshift.reconstruction.loading import is_images, load_series, run_or_none
+from knightshift.reconstruction.pass_sum import PassSum, sum_passes
 from knightshift.reconstruction.recipe import Recipe, read_recipe
-from knightshift.reconstruction.reconstruct import reconstruct_repetitions
+from knightshift.reconstruction.reconstruct import images_of_sum, reconstruct_repetitions
 from knightshift.reconstruction.relaxometry import (
     Populations,
     RegionStatistics,
+    T2Fit,
     T2Options,
     find_populations,
     fit_series,
+    signal_mask,
     with_train,
 )
-from knightshift.reconstruction.report import ReportInputs, write_report
+from knightshift.reconstruction.report import ComparedRun, ReportInputs, RunFacts, write_report
 from knightshift.reconstruction.report.run_facts import run_facts
+from knightshift.reconstruction.running_snr import RunningSnr, running_snr
 from knightshift.reconstruction.spectrum import spectrum_of_run
 
 
@@ -39,6 +43,18 @@ class Outcome:
     """The HTML file."""
     populations: Populations | None
     """Bulk and isolated regions; None for a single echo or a map without a T2."""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """What a path held."""
+
+    series: ImageSeries
+    """The images."""
+    run: Run | None
+    """The run that they are of; None for other sources."""
+    summed: PassSum | None = None
+    """The sum of its passes, where the images were made from it just now."""
 
 
 def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None) -> None:
@@ -65,11 +81,11 @@ def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None) -> 
 
 def fit_to(source: Path, output: Path, *, estimator: str, offset: str) -> None:
     """Fit T2 to `source`: maps, regions, summary and figures into `output`."""
-    series = load_series(source)
-    if len(series.echo_times) < 2:
-        raise InputError(f"{source}: has {len(series.echo_times)} echo: a T2 needs at least two echo times")
-    choices = ReportChoices(estimator=estimator, offset=offset)
-    outcome = _write_all(series, output, choices, run=run_or_none(source), spectrum=None)
+    loaded = _load(source)
+    n_echoes = len(loaded.series.echo_times)
+    if n_echoes < 2:
+        raise InputError(f"{source}: has {n_echoes} echo: a T2 needs at least two echo times")
+    outcome = _write_all(loaded, output, ReportChoices(estimator=estimator, offset=offset))
     print_outcome(outcome, Console())
 
 
@@ -85,12 +101,15 @@ class ReportChoices:
     """A run of a spectrum of the same cell."""
     t2_range: tuple[float, float] | None = None
     """Ends of the T2 colour bar [s], so that two reports compare."""
+    distributions: bool = False
+    """Whether to show distributions of T2 too."""
+    compare: Path | None = None
+    """A run, scan or folder of images to hold beside this one."""
 
 
 def report_to(source: Path, output: Path, choices: ReportChoices) -> Outcome:
     """Write the whole report of a run into `output`."""
-    measured = None if choices.spectrum is None else spectrum_of_run(open_run(choices.spectrum))
-    outcome = _write_all(load_series(source), output, choices, run=run_or_none(source), spectrum=measured)
+    outcome = _write_all(_load(source), output, choices)
     print_outcome(outcome, Console())
     return outcome
 
@@ -104,9 +123,8 @@ def t2_options(estimator: str, offset: str) -> T2Options:
         raise InputError(f"--estimator {estimator} --offset {offset}: {words}") from error
 
 
-def _write_all(
-    series: ImageSeries, output: Path, choices: ReportChoices, *, run: Run | None, spectrum: Spectrum | None
-) -> Outcome:
+def _write_all(loaded: _Loaded, output: Path, choices: ReportChoices) -> Outcome:
+    series, run = loaded.series, loaded.run
     options = with_train(t2_options(choices.estimator, choices.offset), series)
     save_images(series, output)
     fit = fit_series(series, options) if len(series.echo_times) > 1 else None
@@ -114,17 +132,55 @@ def _write_all(
     if fit is not None:
         write_t2_maps(fit, series, output)
         populations = find_populations(fit, series.geometry) if fit.ok.any() else None
-    facts = None if run is None else run_facts(run)
+    facts = None if run is None else run_facts(run, resume_command(run.path.resolve()))
     inputs = ReportInputs(
         series=series,
-        title=f"{facts.sample}: {facts.protocol_name}" if facts and facts.sample else output.resolve().name,
+        title=_title(facts, output),
         fit=fit,
         populations=populations,
         run=facts,
-        spectrum=spectrum,
+        spectrum=None if choices.spectrum is None else spectrum_of_run(open_run(choices.spectrum)),
+        running_snr=_snr_through(loaded, fit),
         t2_range=choices.t2_range,
+        with_distributions=choices.distributions,
+        compared=None if choices.compare is None else _compared(choices.compare, options),
     )
     return Outcome(write_report(inputs, output), populations)
+
+
+def _title(facts: RunFacts | None, folder: Path) -> str:
+    return f"{facts.sample}: {facts.protocol_name}" if facts and facts.sample else folder.resolve().name
+
+
+def _load(source: Path) -> _Loaded:
+    """Load images; of a run that is not reconstructed yet, keep the sum of its passes too."""
+    run = run_or_none(source)
+    if run is None or is_images(source) or run.manifest.encoding.kind != "image":
+        return _Loaded(load_series(source), run)
+    summed = sum_passes(run)
+    return _Loaded(images_of_sum(run, summed, Recipe()), run, summed)
+
+
+def _snr_through(loaded: _Loaded, fit: T2Fit | None) -> RunningSnr | None:
+    """Follow the signal-to-noise ratio of the voxels with a T2 (with one echo time: with signal) through a run."""
+    if loaded.run is None or loaded.summed is None:
+        return None
+    series = loaded.series
+    region = signal_mask(series.images, series.noise_std) if fit is None else fit.ok
+    return running_snr(loaded.run, loaded.summed, region)
+
+
+def _compared(source: Path, options: T2Options) -> ComparedRun:
+    """Fit another run, scan or folder of images in the same way."""
+    series = load_series(source)
+    if len(series.echo_times) < 2:
+        raise InputError(f"{source}: has {len(series.echo_times)} echo: T2 maps compare, of several echo times")
+    fit = fit_series(series, with_train(options.model_copy(update={"train": None}), series))
+    if not fit.ok.any():
+        raise InputError(f"{source}: no voxel has a T2: there is nothing to compare")
+    run = run_or_none(source)
+    title = _title(None if run is None else run_facts(run), source)
+    return ComparedRun(title, series, fit, find_populations(fit, series.geometry))
 
 
 def print_outcome(outcome: Outcome, console: Console) -> None:

@@ -16,6 +16,15 @@ Queue = Annotated[
         help="Folder of the queue, one for each scanner; default ~/.local/state/knightshift/queue.",
     ),
 ]
+Notify = Annotated[
+    Path | None,
+    typer.Option(
+        "--notify",
+        metavar="FILE",
+        envvar="KNIGHTSHIFT_NOTIFY",
+        help="Whom to tell how it goes: a YAML file outside the runs, for its addresses are secrets.",
+    ),
+]
 JobNumber = Annotated[int, typer.Argument(metavar="JOB", min=1, help="Number of the job.")]
 What = Annotated[
     str, typer.Argument(metavar="WHAT", help="A protocol to scan (file or shipped name), or reconstruct, fit, report.")

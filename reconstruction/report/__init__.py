@@ -1,6 +1,6 @@
 """The report that a reader can check: figures for a paper, one HTML page, and ``summary.json`` for machines."""
 
-from knightshift.reconstruction.report.inputs import RejectedPass, ReportInputs, RunFacts
+from knightshift.reconstruction.report.inputs import ComparedRun, RejectedPass, ReportInputs, RunFacts
 from knightshift.reconstruction.report.report import REPORT_FILE, SUMMARY_FILE, write_report
 from knightshift.reconstruction.report.spectrum_figure import FrequencyDrift
 from knightshift.reconstruction.report.summary import RegionSummary, Summary, summarise, write_summary
@@ -8,6 +8,7 @@ from knightshift.reconstruction.report.summary import RegionSummary, Summary, su
 __all__ = [
     "REPORT_FILE",
     "SUMMARY_FILE",
+    "ComparedRun",
     "FrequencyDrift",
     "RegionSummary",
     "RejectedPass",

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from knightshift.core.arrays import RealArray
 from knightshift.reconstruction.relaxometry import T2Fit
 from knightshift.reconstruction.report.panels import Margins, label_outer, make_panels
-from knightshift.reconstruction.report.style import BLACK, BLUE, GREY, ONE_COLUMN, ORANGE, TWO_COLUMNS, styled
+from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, TWO_COLUMNS, styled
 
 _MS = 1e3
 _LOWEST = 0.4
@@ -56,6 +56,44 @@ def decay_figure(fit: T2Fit, voxels: list[ChosenVoxel]) -> Figure:
     return panels.figure
 
 
+def draw_decays(axes: Axes, fit: T2Fit, voxels: list[ChosenVoxel]) -> None:
+    """Draw the decays of several voxels over each other, each in its colour, into axes of another figure."""
+    strongest = max(float(np.nanmax(_in_noise(fit, voxel.index))) for voxel in voxels)
+    axes.set_yscale("log", nonpositive="clip")
+    axes.axhspan(_LOWEST, 1.0, color=GREY, alpha=0.15, linewidth=0)
+    axes.axhline(1.0, color=GREY, linewidth=0.8, linestyle="--")
+    marked, plain_colors = iter((ORANGE, "#E69F00")), iter((BLUE, GREEN))
+    for voxel in voxels:
+        color = next(marked if voxel.isolated else plain_colors)
+        values = _in_noise(fit, voxel.index)
+        visible = values > _LOWEST
+        _draw_fit(axes, fit, voxel, color)
+        times = fit.echo_times[visible] * _MS
+        label = f"{voxel.title.partition(' (')[0]}: {_result(fit, voxel.index)}"
+        axes.errorbar(times, values[visible], yerr=1.0, fmt="o", markersize=3, color=color, elinewidth=0.7, label=label)
+    axes.set_ylim(_LOWEST, 6.0 * max(strongest, 1.0))  # room for the legend
+    axes.set_xlim(0, 1.08 * float(fit.echo_times[-1]) * _MS)
+    axes.legend(loc="upper right", handlelength=1.2)
+    _label(axes)
+
+
+def _draw_fit(axes: Axes, fit: T2Fit, voxel: ChosenVoxel, color: str) -> None:
+    fine = np.linspace(0, 1.08 * float(fit.echo_times[-1]), 200)
+    if fit.options.train is None:
+        noise = np.interp(fine, fit.echo_times, fit.noise_std)
+        axes.plot(fine * _MS, fit.curve(voxel.index, fine) / noise, color=color)
+    else:  # between the echoes of a train there is no signal: straight lines lead from one to the next
+        axes.plot(fit.echo_times * _MS, fit.curve(voxel.index, fit.echo_times) / fit.noise_std, color=color)
+
+
+def _label(axes: Axes) -> None:
+    axes.text(0.01 * axes.get_xlim()[1], 0.93, "noise level σ", ha="left", va="top", fontsize=6.5, color="#5A5A5A")
+    axes.set_xlabel("echo time (ms)")
+    axes.set_ylabel("signal / noise σ")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _in_noise(fit: T2Fit, index: tuple[int, int, int]) -> RealArray:
     """Signal of one voxel in units of the noise, shape ``(echo,)``."""
     return np.asarray(fit.signal[(slice(None), *index)] / fit.noise_std)
@@ -64,27 +102,18 @@ def _in_noise(fit: T2Fit, index: tuple[int, int, int]) -> RealArray:
 def _draw_decay(axes: Axes, fit: T2Fit, voxel: ChosenVoxel) -> None:
     color = ORANGE if voxel.isolated else BLUE
     times, values = fit.echo_times * _MS, _in_noise(fit, voxel.index)
-    fine = np.linspace(0, 1.08 * float(fit.echo_times[-1]), 200)
-    noise = np.interp(fine, fit.echo_times, fit.noise_std)
     axes.set_yscale("log", nonpositive="clip")
     axes.axhspan(_LOWEST, 1.0, color=GREY, alpha=0.15, linewidth=0)
     axes.axhline(1.0, color=GREY, linewidth=0.8, linestyle="--")
-    if fit.options.train is None:
-        axes.plot(fine * _MS, fit.curve(voxel.index, fine) / noise, color=color)
-    else:  # between the echoes of a train there is no signal: straight lines lead from one to the next
-        axes.plot(times, fit.curve(voxel.index, fit.echo_times) / fit.noise_std, color=color)
+    _draw_fit(axes, fit, voxel, color)
     visible = values > _LOWEST
     bars = {"color": BLACK, "ecolor": BLACK, "elinewidth": 0.7, "capsize": 1.8, "capthick": 0.7}
     axes.errorbar(times[visible], values[visible], yerr=1.0, fmt="o", markersize=3, **bars)  # type: ignore[arg-type]
     axes.plot(times[~visible], np.full(np.count_nonzero(~visible), 1.12 * _LOWEST), "v", color=BLACK, markersize=3)
     axes.text(0.98, 0.95, _result(fit, voxel.index), transform=axes.transAxes, ha="right", va="top", color=color)
-    axes.text(0.01 * fine[-1] * _MS, 0.93, "noise level σ", ha="left", va="top", fontsize=6.5, color="#5A5A5A")
-    axes.set_xlim(0, fine[-1] * _MS)
+    axes.set_xlim(0, 1.08 * float(times[-1]))
     axes.set_title(voxel.title, loc="left", pad=3)
-    axes.set_xlabel("echo time (ms)")
-    axes.set_ylabel("signal / noise σ")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    _label(axes)
 
 
 def _result(fit: T2Fit, index: tuple[int, int, int]) -> str:

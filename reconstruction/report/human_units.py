@@ -74,6 +74,19 @@ def local_and_utc(seconds: float) -> str:
     return f"{local:%Y-%m-%d %H:%M:%S %Z} ({universal:%Y-%m-%d %H:%M:%S} UTC)"
 
 
+def clock_time(seconds: float) -> str:
+    """Write a moment of a night as the clock on the wall shows it: ``Mon 19:04:12``."""
+    return f"{datetime.fromtimestamp(seconds, tz=UTC).astimezone():%a %H:%M:%S}"
+
+
+def local_span(start: float, stop: float) -> str:
+    """Write when something began and ended, local: ``Mon 5 Jan 2026, 19:00 to Tue 6 Jan, 06:30 GMT``."""
+    began, ended = (datetime.fromtimestamp(moment, tz=UTC).astimezone() for moment in (start, stop))
+    zone = "" if began.tzname() == ended.tzname() else f" {began:%Z}"
+    day = "" if began.date() == ended.date() else f"{ended:%a} {ended.day} {ended:%b}, "
+    return f"{began:%a} {began.day} {began:%b %Y, %H:%M}{zone} to {day}{ended:%H:%M %Z}"
+
+
 def isotope(name: str) -> str:
     """Write an isotope as chemists do: ²³Na."""
     return name.translate(_SUPERSCRIPTS)

@@ -155,8 +155,8 @@ def draw_scale_bar(axes: Axes, plane: ImagePlane, color: str = "white") -> None:
     )
     above = bottom + 0.045 * height
     text = axes.text(right, above, f"{bar:g} {unit}", color=color, ha="right", va="bottom", fontsize=6.5)
-    if color == "white":  # legible on bright tissue too
-        text.set_path_effects([withStroke(linewidth=1.2, foreground="black")])
+    outline = "black" if color == "white" else "white"  # legible on bright tissue and on dark voxels too
+    text.set_path_effects([withStroke(linewidth=1.2, foreground=outline)])
 
 
 def draw_b0_arrow(axes: Axes, plane: ImagePlane, color: str = "white") -> None:

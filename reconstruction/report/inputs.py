@@ -11,7 +11,9 @@ from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import Spectrum
 from knightshift.reconstruction.relaxometry import T2Fit
 from knightshift.reconstruction.relaxometry.populations import Populations
+from knightshift.reconstruction.report.night import Night
 from knightshift.reconstruction.report.spectrum_figure import FrequencyDrift
+from knightshift.reconstruction.running_snr import RunningSnr
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class RejectedPass:
     """Why."""
     cost: float
     """Scanner time it took [s]."""
+    time: float | None = None
+    """When: seconds since the Unix epoch (UTC)."""
+    replaced: bool = False
+    """Whether the pass was acquired again, so that only time was lost."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,14 @@ class RunFacts:
     """How often the run was interrupted and went on."""
     rejected: tuple[RejectedPass, ...] = ()
     """Passes that were measured and not used."""
+    passes_committed: int | None = None
+    """Passes that are there, with or without weight; None: those used and those rejected."""
+    programs_used: tuple[tuple[int, int], ...] = ()
+    """Passes used, and passes there, of each program of the run in turn (for a stepped echo time: of each echo)."""
+    night: Night = field(default_factory=Night)
+    """What the journal tells beyond that."""
+    resume_command: str = ""
+    """What continues the run; empty where there is nothing to continue, or nobody knows."""
     scanner: str = ""
     """Backend, device and version."""
     sample: str = ""
@@ -67,9 +81,34 @@ class RunFacts:
         return str(self.protocol.get("name", "unnamed"))
 
     @property
+    def passes_got(self) -> int:
+        """Passes that are there, with or without weight."""
+        lost = sum(not rejected.replaced for rejected in self.rejected)
+        return self.passes_used + lost if self.passes_committed is None else self.passes_committed
+
+    @property
+    def complete(self) -> bool:
+        """Whether every pass of the plan is there."""
+        return self.passes_got >= self.passes_planned
+
+    @property
     def duration(self) -> float | None:
         """From the start of the first pass to the end of the last, interruptions included [s]."""
         return None if self.started is None or self.finished is None else self.finished - self.started
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """Another run, fitted in the same way, to hold beside the one that is reported."""
+
+    title: str
+    """What to call it."""
+    series: ImageSeries
+    """Its images."""
+    fit: T2Fit
+    """Its T2."""
+    populations: Populations
+    """Its bulk and isolated regions."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +129,12 @@ class ReportInputs:
     """A spectrum of the same sample."""
     drift: FrequencyDrift | None = None
     """Resonance frequency over the run."""
+    running_snr: RunningSnr | None = None
+    """How the signal-to-noise ratio grew through the run."""
+    with_distributions: bool = False
+    """Whether to show distributions of T2 in the regions too."""
+    compared: ComparedRun | None = None
+    """Another run to hold beside this one."""
     t2_range: tuple[float, float] | None = None
     """Ends of the T2 colour bar and axis [s], so that two reports compare; None: chosen from the data."""
 
@@ -101,3 +146,5 @@ class ReportInputs:
             raise InputError("populations without the T2 fit they were found in: give fit too")
         if self.t2_range is not None and not 0 <= self.t2_range[0] < self.t2_range[1]:
             raise InputError(f"t2_range {self.t2_range} s is empty or negative: give e.g. (0.0, 0.02)")
+        if self.compared is not None and self.populations is None:
+            raise InputError("a run to compare with, but no regions of T2 to compare: both need several echo times")

@@ -88,6 +88,12 @@ def shown_slices(count: int) -> list[int]:
     return sorted({round(position) for position in np.linspace(0, count - 1, min(count, _MAX_SLICES))})
 
 
+def draw_intensity(axes: Axes, series: ImageSeries, slice_index: int, plane: ImagePlane) -> AxesImage:
+    """Draw the first echo of one slice, in percent of its brightest signal, into axes of another figure."""
+    magnitude = np.abs(series.images[0])
+    return _draw_magnitude(axes, 100 * magnitude[slice_index] / intensity_scale(magnitude), plane)
+
+
 def _draw_magnitude(axes: Axes, image: RealArray, plane: ImagePlane) -> AxesImage:
     return draw_image(axes, image, plane, cmap=INTENSITY_MAP, vmin=0, vmax=100)
 

@@ -7,16 +7,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 from knightshift.core.durable import make_folder, write_durably
+from knightshift.reconstruction.report.comparison_section import comparison_table
 from knightshift.reconstruction.report.digests import image_digest
 from knightshift.reconstruction.report.human_units import isotope, quantity
 from knightshift.reconstruction.report.inputs import ReportInputs
 from knightshift.reconstruction.report.markup import Markup, element
 from knightshift.reconstruction.report.methods import methods_paragraph
+from knightshift.reconstruction.report.night_section import night_story
 from knightshift.reconstruction.report.page import inline_figure, page
-from knightshift.reconstruction.report.report_figures import report_figures
+from knightshift.reconstruction.report.report_figures import COMPARISON, NIGHT, report_figures
 from knightshift.reconstruction.report.sections import (
     fit_table,
     headline,
+    night_line,
     protocol_section,
     regions_table,
     run_section,
@@ -30,6 +33,7 @@ REPORT_FILE = "report.html"
 SUMMARY_FILE = "summary.json"
 
 _LOGGER = logging.getLogger(__name__)
+_ANCHORS = {NIGHT: "night"}
 _CSS_PIXELS_PER_INCH = 128.0
 
 
@@ -56,10 +60,10 @@ def write_report(inputs: ReportInputs, directory: Path) -> Path:
     make_folder(directory, "making the folder")
     knightshift_version = version("knightshift")
     summary = summarise(inputs, image_digest(inputs.series.images), knightshift_version)
-    figures = _figure_sections(inputs, directory)
     body = [
         headline(summary),
-        *figures,
+        *([] if inputs.run is None else [night_line(inputs.run)]),
+        *_figure_sections(inputs, directory),
         *_tables(inputs, summary),
         section("Methods", element("p", methods_paragraph(inputs))),
         sources_section(inputs, summary),
@@ -78,7 +82,12 @@ def _figure_sections(inputs: ReportInputs, directory: Path) -> list[Markup]:
         png = save_figure(item.figure, directory, item.name)
         width = float(item.figure.get_size_inches()[0]) * _CSS_PIXELS_PER_INCH
         by_heading.setdefault(item.heading, []).append(inline_figure(png, item.caption, width))
-    return [section(heading, *content) for heading, content in by_heading.items()]
+    if inputs.compared is not None:
+        by_heading[COMPARISON].append(comparison_table(inputs))
+    if inputs.run is not None:
+        by_heading.setdefault(NIGHT, [])
+        by_heading[NIGHT] += night_story(inputs, inputs.run)
+    return [section(heading, *content, anchor=_ANCHORS.get(heading, "")) for heading, content in by_heading.items()]
 
 
 def _tables(inputs: ReportInputs, summary: Summary) -> list[Markup]:

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from knightshift.core.arrays import BoolArray
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import Spectrum
-from knightshift.reconstruction.relaxometry import T2Fit
+from knightshift.reconstruction.relaxometry import DistributionOptions, T2Distribution, T2Fit, t2_distribution
 from knightshift.reconstruction.relaxometry.histogram import t2_histogram
 from knightshift.reconstruction.relaxometry.populations import BULK_LABEL, Populations
 from knightshift.reconstruction.report.chosen_voxels import isolated_mask, slice_to_show, typical_voxels
+from knightshift.reconstruction.report.comparison_figure import comparison_figure, histograms_figure
+from knightshift.reconstruction.report.comparison_section import range_of_both, shown_runs, t2_slice_of
 from knightshift.reconstruction.report.decay_figure import decay_figure
 from knightshift.reconstruction.report.estimator_figures import (
     compare_estimators,
+    distribution_figure,
     estimators_figure,
     residuals_figure,
 )
@@ -25,15 +27,22 @@ from knightshift.reconstruction.report.human_units import isotope, plain, quanti
 from knightshift.reconstruction.report.image_axes import plane_of_slice
 from knightshift.reconstruction.report.inputs import ReportInputs
 from knightshift.reconstruction.report.intensity_figures import echoes_figure, intensity_figure, shown_slices
+from knightshift.reconstruction.report.night_figure import night_figure, night_panels
+from knightshift.reconstruction.report.overview_figure import overview_figure
 from knightshift.reconstruction.report.spectrum_figure import drift_figure, spectrum_figure
 from knightshift.reconstruction.report.t2_figures import (
     T2Population,
-    T2Slice,
     histogram_figure,
     t2_detail_figure,
     t2_map_figure,
     t2_range_of,
 )
+
+_MS = 1e3
+NIGHT = "The night"
+"""Heading of the section of the night."""
+COMPARISON = "Compared with another run"
+"""Heading of the section that holds two runs beside each other."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +61,109 @@ class CaptionedFigure:
 
 def report_figures(inputs: ReportInputs) -> Iterator[CaptionedFigure]:
     """Draw all figures that the inputs allow, in the order of the report, one at a time."""
+    fit, populations = inputs.fit, inputs.populations
+    has_t2 = fit is not None and bool(fit.ok.any())
+    if has_t2 and fit is not None and populations is not None:
+        yield _overview(inputs, fit, populations)
+    if inputs.compared is not None:
+        yield from _comparison(inputs)
     yield from _intensity(inputs.series)
     if len(inputs.series.echo_times) > 1:
         yield _echoes(inputs)
-    if inputs.fit is not None and inputs.fit.ok.any():
-        t2_range = inputs.t2_range or t2_range_of(inputs.fit.t2, inputs.fit.t2_std)
-        yield from _t2_maps(inputs.series, inputs.fit, inputs.populations, t2_range)
-        yield _histogram(inputs.fit, inputs.populations, t2_range)
-        if inputs.populations is not None:
-            yield _decays(inputs.series, inputs.fit, inputs.populations)
-            yield _estimators(inputs.series, inputs.populations)
-        if inputs.fit.options.estimator != "rician" and inputs.fit.options.offset == "none":
-            yield _residuals(inputs.fit)
+    if has_t2 and fit is not None:
+        yield from _t2(inputs, fit)
     if inputs.spectrum is not None:
         yield _spectrum(inputs.spectrum)
     if inputs.drift is not None:
         caption = "Resonance frequency over the run, one point a pass, against the working frequency of the receiver."
         yield CaptionedFigure("frequency_drift", "Field drift", drift_figure(inputs.drift), caption)
+    if night_panels(inputs):
+        yield CaptionedFigure("night", NIGHT, night_figure(inputs), _night_caption(inputs))
+
+
+def _t2(inputs: ReportInputs, fit: T2Fit) -> Iterator[CaptionedFigure]:
+    series, populations = inputs.series, inputs.populations
+    t2_range = _range(inputs, fit)
+    yield from _t2_maps(series, fit, populations, t2_range)
+    yield _histogram(fit, populations, t2_range)
+    if populations is not None:
+        yield _decays(series, fit, populations)
+        yield _estimators(series, populations)
+        if inputs.with_distributions:
+            yield _distributions(fit, populations)
+    if fit.options.estimator != "rician" and fit.options.offset == "none":
+        yield _residuals(fit)
+
+
+def _range(inputs: ReportInputs, fit: T2Fit) -> tuple[float, float]:
+    """Choose the range of every T2 scale of a report [s]; beside another run it is the range of both."""
+    if inputs.compared is not None:
+        return range_of_both(inputs)
+    return inputs.t2_range or t2_range_of(fit.t2, fit.t2_std)
+
+
+def _overview(inputs: ReportInputs, fit: T2Fit, populations: Populations) -> CaptionedFigure:
+    series, t2_range = inputs.series, _range(inputs, fit)
+    index = slice_to_show(fit, populations)
+    shown = (index, t2_slice_of(series, fit, populations, index))
+    every = typical_voxels(series, fit, populations)
+    voxels = [next(voxel for voxel in every if not voxel.isolated), *[voxel for voxel in every if voxel.isolated][:1]]
+    groups = _histogram_groups(fit, populations, t2_range)
+    outlined = "; the orange line frames the isolated population" if isolated_mask(populations).any() else ""
+    caption = (
+        f"(a) Magnitude of the first echo. (b) T₂{outlined}; grey: no T₂. (c) Histogram of T₂, with the full width at "
+        "half maximum. (d) Decays of typical voxels with their fits; bars: one standard deviation of the noise; "
+        "dashed: the noise level."
+    )
+    figure = overview_figure(series, fit, shown, groups, voxels, t2_range)
+    return CaptionedFigure("overview", "Overview", figure, caption)
+
+
+def _comparison(inputs: ReportInputs) -> Iterator[CaptionedFigure]:
+    this, other = shown_runs(inputs)
+    t2_range = range_of_both(inputs)
+    low, high = (plain(edge * _MS) for edge in t2_range)
+    names = f"{this.title} (left) and {other.title} (right)"
+    caption = f"{names}: first echo above, each on its own grey scale; T₂ below, both on one scale, {low} to {high} ms."
+    yield CaptionedFigure("comparison", COMPARISON, comparison_figure(this, other, t2_range), caption)
+    caption = "T₂ of both runs, each as a share of its voxels that have one. Dashed: medians."
+    yield CaptionedFigure("comparison_histogram", COMPARISON, histograms_figure(this, other, t2_range), caption)
+
+
+def _distributions(fit: T2Fit, populations: Populations) -> CaptionedFigure:
+    """Find the distribution of T2 in the mean decay of each population."""
+    regions = {"electrodes": populations.labels == BULK_LABEL, "dendrite": isolated_mask(populations)}
+    options = DistributionOptions(train=fit.options.train)
+    found: dict[str, tuple[T2Distribution, tuple[int, ...]]] = {}
+    for name, mask in regions.items():
+        inside = mask & fit.ok
+        if inside.any():
+            noise = fit.noise_std / np.sqrt(np.count_nonzero(inside))
+            found[name] = (t2_distribution(fit.signal[:, inside].mean(axis=1), fit.echo_times, noise, options), ())
+    caption = (
+        f"Distribution of T₂ in the mean decay of each population, by regularised non-negative least squares from "
+        f"{len(fit.echo_times)} echoes. The problem is ill-posed: the width of a peak is mostly that of the "
+        "regularisation, and two T₂ closer than a factor of two are one."
+    )
+    return CaptionedFigure("t2_distribution", "T₂ distribution", distribution_figure(found), caption)
+
+
+def _night_caption(inputs: ReportInputs) -> str:
+    parts = [f"Through the night: {', '.join(night_panels(inputs))}."]
+    if inputs.running_snr is not None:
+        echo = quantity(inputs.running_snr.echo_time, "s", 4)
+        parts.append(
+            f"Signal over noise is that of the voxels with signal in the image of all passes so far, at {echo}; it "
+            f"grew with n to the power {inputs.running_snr.growth:.2f} (0.5: noise that averages out)."
+        )
+    run = inputs.run
+    if run is not None and run.night.suspensions:
+        parts.append("Orange bands: suspended.")
+    if run is not None and len(run.night.epochs) > 1:
+        parts.append("Dotted: resumed.")
+    if run is not None and (run.rejected or run.night.repetitions):
+        parts.append("Ticks at the foot: passes without weight (orange), spoilt attempts (black).")
+    return " ".join(parts)
 
 
 def _intensity(series: ImageSeries) -> Iterator[CaptionedFigure]:
@@ -114,8 +209,7 @@ def _t2_maps(
     series: ImageSeries, fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]
 ) -> Iterator[CaptionedFigure]:
     index = slice_to_show(fit, populations)
-    outline: BoolArray = np.zeros(fit.t2.shape, bool) if populations is None else isolated_mask(populations)
-    shown = T2Slice(fit.t2[index], fit.t2_std[index], outline[index], plane_of_slice(series, index))
+    shown = t2_slice_of(series, fit, populations, index)
     which = f"Slice {index + 1}. " if series.images.shape[1] > 1 else ""
     low, high = (plain(edge * 1e3) for edge in t2_range)
     outlined = " The orange line frames the isolated population." if shown.outline.any() else ""
@@ -135,21 +229,25 @@ def _t2_maps(
 
 
 def _histogram(fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]) -> CaptionedFigure:
-    bar_width = (t2_range[1] - t2_range[0]) / 40
-    if populations is None:
-        groups = [T2Population("all", t2_histogram(fit.t2, bar_width=bar_width), False)]
-    else:
-        bulk = t2_histogram(fit.t2[populations.labels == BULK_LABEL], bar_width=bar_width)
-        groups = [T2Population("electrodes", bulk, False)]
-        isolated = isolated_mask(populations)
-        if isolated.any():
-            groups.append(T2Population("dendrite", t2_histogram(fit.t2[isolated], bar_width=bar_width), True))
+    groups = _histogram_groups(fit, populations, t2_range)
     apart = " The isolated population is orange." if len(groups) > 1 else ""
     caption = (
         f"T₂ of all voxels that have one.{apart} Lines: smooth density; arrows: full width at half maximum, the "
         "width of the smoothing taken out, with its bootstrap error."
     )
     return CaptionedFigure("t2_histogram", "T₂ histogram", histogram_figure(groups, t2_range), caption)
+
+
+def _histogram_groups(fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]) -> list[T2Population]:
+    bar_width = (t2_range[1] - t2_range[0]) / 40
+    if populations is None:
+        return [T2Population("all", t2_histogram(fit.t2, bar_width=bar_width), False)]
+    bulk = t2_histogram(fit.t2[populations.labels == BULK_LABEL], bar_width=bar_width)
+    groups = [T2Population("electrodes", bulk, False)]
+    isolated = isolated_mask(populations)
+    if isolated.any():
+        groups.append(T2Population("dendrite", t2_histogram(fit.t2[isolated], bar_width=bar_width), True))
+    return groups
 
 
 def _decays(series: ImageSeries, fit: T2Fit, populations: Populations) -> CaptionedFigure:

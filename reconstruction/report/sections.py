@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from knightshift.core.arrays import RealArray
@@ -11,16 +9,21 @@ from knightshift.reconstruction.relaxometry import T2Fit, T2Status
 from knightshift.reconstruction.report.human_units import duration, local_and_utc, plain, quantity
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
 from knightshift.reconstruction.report.markup import Markup, element, joined, table
+from knightshift.reconstruction.report.night_section import night_sentence
 from knightshift.reconstruction.report.protocol_table import protocol_rows
 from knightshift.reconstruction.report.summary import RegionSummary, Summary
 
 _MS = 1e3
-_LISTED_REJECTIONS = 20
 
 
-def section(title: str, *content: str) -> Markup:
-    """Make a section with a heading."""
-    return element("section", element("h2", title), *content)
+def section(title: str, *content: str, anchor: str = "") -> Markup:
+    """Make a section with a heading, and a name to link to where `anchor` gives one."""
+    return element("section", element("h2", title), *content, **({"id": anchor} if anchor else {}))
+
+
+def night_line(run: RunFacts) -> Markup:
+    """Say how the night went, at the top, and where the page tells more."""
+    return element("p", night_sentence(run), " ", element("a", "More about the night", href="#night"), class_="night")
 
 
 def headline(summary: Summary) -> Markup:
@@ -157,7 +160,7 @@ def run_section(run: RunFacts) -> Markup:
         ("duration", "n/a" if run.duration is None else _share(run)),
         ("interruptions", _resumes(run.resumes)),
     ]
-    return section("Run", table((), rows), *_rejections(run))
+    return section("Run", table((), rows))
 
 
 def _time(seconds: float | None, virtual_clock: bool) -> str:
@@ -175,20 +178,6 @@ def _share(run: RunFacts) -> str:
 
 def _resumes(count: int) -> str:
     return {0: "none", 1: "1, resumed"}.get(count, f"{count}, each resumed")
-
-
-def _rejections(run: RunFacts) -> Sequence[Markup]:
-    if not run.rejected:
-        return ()
-    cost = sum(rejected.cost for rejected in run.rejected)
-    rows = [
-        (str(rejected.index), rejected.reason, duration(rejected.cost))
-        for rejected in run.rejected[:_LISTED_REJECTIONS]
-    ]
-    text = f"{len(run.rejected)} rejected passes cost {duration(cost)} of scanner time"
-    more = len(run.rejected) - _LISTED_REJECTIONS
-    text += f"; the first {_LISTED_REJECTIONS} of them:" if more > 0 else ":"
-    return (element("p", text), table(("pass", "reason", "scanner time"), rows))
 
 
 def sources_section(inputs: ReportInputs, summary: Summary) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import wraps
 from io import BytesIO
@@ -68,6 +69,8 @@ _RC: dict[Any, Any] = {
 }
 
 P = ParamSpec("P")
+_SETTINGS = threading.RLock()
+"""matplotlib's settings are those of the process: one figure at a time is drawn in ours."""
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -75,7 +78,7 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @wraps(draw)
     def in_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context(_RC):
+        with _SETTINGS, mpl.rc_context(_RC):
             return draw(*args, **kwargs)
 
     return in_style
@@ -92,7 +95,7 @@ def render(figure: Figure, file_format: Format) -> bytes:
     """Render a figure; the same figure gives the same bytes, for no date goes into the file."""
     metadata = {"CreationDate": None} if file_format == "pdf" else {"Software": None}
     buffer = BytesIO()
-    with mpl.rc_context(_RC):
+    with _SETTINGS, mpl.rc_context(_RC):
         figure.savefig(buffer, format=file_format, dpi=DPI, metadata=metadata, facecolor="white")
     return buffer.getvalue()
 

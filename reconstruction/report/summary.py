@@ -15,7 +15,10 @@ from knightshift.core.durable import write_durably
 from knightshift.reconstruction.relaxometry import T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics
+from knightshift.reconstruction.report.comparison import Difference
+from knightshift.reconstruction.report.comparison_section import differences
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
+from knightshift.reconstruction.report.night_summary import NightSummary, night_summary
 
 SCHEMA_FILE = "summary.schema.json"
 """JSON schema of `Summary`, shipped beside this module."""
@@ -107,6 +110,36 @@ class RunSummary(_Record):
     """How often the run was interrupted and went on."""
 
 
+class DifferenceSummary(_Record):
+    """One quantity of one population in two runs."""
+
+    region: str
+    """``electrodes`` (all of the bulk) or ``dendrite`` (all isolated voxels)."""
+    quantity: Literal["voxels", "median_t2_s", "fwhm_t2_s"]
+    """What is compared."""
+    this: float | None
+    """In this run; null where there is none."""
+    this_std: float | None
+    """Its standard deviation."""
+    other: float | None
+    """In the other run."""
+    other_std: float | None
+    """Its standard deviation."""
+    difference: float | None
+    """This minus the other."""
+    difference_std: float | None
+    """Its standard deviation."""
+
+
+class ComparisonSummary(_Record):
+    """Another run beside this one."""
+
+    title: str
+    """What the other run is called."""
+    differences: tuple[DifferenceSummary, ...]
+    """Population by population."""
+
+
 class Summary(_Record):
     """The numbers of one report."""
 
@@ -124,12 +157,16 @@ class Summary(_Record):
     """Echo times [s]."""
     run: RunSummary | None
     """How the run went; null for raw data of other consoles."""
+    night: NightSummary | None
+    """What happened during the run; null for raw data of other consoles."""
     fit: FitSummary | None
     """How T2 was estimated; null where it was not."""
     dendrite: DendriteSummary | None
     """Whether a dendrite was found; null where it was not looked for."""
     regions: tuple[RegionSummary, ...]
     """Bulk first, then its electrodes, then dendrites; empty where there is no T2."""
+    comparison: ComparisonSummary | None
+    """Another run beside this one; null where none was asked for."""
 
 
 def summarise(inputs: ReportInputs, images_sha256: str, knightshift_version: str) -> Summary:
@@ -152,10 +189,24 @@ def summarise(inputs: ReportInputs, images_sha256: str, knightshift_version: str
         nucleus=inputs.series.nucleus,
         echo_times_s=tuple(float(echo_time) for echo_time in inputs.series.echo_times),
         run=None if inputs.run is None else _run(inputs.run),
+        night=None if inputs.run is None else night_summary(inputs, inputs.run),
         fit=None if inputs.fit is None else _fit(inputs.fit),
         dendrite=None if populations is None else _dendrite(populations),
         regions=() if populations is None else regions_of(populations, inputs.series.axes),
+        comparison=None if inputs.compared is None else _comparison(inputs.compared.title, differences(inputs)),
     )
+
+
+def _comparison(title: str, found: tuple[Difference, ...]) -> ComparisonSummary:
+    return ComparisonSummary(title=title, differences=tuple(_difference(one) for one in found))
+
+
+def _difference(one: Difference) -> DifferenceSummary:
+    numbers = {"this": one.first, "other": one.second, "difference": one.difference}
+    flat = {name: _or_none(measured.value) for name, measured in numbers.items()}
+    flat |= {f"{name}_std": _or_none(measured.std) for name, measured in numbers.items()}
+    quantity = one.quantity if one.quantity == "voxels" else f"{one.quantity}_s"
+    return DifferenceSummary.model_validate({"region": one.region, "quantity": quantity, **flat})
 
 
 def regions_of(populations: Populations, axes: tuple[str, str, str]) -> tuple[RegionSummary, ...]:

@@ -36,6 +36,8 @@ from knightshift.reconstruction.report.style import (
 
 _MS = 1e3
 _KNOWN = 0.25
+_T2_LOOK = (T2_MAP, "T₂ (ms)")
+"""Colours and name of the bar."""
 _FLAT = 0.7
 """Panels lower than this share of their width stand above each other."""
 
@@ -85,10 +87,9 @@ def t2_map_figure(shown: T2Slice, t2_range: tuple[float, float]) -> Figure:
     margins = Margins(between_columns=0.85, top=0.1, between_rows=0.12)
     panels = make_panels(TWO_COLUMNS, 2, 1 if shown.plane.aspect < _FLAT else 2, shown.plane.aspect, margins)
     top = _spread_limit(shown) * _MS
-    _draw_map(panels, 0, shown, shown.t2 * _MS, (t2_range[0] * _MS, t2_range[1] * _MS))
-    _draw_map(panels, 1, shown, shown.t2_std * _MS, (0.0, top))
-    for axes in panels.axes:
-        _outline(axes, shown)
+    draw_t2(panels, 0, shown, t2_range)
+    _draw_map(panels, 1, shown.plane, shown.t2_std * _MS, (0.0, top), (UNCERTAINTY_MAP, "SD of T₂ (ms)"))
+    _outline(panels.axes[1], shown)
     label_outer(panels)
     draw_scale_bar(panels.axes[0], shown.plane, BLACK)
     draw_b0_arrow(panels.axes[0], shown.plane, BLACK)
@@ -115,7 +116,7 @@ def t2_detail_figure(shown: T2Slice, t2_range: tuple[float, float]) -> Figure:
         raise InputError("no voxel is outlined: there is nothing to enlarge")
     (left, right), (bottom, top) = _detail_box(shown)
     panels = make_panels(ONE_COLUMN, 1, 1, (top - bottom) / (right - left), Margins(top=0.1))
-    _draw_map(panels, 0, shown, shown.t2 * _MS, (t2_range[0] * _MS, t2_range[1] * _MS))
+    _draw_map(panels, 0, shown.plane, shown.t2 * _MS, (t2_range[0] * _MS, t2_range[1] * _MS), _T2_LOOK)
     length, _ = shown.plane.unit
     panels.axes[0].set_xlim(left / length, right / length)
     panels.axes[0].set_ylim(bottom / length, top / length)
@@ -148,10 +149,35 @@ def _spread_limit(shown: T2Slice) -> float:
     return round_up(highest)
 
 
-def _draw_map(panels: Panels, index: int, shown: T2Slice, values: RealArray, limits: tuple[float, float]) -> None:
-    axes = panels.axes[index]
-    color_map, label = ((T2_MAP, "T₂ (ms)"), (UNCERTAINTY_MAP, "SD of T₂ (ms)"))[index]
-    drawn = draw_image(axes, values, shown.plane, cmap=color_map, vmin=limits[0], vmax=limits[1])
+def draw_t2(panels: Panels, index: int, shown: T2Slice, t2_range: tuple[float, float]) -> None:
+    """Draw a T2 map with its colour bar and the outline into one panel of a figure.
+
+    Parameters
+    ----------
+    panels
+        Of the figure.
+    index
+        Which panel.
+    shown
+        One slice.
+    t2_range
+        Ends of the colour bar [s].
+    """
+    limits = (t2_range[0] * _MS, t2_range[1] * _MS)
+    _draw_map(panels, index, shown.plane, shown.t2 * _MS, limits, _T2_LOOK)
+    _outline(panels.axes[index], shown)
+
+
+def _draw_map(
+    panels: Panels,
+    index: int,
+    plane: ImagePlane,
+    values: RealArray,
+    limits: tuple[float, float],
+    look: tuple[str, str],
+) -> None:
+    axes, (color_map, label) = panels.axes[index], look
+    drawn = draw_image(axes, values, plane, cmap=color_map, vmin=limits[0], vmax=limits[1])
     finite = values[np.isfinite(values)]
     below, above = bool(np.any(finite < limits[0])), bool(np.any(finite > limits[1]))
     extend = {(True, True): "both", (True, False): "min", (False, True): "max", (False, False): "neither"}
@@ -187,7 +213,12 @@ def histogram_figure(populations: list[T2Population], t2_range: tuple[float, flo
         Ends of the axis [s]; voxels beyond are counted in the legend.
     """
     panels = make_panels(ONE_COLUMN, 1, 1, 0.65, Margins(left=0.5, right=0.15, top=0.08))
-    axes = panels.axes[0]
+    draw_histogram(panels.axes[0], populations, t2_range)
+    return panels.figure
+
+
+def draw_histogram(axes: Axes, populations: list[T2Population], t2_range: tuple[float, float]) -> None:
+    """Draw what `histogram_figure` shows into axes of another figure."""
     axes.set_xlim(t2_range[0] * _MS, t2_range[1] * _MS)
     for population in populations:
         _draw_population(axes, population, t2_range)
@@ -196,7 +227,6 @@ def histogram_figure(populations: list[T2Population], t2_range: tuple[float, flo
     axes.set_xlabel("T₂ (ms)")
     axes.set_ylabel(f"voxels per {_bar_width(populations[0]) * _MS:.3g} ms")
     axes.legend(loc="upper right", handlelength=1.2)
-    return panels.figure
 
 
 def _bar_width(population: T2Population) -> float:

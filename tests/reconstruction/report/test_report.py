@@ -27,6 +27,7 @@ from knightshift.reconstruction.report import (
 from knightshift.reconstruction.report.style import DPI, ONE_COLUMN, TWO_COLUMNS
 
 FIGURES = {
+    "overview": TWO_COLUMNS,
     "intensity": ONE_COLUMN,
     "echoes": TWO_COLUMNS,
     "t2_map": TWO_COLUMNS,

@@ -1,0 +1,89 @@
+"""Two runs held beside each other in numbers: populations, their differences, and the errors of these."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from knightshift.reconstruction.relaxometry import Populations, RegionStatistics, T2Fit
+from knightshift.reconstruction.relaxometry.regions import region_statistics
+from knightshift.reconstruction.report.chosen_voxels import isolated_mask
+from knightshift.reconstruction.report.t2_figures import t2_range_of
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A value with its standard deviation."""
+
+    value: float
+    """NaN where there is none."""
+    std: float
+    """NaN where it is not known."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One quantity of one population in two runs."""
+
+    region: str
+    """``electrodes`` (all of the bulk) or ``dendrite`` (all isolated voxels)."""
+    quantity: str
+    """``voxels``, ``median_t2`` or ``fwhm_t2``."""
+    first: Measured
+    """In the run that is reported [s, or a number of voxels]."""
+    second: Measured
+    """In the other."""
+
+    @property
+    def difference(self) -> Measured:
+        """First minus second; their errors are independent."""
+        return Measured(self.first.value - self.second.value, math.hypot(self.first.std, self.second.std))
+
+    @property
+    def sigma(self) -> float:
+        """The difference in units of its error; NaN where that is not known."""
+        found = self.difference
+        return found.value / found.std if found.std > 0 else math.nan
+
+
+def compare(first: tuple[T2Fit, Populations], second: tuple[T2Fit, Populations]) -> tuple[Difference, ...]:
+    """Compare the electrodes, and the isolated populations where one of the runs has some.
+
+    Parameters
+    ----------
+    first, second
+        T2 map and populations of each run.
+    """
+    electrodes = _rows("electrodes", first[1].bulk, second[1].bulk)
+    dendrites = [_isolated(*one) for one in (first, second)]
+    return (*electrodes, *(_rows("dendrite", *dendrites) if any(dendrites) else ()))
+
+
+def _isolated(fit: T2Fit, populations: Populations) -> RegionStatistics | None:
+    """Describe all isolated voxels of a map together."""
+    mask = isolated_mask(populations)
+    return region_statistics("dendrite", fit, mask) if (mask & fit.ok).any() else None
+
+
+def _rows(region: str, first: RegionStatistics | None, second: RegionStatistics | None) -> tuple[Difference, ...]:
+    both = [_quantities(one) for one in (first, second)]
+    return tuple(Difference(region, name, both[0][name], both[1][name]) for name in both[0])
+
+
+def _quantities(region: RegionStatistics | None) -> dict[str, Measured]:
+    nothing = Measured(math.nan, math.nan)
+    if region is None:
+        return {"voxels": Measured(0, math.nan), "median_t2": nothing, "fwhm_t2": nothing}
+    return {
+        "voxels": Measured(region.n_voxels, math.nan),
+        "median_t2": Measured(region.t2_median, region.t2_median_std),
+        "fwhm_t2": Measured(region.fwhm, region.fwhm_std),
+    }
+
+
+def common_range(first: T2Fit, second: T2Fit) -> tuple[float, float]:
+    """Find one range of T2 [s] for the colours of two maps: the wider of theirs."""
+    ranges = np.array([t2_range_of(fit.t2, fit.t2_std) for fit in (first, second)])
+    return float(ranges[:, 0].min()), float(ranges[:, 1].max())
