@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,11 @@ from knightshift.core.arrays import ComplexArray, IntArray, RealArray
 from knightshift.core.errors import DamagedDataError, InputError, UnsupportedDataError
 from knightshift.core.passes import PassRecord
 from knightshift.core.program import Encoding
-from knightshift.core.run_folder import Commit, Run
+from knightshift.core.references import references_of
+from knightshift.core.run_folder import JOURNAL, Commit, Run
 from knightshift.reconstruction.drift import Drift, PassComparison, estimate_drift, no_drift
+from knightshift.reconstruction.pass_weights import noise_weights
+from knightshift.reconstruction.reference_drift import drift_of_references, together
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,8 @@ class PassSum:
     """What was corrected."""
     frequency: float
     """Frequency of the receiver in the first good pass [Hz]."""
+    weighting: str = ""
+    """How the passes were weighted, in words; empty: all alike."""
 
 
 class PassAccumulator:
@@ -51,28 +56,32 @@ class PassAccumulator:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.total = np.zeros(shape, np.complex128)
         self.count = np.zeros(shape[0], np.int64)
-        self._last: dict[int, ComplexArray] = {}
+        self.weight = np.zeros(shape[0])
+        self._last: dict[int, tuple[ComplexArray, float]] = {}
         self._difference_power = np.zeros(shape[0])
         self._differences = np.zeros(shape[0], np.int64)
 
-    def add(self, echo: int, kspace: ComplexArray) -> None:
-        """Add one echo of one pass, shape ``(slice, channel, line, sample)``."""
-        self.total[echo] += kspace
+    def add(self, echo: int, kspace: ComplexArray, weight: float = 1.0) -> None:
+        """Add one echo of one pass, shape ``(slice, channel, line, sample)``; `weight` goes as 1 / variance."""
+        self.total[echo] += kspace if weight == 1 else weight * kspace
         self.count[echo] += 1
-        if (last := self._last.get(echo)) is not None:
-            self._difference_power[echo] += float(np.mean(np.abs(kspace - last) ** 2))
+        self.weight[echo] += weight
+        if echo in self._last:
+            last, last_weight = self._last[echo]
+            expected = (1 / weight + 1 / last_weight) / 2
+            self._difference_power[echo] += float(np.mean(np.abs(kspace - last) ** 2)) / expected
             self._differences[echo] += 1
-        self._last[echo] = kspace
+        self._last[echo] = kspace, weight
 
     @property
     def mean(self) -> ComplexArray:
         """Mean of the passes, shape ``(echo, slice, channel, line, sample)``; zero where there is none."""
-        mean: ComplexArray = self.total / np.maximum(self.count, 1).reshape(-1, 1, 1, 1, 1)
+        mean: ComplexArray = self.total / np.where(self.count > 0, self.weight, 1.0).reshape(-1, 1, 1, 1, 1)
         return mean
 
     @property
     def pass_noise(self) -> RealArray | None:
-        """Noise of one pass, from differences of neighbouring passes: a slow drift does not get into it."""
+        """Noise of one pass of weight 1, from differences of neighbouring passes: a slow drift does not get into it."""
         if np.any(self._differences < 1):
             return None
         noise: RealArray = np.sqrt(self._difference_power / self._differences / 4)
@@ -95,29 +104,46 @@ def sum_passes(run: Run, *, correct_drift: bool = True) -> PassSum:
         If the run is not 2D.
     """
     commits = sorted(run.commits().values(), key=lambda commit: commit.index)
-    encoding = run.manifest.encoding
     good = [commit for commit in commits if not commit.flags]
     flagged = tuple(commit.index for commit in commits if commit.flags)
     if not good:
         raise InputError(f"{run.path}: {_why_no_pass(commits)}")
-    sums = _first_sum(run, good, encoding)
-    noise = sums.pass_noise
-    drift = no_drift(len(good), _NO_CORRECTION)
+    weights, weighting = noise_weights(run, good)
+    stream = _Stream(run, good, weights, _drift_of_references(run, good) if correct_drift else None)
+    sums = _sum(stream)
     if correct_drift:
-        why = "Passes were summed without frequency correction: too few passes to measure a drift."
-        drift = no_drift(len(good), why) if noise is None else _find_drift(run, good, sums, noise)
-    if drift.significant:
-        sums = _corrected_sum(run, good, drift, sums.total.shape)
-        noise = sums.pass_noise
+        stream, drift = _follow_images(stream, sums)
+        sums = _sum(stream) if drift.significant else sums
+    noise = sums.pass_noise
+    drift = stream.drift or no_drift(len(good), _NO_CORRECTION)
     logger.info("%s: %d passes summed, %d flagged. %s", run.path, len(good), len(flagged), drift.sentence)
     return PassSum(
         kspace=sums.mean,
-        noise_std=None if noise is None else noise / np.sqrt(sums.count),
+        noise_std=None if noise is None else noise / np.sqrt(sums.weight),
         n_passes=sums.count,
         flagged=flagged,
         drift=drift,
         frequency=good[0].frequency,
+        weighting=weighting,
     )
+
+
+def _drift_of_references(run: Run, good: list[Commit]) -> Drift | None:
+    references = references_of(run.events(), run.path / JOURNAL)
+    middles = np.array([(commit.started + commit.finished) / 2 for commit in good])
+    return drift_of_references(references, middles, np.array([commit.frequency for commit in good]))
+
+
+def _follow_images(stream: _Stream, sums: PassAccumulator) -> tuple[_Stream, Drift]:
+    """Look for a drift in the passes themselves; with references this is what these have left over."""
+    noise = sums.pass_noise
+    if noise is None:
+        why = "Passes were summed without frequency correction: too few passes to measure a drift."
+        found = no_drift(len(stream.good), why)
+    else:
+        found = _find_drift(stream, sums, noise)
+    drift = found if stream.drift is None else together(stream.drift, found)
+    return replace(stream, drift=drift), found
 
 
 def _why_no_pass(commits: list[Commit]) -> str:
@@ -128,57 +154,73 @@ def _why_no_pass(commits: list[Commit]) -> str:
     return f"all {len(commits)} passes are flagged ({', '.join(flags)}) and get no weight: {advice} and acquire again"
 
 
-def _first_sum(run: Run, good: list[Commit], encoding: Encoding) -> PassAccumulator:
+@dataclass(frozen=True)
+class _Stream:
+    """The good passes, corrected and weighted."""
+
+    run: Run
+    good: list[Commit]
+    weights: RealArray
+    drift: Drift | None
+    """None: left as they are."""
+
+    def __iter__(self) -> Iterator[tuple[PassRecord, dict[int, ComplexArray], float]]:
+        times = sample_times(self.run.manifest.encoding)
+        corrected = self.drift is not None and self.drift.significant
+        for row, (record, pieces) in enumerate(sorted_passes(self.run, self.good)):
+            if self.drift is not None and corrected:
+                factors = self.drift.correction(row, times)
+                yield record, {echo: kspace * factors for echo, kspace in pieces.items()}, float(self.weights[row])
+            else:
+                yield record, pieces, float(self.weights[row])
+
+
+def _sum(stream: _Stream) -> PassAccumulator:
     sums: PassAccumulator | None = None
-    for record, pieces in sorted_passes(run, good):
+    encoding = stream.run.manifest.encoding
+    for record, pieces, weight in stream:
         if sums is None:
             sums = PassAccumulator((len(encoding.echo_times), *_shape(encoding, record)))
         for echo, kspace in pieces.items():
-            sums.add(echo, kspace)
+            sums.add(echo, kspace, weight)
     assert sums is not None
     if np.any(sums.count == 0):
         empty = [f"{encoding.echo_times[echo] * 1e3:g} ms" for echo in np.flatnonzero(sums.count == 0)]
         raise InputError(
-            f"{run.path}: echo time {', '.join(empty)} has no good pass yet: let the run go on or resume it"
+            f"{stream.run.path}: echo time {', '.join(empty)} has no good pass yet: let the run go on or resume it"
         )
     return sums
 
 
-def _corrected_sum(run: Run, good: list[Commit], drift: Drift, shape: tuple[int, ...]) -> PassAccumulator:
-    sums = PassAccumulator(shape)
-    times = sample_times(run.manifest.encoding)
-    for row, (_, pieces) in enumerate(sorted_passes(run, good)):
-        factors = drift.correction(row, times)
-        for echo, kspace in pieces.items():
-            sums.add(echo, kspace * factors)
-    return sums
-
-
-def _find_drift(run: Run, good: list[Commit], sums: PassAccumulator, noise: RealArray) -> Drift:
+def _find_drift(stream: _Stream, sums: PassAccumulator, noise: RealArray) -> Drift:
     """Compare every pass with the mean of all others of its echo (its own noise would pull its phase to zero)."""
+    n_passes = len(stream.good)
     if np.any(sums.count < 2) or np.all(noise == 0):
-        return no_drift(len(good), "Passes were summed without frequency correction: they do not differ.")
+        return no_drift(n_passes, "Passes were summed without frequency correction: they do not differ.")
     n_samples = sums.total.shape[-1]
-    products = np.zeros((len(good), n_samples), np.complex128)
-    energies = np.zeros((len(good), n_samples))
-    starts, frequencies = np.zeros(len(good)), np.zeros(len(good))
-    for row, (record, pieces) in enumerate(sorted_passes(run, good)):
-        starts[row], frequencies[row] = record.started, record.frequency
+    products = np.zeros((n_passes, n_samples), np.complex128)
+    energies = np.zeros((n_passes, n_samples))
+    starts, frequencies = np.zeros(n_passes), np.zeros(n_passes)
+    for row, (record, pieces, weight) in enumerate(stream):
+        starts[row] = record.started
+        frequencies[row] = record.frequency if stream.drift is None else 0.0  # retuning is corrected already
         for echo, kspace in pieces.items():
-            reference = (sums.total[echo] - kspace) / (sums.count[echo] - 1)
+            reference = (sums.total[echo] - weight * kspace) / (sums.weight[echo] - weight)
             products[row] += np.sum(np.conj(reference) * kspace, axis=(0, 1, 2))
             energies[row] += np.sum(np.abs(reference) ** 2, axis=(0, 1, 2))
-    noise_energy = float(np.sum(2 * noise**2 / (sums.count - 1) * sums.count * sums.total[0].size))
+    noise_energy = float(
+        np.sum(2 * noise**2 / (sums.weight - sums.weight / sums.count) * sums.count * sums.total[0].size)
+    )
     share = 1 - noise_energy / float(energies.sum()) if energies.sum() > 0 else 0.0
     if share < 0.05:
-        return no_drift(len(good), "Passes were summed without frequency correction: there is no signal to follow.")
+        return no_drift(n_passes, "Passes were summed without frequency correction: there is no signal to follow.")
     return estimate_drift(
         PassComparison(
             times=starts,
             receiver_frequencies=frequencies,
             products=products,
             energies=energies,
-            sample_times=sample_times(run.manifest.encoding),
+            sample_times=sample_times(stream.run.manifest.encoding),
             noise_std=float(np.sqrt(np.mean(noise**2))),
             signal_share=share,
         )

@@ -108,7 +108,13 @@ def images_of_sum(run: Run, summed: PassSum, recipe: Recipe) -> ImageSeries:
         noise_sentence = f"{noise_sentence[:-1]} (there are too few passes to compare)."
     else:
         noise, noise_sentence = carried_noise(summed.kspace, summed.noise_std, layout, recipe)
-    sentences = [_sum_sentence(summed), summed.drift.sentence, *made.sentences, noise_sentence]
+    sentences = [
+        _sum_sentence(summed),
+        summed.drift.sentence,
+        *filter(None, [summed.weighting]),
+        *made.sentences,
+        noise_sentence,
+    ]
     if recipe.denoise:
         images, noise, sentence = denoise_images(images, noise)
         sentences.append(sentence)

@@ -51,5 +51,8 @@ def scan_of_run(run: Run, *, correct_drift: bool = True) -> KSpaceScan:
         nucleus=run.manifest.programs[0].nucleus,
         working_frequency=summed.frequency,
         b0=run.manifest.programs[0].b0,
-        methods=(f"{int(summed.n_passes.sum())} passes were summed. {summed.drift.sentence}",),
+        methods=(
+            f"{int(summed.n_passes.sum())} passes were summed. {summed.drift.sentence}",
+            *filter(None, [summed.weighting]),
+        ),
     )

@@ -54,6 +54,7 @@ def spectrum_of_run(run: Run, *, correct_drift: bool = True) -> Spectrum:
             f"phase is that of the {times[0] * 1e6:.3g} us between the pulse and the first sample, the zero-order "
             "phase makes the peak at the working frequency absorptive.",
             summed.drift.sentence,
+            *filter(None, [summed.weighting]),
             noise_sentence,
         ),
         missing=(f"the first {times[0] * 1e6:.3g} us of the FID (dead time)",) if times[0] > 0 else (),

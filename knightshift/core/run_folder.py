@@ -62,6 +62,8 @@ class Commit:
     """Working frequency [Hz]."""
     flags: tuple[str, ...]
     """Why this pass should get no weight; empty for a good one."""
+    noise_std: float | None = None
+    """Noise of the real part of a sample, as received; None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,7 @@ def _commit(payload: Mapping[str, Any]) -> Commit:
         finished=finite_number(payload, "finished_s"),
         frequency=finite_number(payload, "frequency_Hz"),
         flags=tuple(str(flag) for flag in payload["flags"]),
+        noise_std=None if payload.get("noise_std") is None else finite_number(payload, "noise_std"),
     )
 
 
