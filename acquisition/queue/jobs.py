@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from knightshift.acquisition.local_time import NightWindow
 from knightshift.acquisition.queue.transitions import ACTIVE, PENDING, JobState
+from knightshift.acquisition.stop_rules.rules import StopRules
 
 
 class JobKind(StrEnum):
@@ -84,6 +85,8 @@ class ScanTask(BaseModel):
     """Averages planned."""
     bytes_per_average: NonNegativeInt = 0
     """Disk that one average takes [byte]."""
+    stop_rules: StopRules | None = None
+    """When the result is good enough, and the next job may begin."""
 
 
 class ProcessingTask(BaseModel):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -17,9 +17,13 @@ from knightshift.acquisition.local_time import NightWindow, local_text, local_zo
 from knightshift.acquisition.queue.jobs import FailurePolicy, Job, JobKind, JobRequest, ProcessingTask, ScanTask
 from knightshift.acquisition.queue.store import QueueStore
 from knightshift.cli.queueing import console, open_queue, scanner_of_queue
+from knightshift.cli.stop_options import StopChoices
 from knightshift.core.durable import write_durably
 from knightshift.core.errors import InputError
 from knightshift.core.yaml_files import find_config, read_yaml
+
+if TYPE_CHECKING:
+    from knightshift.acquisition.stop_rules import StopRules
 
 _COMPUTATIONS = (JobKind.RECONSTRUCT, JobKind.FIT, JobKind.REPORT)
 _FIRST_OF_CALL = -1
@@ -52,6 +56,9 @@ class AddChoices:
     on_interruption: str = "auto"
     after: Sequence[int] | None = None
     then: Sequence[str] | None = None
+    stop_when: Sequence[str] | None = None
+    stop_rules: Path | None = None
+    min_passes: int | None = None
 
 
 def add_jobs(choices: AddChoices) -> None:
@@ -74,6 +81,8 @@ def _words(job: Job, zone_name: str | None) -> str:
         words.append(f"within {request.window}")
     if request.deadline is not None:
         words.append(f"to be over by {local_text(request.deadline, zone)}")
+    if request.scan is not None and request.scan.stop_rules is not None:
+        words.append(f"until {request.scan.stop_rules}")
     if request.after:
         words.append(f"after job {', '.join(map(str, request.after))}")
     return ", ".join(words)
@@ -82,11 +91,14 @@ def _words(job: Job, zone_name: str | None) -> str:
 def requests_of(choices: AddChoices, store: QueueStore) -> list[JobRequest]:
     """Turn the words of the command line into requests. Raises `InputError` if they make no sense."""
     scanner = scanner_of_queue(store, choices.scanner)
+    rules = StopChoices(choices.stop_when, choices.stop_rules, choices.min_passes).rules()
     if choices.what in _COMPUTATIONS:
         if choices.then:
             raise InputError("--then belongs to a scan: give --after to a computation instead")
+        if rules is not None:
+            raise InputError("--stop-when belongs to a scan: a computation ends by itself")
         return [_computation(choices, JobKind(choices.what), tuple(choices.after or ()))]
-    scan = _scan(choices, scanner, store)
+    scan = _scan(choices, scanner, store, rules)
     follow = [_kind(word) for word in choices.then or ()]
     stem = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{scan.name}"
     base = choices.output or choices.runs.parent / "results" / stem
@@ -114,12 +126,15 @@ def _computation(choices: AddChoices, kind: JobKind, after: tuple[int, ...]) -> 
     return _request(choices, name=str(kind), kind=kind, processing=task, after=after)
 
 
-def _scan(choices: AddChoices, scanner: str, store: QueueStore) -> JobRequest:
+def _scan(choices: AddChoices, scanner: str, store: QueueStore, rules: StopRules | None) -> JobRequest:
     plan = _planned(choices, scanner, store)
+    if rules is not None:
+        _must_fit_images(rules, plan, scanner)
     task = ScanTask(
         runs=str(choices.runs.resolve()),
         phantom=choices.phantom,
         seed=choices.seed,
+        stop_rules=rules,
         **plan,
     )
     name = str(task.protocol["name"])
@@ -188,6 +203,17 @@ def _planned(choices: AddChoices, scanner: str, store: QueueStore) -> dict[str, 
         remembered.parent.mkdir(exist_ok=True)
         write_durably(remembered, json.dumps(plan).encode())
     return plan
+
+
+def _must_fit_images(rules: StopRules, plan: dict[str, Any], scanner: str) -> None:
+    """Refuse now what could not be measured tonight."""
+    from knightshift.acquisition.stop_rules import AppliedRules
+    from knightshift.core.yaml_files import validate
+    from knightshift.hardware.site import load_site
+    from knightshift.sequences import ImagingProtocol, Protocol, PulseAcquire, build
+
+    protocol: ImagingProtocol | PulseAcquire = validate(Protocol, plan["protocol"], "protocol")
+    AppliedRules.to(rules, build(protocol, load_site(scanner).limits).encoding)
 
 
 def _digest(choices: AddChoices, scanner: str) -> str:

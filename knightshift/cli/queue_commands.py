@@ -9,6 +9,7 @@ import typer
 
 from knightshift.cli import queue_options as option
 from knightshift.cli.plan_options import Zone
+from knightshift.cli.stop_options import MinPasses, StopFile, StopWhen
 
 queue_app = typer.Typer(name="queue", help="Jobs of a scanner: add, list, move, hold, cancel.", no_args_is_help=True)
 
@@ -43,6 +44,9 @@ def add(  # noqa: PLR0913, PLR0917 - one parameter an option
     on_interruption: option.OnInterruption = "auto",
     after: option.After = None,
     then: option.Then = None,
+    stop_when: StopWhen = None,
+    stop_rules: StopFile = None,
+    min_passes: MinPasses = None,
 ) -> None:
     """Add a scan, or a computation, to the queue. A protocol is checked now and kept as it is now."""
     from knightshift.cli.queue_adding import AddChoices, add_jobs
