@@ -10,12 +10,14 @@ from typing import Any
 import nmrglue as ng
 import numpy as np
 
-from knightshift.core.arrays import ComplexArray, RealArray
+from knightshift.core.arrays import ComplexArray, IntArray, RealArray
 from knightshift.core.errors import DamagedDataError
 from knightshift.reconstruction.readers._raw_files import MAX_TEXT_BYTES, check_samples, file_size, parsed, positive
 
 _FILE_HEADER = 32
 _BLOCK_HEADER = 28
+_CTCOUNT = 8
+"""Where the header of a block says how many scans it holds."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,23 @@ class Procpar:
         return positive(self.path, name, float(self.numbers(name)[0]))
 
 
+@dataclass(frozen=True)
+class Traces:
+    """All samples of a ``fid`` file."""
+
+    samples: ComplexArray
+    """complex64, shape ``(block, trace, sample)``."""
+    scans: IntArray
+    """Completed scans of each block, shape ``(block,)``."""
+
+    def check_complete(self, path: Path) -> None:
+        """Check that every block was acquired. Raises `DamagedDataError` if a scan was stopped half-way."""
+        empty = np.flatnonzero(self.scans == 0)
+        if 0 < empty.size < self.scans.size:
+            problem = f"{empty.size} of {self.scans.size} blocks hold no scan, the first is number {empty[0] + 1}"
+            raise DamagedDataError(path, "ctcount", problem, "the acquisition was stopped: scan again")
+
+
 def read_procpar(path: Path) -> Procpar:
     """Parse ``procpar`` with nmrglue. Raises `DamagedDataError` if it is missing, empty or malformed."""
     file_size(path, MAX_TEXT_BYTES)
@@ -70,8 +89,8 @@ def read_procpar(path: Path) -> Procpar:
     return Procpar(path, parsed(path, "procpar", parse))
 
 
-def read_traces(path: Path) -> ComplexArray:
-    """Read all samples: complex64, shape ``(block, trace, sample)``.
+def read_traces(path: Path) -> Traces:
+    """Read all samples and how many scans each block has.
 
     Raises
     ------
@@ -99,12 +118,13 @@ def read_traces(path: Path) -> ComplexArray:
         state = "truncated" if size < needed else "larger than its header says"
         problem = f"the file is {state}: {size} bytes, but {n_blocks} blocks of {block} bytes need {needed}"
         raise DamagedDataError(path, "file size", problem, "copy the data again from the console")
-    content = np.memmap(path, np.uint8, "r", offset=_FILE_HEADER).reshape(n_blocks, block)[:, before:]
-    pairs = np.ascontiguousarray(content).view(word).reshape(n_blocks, n_traces, n_reals)
+    content = np.memmap(path, np.uint8, "r", offset=_FILE_HEADER).reshape(n_blocks, block)
+    scans = np.ascontiguousarray(content[:, _CTCOUNT : _CTCOUNT + 4]).view(">i4")[:, 0].astype(np.int64)
+    pairs = np.ascontiguousarray(content[:, before:]).view(word).reshape(n_blocks, n_traces, n_reals)
     samples = pairs[..., 0::2].astype(np.complex64)
     samples.imag = pairs[..., 1::2]
     check_samples(path, "samples", samples)
-    return samples
+    return Traces(samples, scans)
 
 
 def _word(header: dict[str, Any]) -> tuple[str, np.dtype[Any]]:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.kspace import KSpaceScan
+from knightshift.reconstruction.readers._agilent_geometry import gradient_directions
 from knightshift.reconstruction.readers.agilent import read_agilent
 from knightshift.reconstruction.reconstruct import images_of_scan
 from knightshift.reconstruction.relaxometry.recovery import fit_inversion_series, fit_relaxation, object_mask
@@ -42,7 +45,7 @@ def test_arrayed_inversion_times_lie_within_the_phase_encoding(tmp_path: Path) -
     np.testing.assert_allclose(scan.echo_times, 0.01)
     # pss is 0.1, -0.1: the second slice acquired is the lower one
     np.testing.assert_array_equal(scan.kspace[0, :, :, 0], traces.transpose(1, 2, 0, 3)[:, ::-1])
-    assert scan.slice_geometries[0].origin[0] == pytest.approx(-1e-3)
+    assert scan.slice_geometries[0].origin[2] == pytest.approx(-1e-3)  # slices along Z where all angles are zero
 
 
 def test_echoes_are_the_innermost_of_compressed_loops(tmp_path: Path) -> None:
@@ -60,6 +63,94 @@ def test_compressed_phase_encoding_is_outside_the_slices(tmp_path: Path) -> None
     np.testing.assert_array_equal(scan.kspace[0, 0, :, 0], traces.transpose(1, 0, 2))
 
 
+def test_receivers_are_the_innermost_of_blocks(tmp_path: Path) -> None:
+    traces = labelled(8, 3, 2, 2, 4)  # line, inversion time, receiver, slice, sample
+    parameters = AGILENT_IMAGE | {"array": ["ti"], "ti": [0.01, 0.1, 1.0], "rcvrs": ["ynyn"], "pss": [-0.1, 0.1]}
+    scan = read_scan(Agilent(traces.reshape(48, 2, 4), parameters).write(tmp_path))
+    np.testing.assert_array_equal(scan.kspace[0], traces.transpose(1, 3, 2, 0, 4))
+
+
+@pytest.mark.parametrize(("array", "order"), [("pss,ti", (2, 1, 0, 3)), ("ti,pss", (1, 2, 0, 3))])
+def test_slices_in_blocks_of_their_own_lie_where_the_array_has_them(
+    tmp_path: Path, array: str, order: tuple[int, ...]
+) -> None:
+    shape = (8, 2, 3, 4) if array == "pss,ti" else (8, 3, 2, 4)  # line outside, the last of the array fastest
+    traces = labelled(*shape)
+    parameters = AGILENT_IMAGE | {"seqcon": ["nssnn"], "array": [array], "ti": [0.01, 0.1, 1.0], "pss": [-0.1, 0.1]}
+    scan = read_scan(Agilent(traces.reshape(48, 1, 4), parameters).write(tmp_path))
+    np.testing.assert_array_equal(scan.kspace[0, :, :, 0], traces.transpose(order))
+
+
+@pytest.mark.parametrize(("seqcon", "blocks"), [("ncccn", 1), ("nccsn", 6), ("ncscn", 8), ("ncssn", 48)], ids=str)
+def test_volume_is_read_whatever_is_in_a_block(tmp_path: Path, seqcon: str, blocks: int) -> None:
+    lines_outside = seqcon == "ncscn"
+    traces = labelled(8, 6, 4) if lines_outside else labelled(6, 8, 4)
+    parameters = AGILENT_IMAGE | {
+        "seqcon": [seqcon], "seqfil": ["ge3d"], "ns": [1], "pss": [0.0], "nv2": [6], "lpe2": [1.2],
+    }  # fmt: skip
+    scan = read_scan(Agilent(traces.reshape(blocks, -1, 4), parameters).write(tmp_path))
+    expected = traces.swapaxes(0, 1) if lines_outside else traces
+    np.testing.assert_array_equal(scan.kspace[0, 0, :, 0], expected)
+    series = images_of_scan(scan)
+    by_numpy = np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(expected)))
+    np.testing.assert_allclose(series.images[0], by_numpy, atol=1e-3)
+    assert series.geometry.voxel_size[0] == pytest.approx(2e-3)
+    assert series.refocused is False
+
+
+def test_lines_are_sorted_by_their_list(tmp_path: Path) -> None:
+    traces = labelled(8, 2, 4)
+    order = [0, -1, 1, -2, 2, -3, 3, 4]
+    parameters = AGILENT_IMAGE | {"pelist": order, "petable": ["centric"], "pss": [-0.1, 0.1]}
+    scan = read_scan(Agilent(traces, parameters).write(tmp_path))
+    np.testing.assert_array_equal(scan.line_steps, np.array(order) - 1)
+
+
+def test_scan_stopped_half_way_is_damage(tmp_path: Path) -> None:
+    folder = Agilent(labelled(8, 2, 16), AGILENT_IMAGE).write(tmp_path)
+    content = bytearray((folder / "fid").read_bytes())
+    block = 28 + 8 * 2 * 16
+    for index in range(5):
+        content[32 + index * block + 8 : 32 + index * block + 12] = (4).to_bytes(4, "big")
+    (folder / "fid").write_bytes(bytes(content))
+    with pytest.raises(DamagedDataError, match="3 of 8 blocks hold no scan"):
+        read_agilent(folder)
+
+
+@pytest.mark.parametrize(
+    ("angles", "readout", "phase", "normal"),
+    [((0, 0, 0), (0, -1, 0), (-1, 0, 0), (0, 0, 1)), ((90, 0, 0), (-1, 0, 0), (0, 1, 0), (0, 0, 1)),
+     ((0, 0, 90), (0, -1, 0), (0, 0, 1), (1, 0, 0)), ((0, 90, 90), (1, 0, 0), (0, 0, 1), (0, 1, 0))],
+)  # fmt: skip
+def test_euler_angles_turn_the_gradients_of_transverse_sagittal_and_coronal_slices(
+    angles: tuple[float, ...], readout: tuple[float, ...], phase: tuple[float, ...], normal: tuple[float, ...]
+) -> None:
+    np.testing.assert_allclose(gradient_directions(*angles), [readout, phase, normal], atol=1e-12)
+
+
+@given(st.tuples(*[st.floats(-360, 360)] * 3))
+def test_gradients_stay_at_right_angles(angles: tuple[float, float, float]) -> None:
+    rows = gradient_directions(*angles)
+    np.testing.assert_allclose(rows @ rows.T, np.eye(3), atol=1e-12)
+
+
+def test_offsets_put_the_centre_of_the_image_where_they_say(tmp_path: Path) -> None:
+    parameters = AGILENT_IMAGE | {"psi": [30.0], "phi": [200.0], "theta": [70.0], "pro": [0.4], "ppe": [-0.3]}
+    scan = read_scan(Agilent(labelled(8, 2, 16), parameters).write(tmp_path))
+    geometry = scan.slice_geometries[0]
+    centre = (geometry.affine @ [0, 4, 8, 1])[:3]
+    np.testing.assert_allclose(centre, np.array([4e-3, -3e-3, -1e-3]) @ gradient_directions(30, 200, 70), atol=1e-12)
+    np.testing.assert_allclose(scan.shifts[:, 0], -0.3 / 1.6 * 8)
+
+
+def test_real_specimen_lies_in_the_middle_once_its_offset_is_taken_off(raw_data: RawData) -> None:
+    """The console was told ppe to centre the field of view on the specimen."""
+    series = images_of_scan(read_scan(raw_data("agilent_sems") / "sems_20190407_07.fid"))
+    along_lines = np.abs(series.images).sum(axis=(0, 1, 3))
+    turns = np.angle(np.sum((along_lines - np.median(along_lines)) * np.exp(2j * np.pi * np.arange(128) / 128)))
+    assert turns / (2 * np.pi) * 128 % 128 == pytest.approx(64, abs=2)
+
+
 def test_image_has_the_field_of_view_of_procpar(tmp_path: Path) -> None:
     series = images_of_scan(read_scan(Agilent(labelled(8, 2, 16), AGILENT_IMAGE).write(tmp_path)))
     assert series.geometry.voxel_size == pytest.approx((2e-3, 2e-3, 2e-3))  # pss 2 mm apart, 16 mm / 8, 32 mm / 16
@@ -72,10 +163,17 @@ def test_image_has_the_field_of_view_of_procpar(tmp_path: Path) -> None:
     [
         ({"seqfil": ["epi"]}, "more than an FFT"),
         ({"etl": [8]}, "more than an FFT"),
-        ({"seqcon": ["nccsn"]}, "no 2D image"),
-        ({"rcvrs": ["yy"]}, "several"),
+        ({"petable": ["fse64_8_1"]}, "table of its own"),
+        ({"seqcon": ["nccnc"]}, "no 2D or 3D image"),
         ({"array": ["tr"]}, "array of tr"),
+        ({"array": ["ti,te"]}, "array of ti,te"),
         ({"seqcon": ["nssnn"]}, "blocks of their own"),
+        ({"seqcon": ["scsnn"], "ne": [2]}, "blocks of their own"),
+        ({"seqcon": ["nccsn"], "nv2": [4]}, "2 slabs"),
+        ({"navigator": ["y"]}, "navigator"),
+        ({"profile": ["y"]}, "without phase encoding"),
+        ({"recontype": ["LookLocker"]}, "LookLocker"),
+        ({"fract_ky": [2]}, "partial"),
     ],
 )
 def test_what_would_become_a_wrong_image_is_refused(
@@ -86,7 +184,11 @@ def test_what_would_become_a_wrong_image_is_refused(
         read_agilent(folder)
 
 
-@pytest.mark.parametrize("changed", [{"nv": [16]}, {"ns": [3]}, {"pss": [0.1]}, {"lro": [0.0]}, {"sw": [-1]}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"nv": [16]}, {"ns": [3]}, {"pss": [0.1]}, {"lro": [0.0]}, {"sw": [-1]}, {"rcvrs": ["yy"]}, {"ppe": [1e9]},
+     {"pelist": [1, 1, 2, 3, 4, 5, 6, 7]}],
+)  # fmt: skip
 def test_parameters_that_contradict_the_samples_are_damage(
     tmp_path: Path, changed: dict[str, list[str | float]]
 ) -> None:
