@@ -110,6 +110,8 @@ class RunResult:
     """Committed passes that carry a flag and will get no weight."""
     reason: str = ""
     """Why it was stopped: a signal, a caller, an interlock; empty where it is complete."""
+    interlocked: bool = False
+    """Whether it was an interlock."""
 
     @property
     def resume_command(self) -> str:

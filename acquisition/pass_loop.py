@@ -282,6 +282,7 @@ class PassLoop:
             n_passes=n_passes,
             n_flagged=sum(bool(flags) for flags in self._flags.values()),
             reason="" if complete else self._stop_reason(),
+            interlocked=not complete and self._stop_reason() == self._guard.stop_reason != "",
         )
 
     def _note(self) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from knightshift.acquisition.night import acquire, resume
 from knightshift.acquisition.options import (
@@ -23,6 +24,9 @@ from knightshift.core.manifest import RunSetup
 from knightshift.core.program import Measurement
 from knightshift.core.run_folder import MANIFEST, open_run
 from knightshift.hardware.contract import Scanner
+
+if TYPE_CHECKING:
+    from knightshift.acquisition.stop_rules import RuleObserver
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,9 @@ class ScanExecutor:
         KnightshiftError
             As `acquire` and `resume`.
         """
-        options = replace(self.options, run_name=job.run_name, stop=control.stop)
-        watch = _watcher(control)
+        rules, watch = _rules(job, control), _watcher(control)
+        observers = (*self.options.observers, *rules)
+        options = replace(self.options, run_name=job.run_name, stop=control.stop, observers=observers)
         existing = run_of(job)
         if existing is None:
             scan = self.prepare(job)
@@ -71,7 +76,19 @@ class ScanExecutor:
         else:
             scanner, clock = self.reopen(existing)
             result = resume(existing, scanner, clock=clock, options=options, on_progress=watch)
+        if any(rule.wish is not None for rule in rules):
+            control.ask(StopCause.RULE)
         return _outcome(result)
+
+
+def _rules(job: Job, control: JobControl) -> tuple[RuleObserver, ...]:
+    """Look at the result of each block if the job says what is enough."""
+    rules = _task(job).stop_rules
+    if rules is None:
+        return ()
+    from knightshift.acquisition.stop_rules import RuleObserver  # brings the reconstruction with it
+
+    return (RuleObserver(rules, control.stop_at),)
 
 
 def _task(job: Job) -> ScanTask:
@@ -97,6 +114,7 @@ def passes_on_disk(job: Job) -> int:
 
 _NEWS = {
     ProgressKind.CHECKED: NewsKind.CHECKED,
+    ProgressKind.BEGAN: NewsKind.BEGAN,
     ProgressKind.SUSPENDED: NewsKind.SUSPENDED,
     ProgressKind.RESUMED: NewsKind.CONTINUED,
 }
@@ -125,5 +143,6 @@ def _outcome(result: RunResult) -> Outcome:
         n_committed=result.n_committed,
         n_passes=result.n_passes,
         words=f"{result.n_committed} of {result.n_passes} passes{flagged}",
-        stopped_by=result.reason,
+        stopped_by=result.reason if result.reason not in set(StopCause) else "",
+        interlocked=result.interlocked,
     )

@@ -237,19 +237,20 @@ class Scheduler:
             held = int(cause is StopCause.HELD)
             why = "held" if held else "the service was stopped: goes on by itself"
             self._store.apply(number, JobEvent.SUSPEND, why, held=held, **fields)
-        elif cause is None:
-            words = _joined(f"stopped by {outcome.stopped_by or 'the scanner'}", outcome.words)
+        elif outcome.interlocked:
+            words = _joined(f"stopped by {outcome.stopped_by}", outcome.words)
             self._fail(number, words, JobEvent.TRUNCATE if outcome.n_committed else JobEvent.FAIL, **fields)
         elif outcome.n_committed:
-            why = "its goal was reached" if cause is StopCause.RULE else "its time was over"
-            self._store.apply(number, JobEvent.TRUNCATE, _joined(why, outcome.words), **fields)
+            why = "its time was over" if cause is StopCause.DEADLINE else "its goal was reached"
+            self._store.apply(number, JobEvent.TRUNCATE, _joined(why, outcome.stopped_by, outcome.words), **fields)
         else:
-            self._store.apply(number, JobEvent.FAIL, "its time was over before one pass was done", **fields)
+            why = outcome.stopped_by or "its time was over"
+            self._store.apply(number, JobEvent.FAIL, f"{why} before one pass was done", **fields)
 
     def _fail(self, number: int, words: str, event: JobEvent = JobEvent.FAIL, **fields: object) -> None:
         """Try a job again that failed, or that an interlock stopped, if its policy says so; else it is over."""
         job, policy = self._store.job(number), self._store.job(number).request.on_failure
-        _LOG.error("job %s: %s: %s", number, event, words)
+        _LOG.error("job %s: %s", number, words)
         if job.failures < policy.retries and not job.cancel_asked:
             delay = min(self._options.retry_delay * 2**job.failures, _LONGEST_RETRY_DELAY)
             fields |= {"failures": job.failures + 1, "earliest": self._clock.now() + delay}
@@ -269,13 +270,14 @@ class Scheduler:
 
     def _note_news(self, active: _Active, news: News) -> None:
         number = active.job.number
+        if news.kind is NewsKind.CHECKED:
+            self._store.record("checked", news.words, number)
+            return
         self._plays(active)
         match news.kind:
-            case NewsKind.CHECKED:
-                self._store.record("checked", news.words, number)
             case NewsKind.SUSPENDED:
                 active.job = self._store.apply(number, JobEvent.SUSPEND, news.words, paused=1)
-            case NewsKind.CONTINUED:
+            case NewsKind.CONTINUED if active.job.paused:
                 active.job = self._store.apply(number, JobEvent.CONTINUE, news.words)
 
     def _note_progress(self, active: _Active) -> None:

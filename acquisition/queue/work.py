@@ -47,7 +47,9 @@ class NewsKind(StrEnum):
     """What may happen to a job while it is in hand."""
 
     CHECKED = "checked"
-    """Its pre-flight has passed: it plays."""
+    """The checks before it have passed, or a part of them."""
+    BEGAN = "began"
+    """It plays."""
     SUSPENDED = "suspended"
     """An interlock keeps it; the scanner is safe."""
     CONTINUED = "continued"
@@ -105,7 +107,9 @@ class Outcome:
     words: str = ""
     """For the history."""
     stopped_by: str = ""
-    """Why it ended early, where nobody asked through the `JobControl`: an interlock, in words."""
+    """Why it ended early, where nobody asked through the `JobControl`: a goal, an interlock, in words."""
+    interlocked: bool = False
+    """Whether it was an interlock."""
 
 
 Executor: TypeAlias = Callable[[Job, JobControl], Outcome]

@@ -137,6 +137,7 @@ def test_job_is_in_pre_flight_until_its_checks_are_made_and_they_are_told(tmp_pa
     def run(_job, control):
         assert may_check.wait(10)
         control.news.append(News(NewsKind.CHECKED, "disk: 80 GB free; helium: 90 %"))
+        control.news.append(News(NewsKind.BEGAN, ""))
         assert may_end.wait(10)
         return Outcome(True, "/runs/1", 10, 10)
 
@@ -333,7 +334,7 @@ class KeptScan:
         self.clear, self.played = threading.Event(), threading.Event()
 
     def __call__(self, job, control):
-        control.news.append(News(NewsKind.CHECKED, "all is well"))
+        control.news.append(News(NewsKind.BEGAN, ""))
         control.progress = Progress(4, 10, "/runs/kept")
         control.news.append(News(NewsKind.SUSPENDED, "magnet room: 31 degC"))
         while not self.clear.is_set():
@@ -425,7 +426,7 @@ def test_scan_that_an_interlock_stops_follows_its_policy(
 
     def executor(job, control):
         if job.number == 1 and stops:
-            return Outcome(False, "/runs/1", 3, 10, "3 of 10 passes", stops.pop())
+            return Outcome(False, "/runs/1", 3, 10, "3 of 10 passes", stops.pop(), interlocked=True)
         return scans(job, control)
 
     night.scans = executor
