@@ -189,7 +189,7 @@ class LocalScanner(ScannerBase, Generic[PlayingT]):
         ScannerFault
             If the pass was aborted or made safe meanwhile.
         """
-        playing, state = self._playing, self._states.state
+        state, playing = self._states.state, self._playing  # in this order: `_begin` sets the latter first
         if playing is None or state not in PLAYING:
             raise IllegalTransitionError(f"readouts are not possible while {state}: start a pass first", self._device)
         return self._deliver(playing, timeout)

@@ -12,16 +12,19 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from knightshift.core.errors import InterlockFault, LinkFault, ProtocolError, ReadoutTimeoutError, ScannerFault
+from knightshift.core.clock import SystemClock
+from knightshift.core.errors import InterlockFault, LinkFault, ProtocolError
 from knightshift.core.limits import ScannerLimits
 from knightshift.core.passes import COUNTERS, Readout
 from knightshift.core.program import PassProgram
-from knightshift.hardware.contract import Capabilities, Identity, ScannerState, ScannerStatus, StopAt
+from knightshift.hardware.contract import Capabilities, Identity, ScannerStatus, StopAt
+from knightshift.hardware.pass_pacing import PassPace
 from knightshift.hardware.remote import LinkTiming, RemoteScanner, ServeOptions, serve
-from knightshift.hardware.states import StateMachine
+from knightshift.hardware.scanner_base import LocalScanner
 
 QUICK = LinkTiming(heartbeat=0.05, link_timeout=0.4, resend_interval=0.02, command_timeout=5.0)
 """Patience for links in memory."""
@@ -203,41 +206,41 @@ def expected_samples(pass_index: int, number: int, channels: int, length: int) -
     return (ramp - 0.5j * ramp).astype(np.complex64)
 
 
-class CountingScanner:
+@dataclass(frozen=True)
+class _CountedPass:
+    pace: PassPace
+    pass_index: int
+    epoch: int
+
+
+class CountingScanner(LocalScanner[_CountedPass]):
     """Keeps the contract, plays at once, counts what it was told, and knows what its samples must be."""
 
     def __init__(self, limits: ScannerLimits, channels: int = 1, length: int = 8, period: float = 0.0) -> None:
+        super().__init__("counting scanner", SystemClock())
         self.limits, self.channels, self.length, self.period = limits, channels, length, period
-        self.states = StateMachine("counting scanner")
+        self.states = self._states
         self.calls: collections.Counter[str] = collections.Counter()
         self.started: list[tuple[int, int]] = []
         self.n_readouts = 0
-        self.frequency: float | None = None
-        self.gain = 0.0
         self.blocked = threading.Event()
         self.blocked.set()
         self.waiting = threading.Event()
-        self.stop_at = StopAt.PASS
         self.made_safe = threading.Event()
 
-    def _do(self, command: str) -> None:
+    @property
+    def gain(self) -> float:
+        return self._gain
+
+    @property
+    def stop_at(self) -> StopAt:
+        return self._stop_at
+
+    def _rest(self, command: str) -> None:
         self.calls[command] += 1
-        with self.states.transition(command):
-            pass
-
-    def __enter__(self) -> CountingScanner:
-        self.connect()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.make_safe()
-        self.close()
-
-    def connect(self) -> None:
-        self._do("connect")
-
-    def close(self) -> None:
-        self._do("close")
+        super()._rest(command)
+        if command == "make_safe":
+            self.made_safe.set()
 
     def identify(self) -> Identity:
         self.states.require_link("identify")
@@ -257,62 +260,43 @@ class CountingScanner:
         self.validate(program)
         self.waiting.set()
         self.blocked.wait(10.0)
-        self._do("prepare")
+        self.calls["prepare"] += 1
+        self._arm(program)
         self.n_readouts = program.n_readouts
 
     def start(self, pass_index: int, epoch: int = 0) -> None:
-        self._do("start")
+        self.calls["start"] += 1
+        self._begin(pass_index, lambda pace: _CountedPass(pace, pass_index, epoch))
         self.started.append((pass_index, epoch))
 
-    def readouts(self, timeout: float) -> Iterator[Readout]:
-        if self.states.state not in {ScannerState.ACQUIRING, ScannerState.STOPPING}:
-            self.states.check("stop")
-            raise ScannerFault("nothing plays")
-        return self._deliver(*self.started[-1], self.states.generation, timeout)
-
-    def _deliver(self, pass_index: int, epoch: int, generation: int, timeout: float) -> Iterator[Readout]:
+    def _deliver(self, playing: _CountedPass, timeout: float) -> Iterator[Readout]:
+        pace = playing.pace
         for number in range(self.n_readouts):
             time.sleep(self.period)
             if not self.blocked.wait(timeout):
-                self.abort()
-                raise ReadoutTimeoutError(f"readout {number} is late")
-            if self.states.state not in {ScannerState.ACQUIRING, ScannerState.STOPPING}:
-                raise ScannerFault("the pass was cut")
+                self._never_came(pace, f"readout {number} is late")
+            pace.check_plays()
             counters = np.zeros((), COUNTERS)
-            counters["kspace_encode_step_1"], counters["average"], counters["segment"] = number, pass_index, epoch
-            yield Readout(counters, expected_samples(pass_index, number, self.channels, self.length), number % 7 == 3)
-        if self.states.state not in {ScannerState.ACQUIRING, ScannerState.STOPPING}:
-            raise ScannerFault("the pass was cut")
-        self.states.finish_pass(generation)
+            counters["kspace_encode_step_1"], counters["average"] = number, playing.pass_index
+            counters["segment"] = playing.epoch
+            samples = expected_samples(playing.pass_index, number, self.channels, self.length)
+            yield Readout(counters, samples, number % 7 == 3)
+        self._finish(pace, 0.0)
 
     def stop(self, at: StopAt = StopAt.PASS) -> None:
-        self._do("stop")
-        self.stop_at = at
-
-    def abort(self) -> None:
-        self._do("abort")
-
-    def make_safe(self) -> None:
-        self._do("make_safe")
-        self.made_safe.set()
+        self.calls["stop"] += 1
+        super().stop(at)
 
     def set_frequency(self, frequency: float) -> None:
-        self._do("set_frequency")
-        self.frequency = frequency
+        self.calls["set_frequency"] += 1
+        super().set_frequency(frequency)
 
     def set_receiver_gain(self, gain: float) -> None:
-        self._do("set_receiver_gain")
-        self.gain = gain
+        self.calls["set_receiver_gain"] += 1
+        super().set_receiver_gain(gain)
 
     def status(self) -> ScannerStatus:
-        fault = self.states.fault
-        readings = {"coil_temperature": 293.0, "unread": float("nan")}
-        return ScannerStatus(
-            self.states.state, self.frequency, self.gain, None if fault is None else str(fault), readings
-        )
-
-    def reset(self) -> None:
-        self._do("reset")
+        return replace(super().status(), readings={"coil_temperature": 293.0, "unread": float("nan")})
 
     def trip(self) -> None:
         """Latch an interlock."""

@@ -80,7 +80,7 @@ def test_a_request_older_than_the_kept_replies_is_never_carried_out_again(sessio
     session.sent.clear()
     ask(session, 1, "set_frequency", frequency=1.0)
     assert replies(session, 1, longest=0.05) == []
-    assert (counting.calls["set_frequency"], counting.frequency) == (100, 100.0)
+    assert (counting.calls["set_frequency"], counting.status().frequency) == (100, 100.0)
     ask(session, 100, "set_frequency", frequency=100.0)
     assert len(replies(session, 100)) == 1
     assert counting.calls["set_frequency"] == 100
@@ -119,14 +119,14 @@ def test_nothing_is_begun_after_the_end_of_a_session(session, counting) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_stream_over_a_terrible_line_arrives_whole_and_in_order(limits, seed: int) -> None:
+def test_a_stream_over_a_terrible_line_arrives_whole_and_in_order(limits, plain_program, seed: int) -> None:
     """Parts and demands are lost, doubled and shuffled at random; no link is between the two ends."""
     generator = random.Random(seed)
     scanner = loop.CountingScanner(limits, channels=2, length=generator.choice([8, 700]))
     scanner.connect()
+    scanner.prepare(plain_program)
     scanner.n_readouts = 40
-    scanner.states._state = ScannerState.ACQUIRING
-    scanner.started.append((5, 0))
+    scanner.start(5)
     to_client: list[Frame] = []
     to_server: list[Frame] = []
 
