@@ -2,6 +2,15 @@
 
 from knightshift.reconstruction.live.quality import RegionQuality, snr_of_region, t2_std_of_region
 from knightshift.reconstruction.live.running_sum import RunningSum
+from knightshift.reconstruction.live.snr_growth import SnrGrowth
 from knightshift.reconstruction.live.voxels import voxels_in_box, voxels_of_mask
 
-__all__ = ["RegionQuality", "RunningSum", "snr_of_region", "t2_std_of_region", "voxels_in_box", "voxels_of_mask"]
+__all__ = [
+    "RegionQuality",
+    "RunningSum",
+    "SnrGrowth",
+    "snr_of_region",
+    "t2_std_of_region",
+    "voxels_in_box",
+    "voxels_of_mask",
+]
