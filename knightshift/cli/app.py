@@ -18,6 +18,7 @@ from knightshift.cli.plan_options import (
     PlanUntil,
     Zone,
 )
+from knightshift.cli.preview_command import add_to as add_preview_command
 from knightshift.cli.queue_commands import add_to as add_queue_commands
 from knightshift.cli.queue_options import Notify
 from knightshift.cli.stop_options import MinPasses, StopChoices, StopFile, StopWhen
@@ -368,3 +369,4 @@ def demo(
 
 
 add_queue_commands(app)
+add_preview_command(app)
