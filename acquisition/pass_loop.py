@@ -28,6 +28,7 @@ from knightshift.acquisition.options import (
     RunStatus,
     resume_command,
 )
+from knightshift.acquisition.outside_stop import take_stop_wish
 from knightshift.acquisition.pass_player import PassPlayer
 from knightshift.acquisition.preflight_verdict import Check, refuse_if_failed
 from knightshift.acquisition.residual_test import DEPTH, ResidualTest
@@ -95,10 +96,12 @@ class PassLoop:
         if not remaining:
             return self._result()
         bench = self._bench(epoch)
+        take_stop_wish(self.writer.run.path)  # one that was left for an epoch that ended before it looked
         try:
-            if not self.surroundings.needs_fids or self._make_ready(bench):
-                self._begin(epoch, len(remaining))
-                self._play_all(self._wanted(remaining), bench)
+            with self.options.stop.looking(self._stop_wish):
+                if not self.surroundings.needs_fids or self._make_ready(bench):
+                    self._begin(epoch, len(remaining))
+                    self._play_all(self._wanted(remaining), bench)
         except BaseException as error:
             self.writer.try_to_log(self.clock.now(), "ended", epoch=epoch, status="failed", reason=str(error))
             error.add_note(self._note())
@@ -106,6 +109,14 @@ class PassLoop:
         result = self._result()
         self.writer.log(self.clock.now(), "ended", epoch=epoch, status=str(result.status), reason=result.reason)
         return result
+
+    def _stop_wish(self) -> str:
+        """Look whether another process, the live page for one, wants the run to stop."""
+        wish = take_stop_wish(self.writer.run.path)
+        if wish is None:
+            return ""
+        self.writer.log(self.clock.now(), "stop_asked", who=wish.who, asked_s=wish.asked)
+        return wish.who
 
     def checked(self, checks: Sequence[Check], stage: str = "dry") -> None:
         """Write down what the pre-flight found, and go on only if nothing failed. Raises as `refuse_if_failed`."""

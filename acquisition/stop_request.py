@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -20,12 +20,15 @@ class StopRequest:
 
     def __init__(self) -> None:
         self._level = 0
+        self._look: Callable[[], str] | None = None
         self.reason = ""
         """Who asked first, in words."""
 
     @property
     def after_pass(self) -> bool:
-        """Whether no further pass is to be started."""
+        """Whether no further pass is to be started; looks outside first, if there is somewhere to look."""
+        if self._level == 0 and self._look is not None and (reason := self._look()):
+            self.request(reason)
         return self._level >= 1
 
     @property
@@ -42,6 +45,15 @@ class StopRequest:
         """Ask to stop after the pass; never more urgent than that, however often."""
         if not self.after_pass:
             self.request(reason)
+
+    @contextmanager
+    def looking(self, look: Callable[[], str]) -> Iterator[None]:
+        """Let `look` ask too: it gives a reason, or nothing, whenever the pass loop wants to know."""
+        self._look = look
+        try:
+            yield
+        finally:
+            self._look = None
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:

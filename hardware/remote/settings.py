@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, SkipValidation
 
 from knightshift.core.clock import Clock
-from knightshift.core.errors import ConfigError
+from knightshift.core.tokens import read_token
 from knightshift.hardware.link_timing import LinkTiming
 
 TOKEN_VARIABLE = "KNIGHTSHIFT_SCANNER_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable that holds the token of a link, if no file does."""
-
-_SHORTEST_TOKEN = 16
 
 
 class LinkEndSettings(BaseModel):
@@ -39,22 +36,7 @@ class LinkEndSettings(BaseModel):
         ConfigError
             If the file cannot be read, or the token is too short to be one.
         """
-        if self.token_file is not None:
-            try:
-                first, _, _ = self.token_file.read_text(encoding="utf-8")[:4096].partition("\n")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"token_file {self.token_file} cannot be read: {error}") from error
-            words, source = first.strip(), f"token_file {self.token_file}"
-        else:
-            words, source = os.environ.get(TOKEN_VARIABLE, "").strip(), TOKEN_VARIABLE
-            if not words:
-                return None
-        if len(words) < _SHORTEST_TOKEN:
-            raise ConfigError(
-                f"{source}: a token of {len(words)} characters is too short: make one of at least {_SHORTEST_TOKEN}, "
-                "for example by: openssl rand -hex 32"
-            )
-        return words.encode()
+        return read_token(self.token_file, TOKEN_VARIABLE)
 
 
 class RemoteSettings(LinkEndSettings):

@@ -22,6 +22,7 @@ from knightshift.cli.preview_command import add_to as add_preview_command
 from knightshift.cli.queue_commands import add_to as add_queue_commands
 from knightshift.cli.queue_options import Notify
 from knightshift.cli.stop_options import MinPasses, StopChoices, StopFile, StopWhen
+from knightshift.cli.watch_commands import add_to as add_watch_commands
 
 app = typer.Typer(
     name="knightshift",
@@ -132,6 +133,26 @@ def acquire(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     rules = StopChoices(stop_when, stop_rules, min_passes).rules()
     acquire_run(protocol, runs, ScanChoices(scanner, phantom, virtual_clock, seed, rules, notify))
+
+
+@app.command(epilog="Example: knightshift adjust overnight_t2 --phantom shorted --runs runs --virtual-clock --seed 1")
+def adjust(
+    protocol: Protocol,
+    runs: Runs,
+    scanner: Scanner = "simulated",
+    phantom: Phantom = None,
+    virtual_clock: Annotated[bool, typer.Option("--virtual-clock", help="Let simulated time jump.")] = False,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the simulated noise.")] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Remember receiver noise and signal as what later runs must have.")
+    ] = False,
+) -> None:
+    """Find the line, measure B1, choose the receiver gain and check noise and signal; nothing is acquired."""
+    from knightshift.cli.adjusting import adjust_scanner
+
+    adjust_scanner(
+        protocol, runs, scanner=scanner, phantom=phantom, virtual_clock=virtual_clock, seed=seed, baseline=baseline
+    )
 
 
 @app.command(epilog="Example: knightshift resume runs/20260105-190000-overnight_t2")
@@ -370,3 +391,4 @@ def demo(
 
 add_queue_commands(app)
 add_preview_command(app)
+add_watch_commands(app)
