@@ -15,6 +15,7 @@ from urllib.request import (
     OpenerDirector,
     ProxyHandler,
     Request,
+    UnknownHandler,
 )
 
 _LONGEST_ANSWER = 1000
@@ -23,7 +24,8 @@ _LONGEST_ANSWER = 1000
 def _opener() -> OpenerDirector:
     """Make an opener that knows http and https only: no files, no other schemes, no redirects."""
     opener = OpenerDirector()
-    for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler(), HTTPDefaultErrorHandler(), HTTPErrorProcessor()):
+    web, errors = (ProxyHandler(), HTTPHandler(), HTTPSHandler()), (HTTPDefaultErrorHandler(), HTTPErrorProcessor())
+    for handler in (*web, *errors, UnknownHandler()):
         opener.add_handler(handler)
     return opener
 

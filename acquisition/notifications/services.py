@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from typing import Any
+
+from pydantic import SecretStr
 
 from knightshift.acquisition.notifications.config import NotificationConfig
 from knightshift.acquisition.notifications.messages import Message, Topic
@@ -31,26 +34,28 @@ def services_of(config: NotificationConfig) -> dict[str, Callable[[Message], str
     """
     if not config.services:
         return {}
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # some of its hundred services use what Python will drop
+        return dict(_named_sender(number, secret, config) for number, secret in enumerate(config.services, start=1))
+
+
+def _named_sender(number: int, secret: SecretStr, config: NotificationConfig) -> tuple[str, Callable[[Message], str]]:
     try:
         import apprise
     except ImportError:
         raise ConfigError(
             "notifications by services need apprise: pip install 'knightshift[notify]', or leave `services` out"
         ) from None
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     asset = apprise.AppriseAsset(app_id="knightshift", app_desc="knightshift", async_mode=False, secure_logging=True)
-    made: dict[str, Callable[[Message], str]] = {}
-    for number, secret in enumerate(config.services, start=1):
-        address = secret.get_secret_value()
-        plugin: Any = apprise.Apprise.instantiate(address, asset=asset)
-        if plugin is None:
-            raise ConfigError(f"services, number {number}: apprise does not know such an address: see its list of them")
-        plugin.socket_connect_timeout = plugin.socket_read_timeout = config.timeout
-        carrier = apprise.Apprise(asset=asset)
-        carrier.add(plugin)
-        made[f"{number} ({str(plugin.service_name).lower()})"] = _sender(carrier)
-    return made
+    plugin: Any = apprise.Apprise.instantiate(secret.get_secret_value(), asset=asset)
+    if plugin is None:
+        raise ConfigError(f"services, number {number}: apprise does not know such an address: see its list of them")
+    plugin.socket_connect_timeout = plugin.socket_read_timeout = config.timeout
+    carrier = apprise.Apprise(asset=asset)
+    carrier.add(plugin)
+    return f"{number} ({str(plugin.service_name).lower()})", _sender(carrier)
 
 
 def _sender(carrier: Any) -> Callable[[Message], str]:

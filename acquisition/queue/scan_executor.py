@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knightshift.acquisition.night import acquire, resume
+from knightshift.acquisition.notifications import Herald
 from knightshift.acquisition.options import (
     AcquisitionOptions,
     OnProgress,
@@ -53,6 +55,8 @@ class ScanExecutor:
     """Makes the scanner of a run that goes on."""
     options: AcquisitionOptions = field(default_factory=AcquisitionOptions)
     """Patience; name and stop are those of the job."""
+    telling: Callable[[bool], AbstractContextManager[Herald]] = lambda _continued: Herald(None)
+    """Makes who tells people of a run, which may be one that goes on; nobody by default."""
 
     def __call__(self, job: Job, control: JobControl) -> Outcome:
         """Acquire the job's run, from its first pass or from where it was.
@@ -62,23 +66,26 @@ class ScanExecutor:
         KnightshiftError
             As `acquire` and `resume`.
         """
-        rules, watch = _rules(job, control), _watcher(control)
+        rules, existing = _rules(job, control), run_of(job)
         observers = (*self.options.observers, *rules)
         options = replace(self.options, run_name=job.run_name, stop=control.stop, observers=observers)
-        existing = run_of(job)
-        if existing is None:
-            scan = self.prepare(job)
-            runs = Path(_task(job).runs)
-            result = acquire(
-                scan.measurement, scan.scanner, runs, setup=scan.setup, clock=scan.clock, options=options,
-                on_progress=watch,
-            )  # fmt: skip
-        else:
-            scanner, clock = self.reopen(existing)
-            result = resume(existing, scanner, clock=clock, options=options, on_progress=watch)
+        with self.telling(existing is not None) as herald:
+            result = self._scan(job, existing, herald.joined(options), herald.watching(_watcher(control)))
+            herald.ended(result)
         if any(rule.wish is not None for rule in rules):
             control.ask(StopCause.RULE)
         return _outcome(result)
+
+    def _scan(self, job: Job, existing: Path | None, options: AcquisitionOptions, watch: OnProgress) -> RunResult:
+        if existing is None:
+            scan = self.prepare(job)
+            runs = Path(_task(job).runs)
+            return acquire(
+                scan.measurement, scan.scanner, runs, setup=scan.setup, clock=scan.clock, options=options,
+                on_progress=watch,
+            )  # fmt: skip
+        scanner, clock = self.reopen(existing)
+        return resume(existing, scanner, clock=clock, options=options, on_progress=watch)
 
 
 def _rules(job: Job, control: JobControl) -> tuple[RuleObserver, ...]:

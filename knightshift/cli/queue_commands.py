@@ -137,11 +137,12 @@ def run_queue(
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="Return when nothing is left that could begin.")
     ] = False,
+    notify: option.Notify = None,
 ) -> None:
     """Play the queue, in the foreground, until Ctrl-C: once lets the pass end, twice cuts it. Scans go on next time."""
-    from knightshift.cli.queue_service import run_service
+    from knightshift.cli.queue_service import ServiceChoices, run_service
 
-    run_service(queue, scanner, zone=zone, virtual_clock=virtual_clock, until_idle=until_idle)
+    run_service(queue, scanner, ServiceChoices(zone, virtual_clock, until_idle, notify))
 
 
 def install_service(

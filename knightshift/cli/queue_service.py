@@ -7,12 +7,14 @@ import logging
 import os
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from knightshift.acquisition import StopRequest
 from knightshift.acquisition.local_time import local_zone
+from knightshift.acquisition.notifications import NotificationConfig, load_notifications
 from knightshift.acquisition.queue import (
     Job,
     JobControl,
@@ -31,6 +33,7 @@ from knightshift.acquisition.queue.service_state import LOCK
 from knightshift.cli.processing import ReportChoices, fit_to, reconstruct_to, report_to
 from knightshift.cli.queueing import folder_of, scanner_of_queue
 from knightshift.cli.scanning import SIMULATED, new_scanner, scanner_of_run
+from knightshift.cli.telling import telling_by
 from knightshift.core.clock import Clock, SystemClock, VirtualClock
 from knightshift.core.errors import ConfigError, InputError
 from knightshift.core.yaml_files import validate
@@ -38,10 +41,24 @@ from knightshift.hardware.site import SiteConfig, load_site
 from knightshift.sequences import ImagingProtocol, Protocol, PulseAcquire, build
 
 
-def run_service(
-    queue: Path | None, scanner: str | None, *, zone: str | None, virtual_clock: bool, until_idle: bool
-) -> None:
+@dataclass(frozen=True)
+class ServiceChoices:
+    """What the command line says about the service."""
+
+    zone: str | None = None
+    """Time zone; None: that of the computer."""
+    virtual_clock: bool = False
+    """Let simulated time jump."""
+    until_idle: bool = False
+    """Return when nothing is left that could begin."""
+    notify: Path | None = None
+    """Whom to tell."""
+
+
+def run_service(queue: Path | None, scanner: str | None, choices: ServiceChoices) -> None:
     """Play the queue until asked to stop, or until nothing is left."""
+    zone, virtual_clock, until_idle = choices.zone, choices.virtual_clock, choices.until_idle
+    config = None if choices.notify is None else load_notifications(choices.notify)
     folder, local = folder_of(queue), local_zone(zone)
     with QueueStore(folder, time.time) as store:
         name = scanner_of_queue(store, scanner)
@@ -61,7 +78,7 @@ def run_service(
         ):
             if lock.stale is not None:
                 store.record("service", f"took over from process {lock.stale.pid}, which died")
-            workshop = make_workshop(site, clock, folder)
+            workshop = make_workshop(site, clock, folder, config)
             options = SchedulerOptions(until_idle=until_idle)
             scheduler = Scheduler(
                 store, clock, local, workshop, options, on_beat=lambda jobs: pulse.beat([job.number for job in jobs])
@@ -87,7 +104,7 @@ def lock_path(folder: Path, site: SiteConfig, name: str) -> Path:
     return parent / f"knightshift-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
 
 
-def make_workshop(site: SiteConfig, clock: Clock, folder: Path) -> Workshop:
+def make_workshop(site: SiteConfig, clock: Clock, folder: Path, notify: NotificationConfig | None = None) -> Workshop:
     """Put together who does the jobs."""
 
     def prepare(job: Job) -> PreparedScan:
@@ -105,7 +122,11 @@ def make_workshop(site: SiteConfig, clock: Clock, folder: Path) -> Workshop:
 
     return Workshop(
         executors={
-            Lane.SCANNER: ScanExecutor(prepare, lambda path: scanner_of_run(path, clock)),
+            Lane.SCANNER: ScanExecutor(
+                prepare,
+                lambda path: scanner_of_run(path, clock),
+                telling=lambda continued: telling_by(notify, continued=continued),
+            ),
             Lane.PROCESSING: compute,
         },
         passes_on_disk=passes_on_disk,
