@@ -13,7 +13,7 @@ from knightshift.core.arrays import ComplexArray, IntArray, RealArray
 from knightshift.core.errors import DamagedDataError, InputError, UnsupportedDataError
 from knightshift.core.passes import PassRecord
 from knightshift.core.program import Encoding
-from knightshift.core.references import references_of
+from knightshift.core.references import middle_of, references_of
 from knightshift.core.run_folder import JOURNAL, Commit, Run
 from knightshift.reconstruction.drift import Drift, PassComparison, estimate_drift, no_drift
 from knightshift.reconstruction.pass_weights import noise_weights
@@ -130,7 +130,7 @@ def sum_passes(run: Run, *, correct_drift: bool = True) -> PassSum:
 
 def _drift_of_references(run: Run, good: list[Commit]) -> Drift | None:
     references = references_of(run.events(), run.path / JOURNAL)
-    middles = np.array([(commit.started + commit.finished) / 2 for commit in good])
+    middles = np.array([middle_of(commit.started, commit.finished) for commit in good])
     return drift_of_references(references, middles, np.array([commit.frequency for commit in good]))
 
 

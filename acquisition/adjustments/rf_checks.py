@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from knightshift.acquisition.adjustments.adjusting import brightest_program
 from knightshift.acquisition.adjustments.baseline import Remembered
 from knightshift.acquisition.adjustments.bench import Bench
@@ -53,9 +51,7 @@ def dummy_pass_check(bench: Bench, tolerance: float, number: int) -> Check:
     quality = quality_of_pass(record.samples, record.counters)
     factor = 10 ** (record.receiver_gain / 20)
     signal, memory = quality.signal_rms / factor, bench.memory()
-    noise = (quality.noise_std or 0.0) / factor
-    # the mean power of n samples of noise is known to 1/sqrt(n), and the signal is what it leaves
-    error = noise**2 / max(signal, noise, 1e-300) / math.sqrt(quality.n_samples)
+    error = quality.signal_std / factor
     value = f"{signal:.3g} ± {error:.1g} rms at 0 dB"
     if "overrange" in record.flags:
         return _dummy(f"{value}, the receiver overflows", "below the full scale", Verdict.FAILED, "lower the gain")

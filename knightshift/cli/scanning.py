@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
 from knightshift.acquisition import (
     AcquisitionOptions,
@@ -24,8 +23,8 @@ from knightshift.acquisition import (
     resume,
 )
 from knightshift.acquisition.local_time import local_zone
-from knightshift.acquisition.preflight_verdict import Check, Verdict
 from knightshift.acquisition.stop_rules.progress import rules_in_force
+from knightshift.cli.check_table import show_checks
 from knightshift.cli.telling import telling
 from knightshift.core.clock import Clock, SystemClock, VirtualClock, from_iso_time
 from knightshift.core.errors import ConfigError, DamagedDataError, KnightshiftError
@@ -97,7 +96,8 @@ class ProgressView:
     def __call__(self, event: ProgressEvent) -> None:
         """Show one event."""
         if event.kind is ProgressKind.CHECKED:
-            self._show_checks(event.checks)
+            if not self._quiet:
+                show_checks(event.checks, self._console)
             return
         ends = datetime.fromtimestamp(event.finish_time).astimezone().strftime("%a %H:%M:%S")
         if self._task is None:
@@ -111,17 +111,6 @@ class ProgressView:
             return ""
         zone = local_zone()
         return escape("".join(f"; {progress.line(zone)}" for progress in self._rules.progress))
-
-    def _show_checks(self, checks: tuple[Check, ...]) -> None:
-        if self._quiet:
-            return
-        table = Table("check", "of", "found", "wanted", "", title="pre-flight", title_justify="left", box=None)
-        for check in checks:
-            table.add_row(*map(escape, (check.name, check.subject, check.value, check.limit, check.verdict)))
-        self._console.print(table)
-        for check in checks:
-            if check.verdict not in (Verdict.OK, Verdict.NOT_MADE):
-                self._console.print(f"{check.verdict}: {check}", highlight=False, markup=False, soft_wrap=True)
 
     def _tell(self, event: ProgressEvent, words: str) -> None:
         """Print what is new; a fault that returns in pass after pass would scroll everything else away."""

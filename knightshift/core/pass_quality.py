@@ -18,11 +18,11 @@ class PassQuality:
     noise_std: float | None
     """Noise of the real part of a sample; None where the pass has no phase cycle to tell it by, or no noise."""
     signal_rms: float
-    """Root mean square of the samples, the noise taken out where it is known."""
+    """Root mean square of the samples, without their noise where a phase cycle tells it from signal."""
+    signal_std: float
+    """Standard deviation of `signal_rms` by noise; 0 where the noise is not known."""
     largest_sample: float
     """Largest magnitude."""
-    n_samples: int
-    """Samples, all receivers together."""
 
     def for_journal(self) -> dict[str, float | None]:
         """Give it as plain JSON data."""
@@ -36,8 +36,9 @@ class PassQuality:
 def quality_of_pass(samples: ComplexArray, counters: IntArray) -> PassQuality:
     """Measure noise, signal and largest sample of one pass.
 
-    The noise is that of the difference of two readouts of the same line and echo whose excitations are opposite: what
-    the receiver followed cancels in it. Its median is taken, so that a leftover in a few samples does no harm.
+    Two readouts of the same line and echo whose excitations are opposite have the same signal, which the receiver has
+    followed, and noise of their own. Their difference is noise; its median is taken, so that a leftover in a few samples
+    does no harm. The mean of their product is the power of the signal alone.
 
     Parameters
     ----------
@@ -46,13 +47,23 @@ def quality_of_pass(samples: ComplexArray, counters: IntArray) -> PassQuality:
     counters
         dtype `COUNTERS`, shape ``(readout,)``; ``set`` is the step of the phase cycle.
     """
-    power = np.abs(samples) ** 2
-    noise = _noise(samples, counters)
-    mean_power = float(power.mean(dtype=np.float64)) - (0.0 if noise is None else 2 * noise**2)
-    return PassQuality(noise, math.sqrt(max(0.0, mean_power)), math.sqrt(float(power.max())), samples.size)
+    largest = float(np.abs(samples).max(initial=0.0))
+    pairs = _opposite_readouts(samples, counters)
+    if pairs is None:
+        power = float(np.mean(np.abs(samples) ** 2, dtype=np.float64))
+        return PassQuality(None, math.sqrt(power), 0.0, largest)
+    one, other = pairs
+    difference = one - other
+    difference = difference - difference.mean()  # an offset of the receiver
+    noise = math.sqrt(float(np.median(np.abs(difference) ** 2)) / math.log(2) / 4)
+    signal = math.sqrt(max(0.0, float(np.mean((one * other.conj()).real, dtype=np.float64))))
+    power_std = 2 * noise**2 * math.sqrt((signal / noise) ** 2 + 0.5) / math.sqrt(one.size) if noise > 0 else 0.0
+    signal_std = power_std / (2 * signal) if signal**2 > power_std else math.sqrt(power_std)
+    return PassQuality(noise or None, signal, signal_std, largest)
 
 
-def _noise(samples: ComplexArray, counters: IntArray) -> float | None:
+def _opposite_readouts(samples: ComplexArray, counters: IntArray) -> tuple[ComplexArray, ComplexArray] | None:
+    """Pair the steps of the phase cycle that are 180 degrees apart; None where there are none."""
     fields: Any = counters
     n_steps = int(fields["set"].max(initial=0)) + 1
     if n_steps < 2 or n_steps % 2 or len(samples) % n_steps:
@@ -62,7 +73,4 @@ def _noise(samples: ComplexArray, counters: IntArray) -> float | None:
     if np.any(fields["set"][order].reshape(-1, n_steps) != np.arange(n_steps)):
         return None
     by_step = samples[order].reshape(-1, n_steps, *samples.shape[1:])
-    difference = by_step[:, : n_steps // 2] - by_step[:, n_steps // 2 :]
-    difference = difference - difference.mean()  # an offset of the receiver
-    noise = math.sqrt(float(np.median(np.abs(difference) ** 2)) / math.log(2) / 4)
-    return noise or None
+    return by_step[:, : n_steps // 2], by_step[:, n_steps // 2 :]

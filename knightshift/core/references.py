@@ -41,6 +41,15 @@ class Reference:
     """Its standard deviation [rad]."""
 
 
+def middle_of(started: float, finished: float) -> float:
+    """Middle of two times [s since the Unix epoch].
+
+    They are taken to the millisecond: a virtual clock that goes on is some tenths of a microsecond off the one that was
+    never stopped, and what is interpolated in time must not depend on that.
+    """
+    return round(started, 3) + round(finished - started, 3) / 2
+
+
 def references_of(events: Iterable[JournalEvent], journal: Path) -> tuple[Reference, ...]:
     """Give the reference FIDs that have a value and may correct passes, in order of time.
 
@@ -66,7 +75,7 @@ def _reference(event: JournalEvent) -> Reference:
     payload = event.payload
     started, ended = finite_number(payload, "started_s"), finite_number(payload, "time_s")
     return Reference(
-        time=(started + ended) / 2,
+        time=middle_of(started, ended),
         frequency=finite_number(payload, "frequency_Hz"),
         frequency_std=finite_number(payload, "frequency_std_Hz"),
         amplitude=finite_number(payload, "amplitude"),
