@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
+from knightshift.acquisition.abandoned_runs import clear_abandoned
 from knightshift.acquisition.adjustments.schedule import with_references
 from knightshift.acquisition.options import AcquisitionOptions, OnProgress, ProgressEvent, RunResult
 from knightshift.acquisition.pass_loop import PassLoop
@@ -93,6 +94,7 @@ def acquire(
         _validate(measurement, scanner)
         checks = preflight(departure)
         refuse_if_failed(checks)
+        clear_abandoned(runs_dir)
         run_id = free_run_id(runs_dir, _name(measurement, clock, options))
         run = open_run(create_run(runs_dir, _manifest(measurement, scanner, setup, clock, run_id), measurement))
         with RunLock(run.path / LOCK), RunWriter(run) as writer:

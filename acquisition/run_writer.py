@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from knightshift.acquisition.abandoned_runs import folder_in_the_making, sign
 from knightshift.acquisition.scripted_disk import ScriptedDisk
 from knightshift.core.clock import from_iso_time
 from knightshift.core.durable import move_durably, storage_error, sync_folder, write_durably
@@ -39,14 +40,10 @@ def free_run_id(runs_dir: Path, name: str) -> str:
     """Make a run id of `name` that is not taken in `runs_dir`."""
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:100] or "run"
     number, run_id = 1, stem
-    while (runs_dir / run_id).exists() or _building(runs_dir, run_id).exists():
+    while (runs_dir / run_id).exists() or folder_in_the_making(runs_dir, run_id).exists():
         number += 1
         run_id = f"{stem}-{number}"
     return run_id
-
-
-def _building(runs_dir: Path, run_id: str) -> Path:
-    return runs_dir / f".{run_id}.part"
 
 
 def make_runs_folder(runs_dir: Path) -> None:
@@ -89,12 +86,13 @@ def create_run(runs_dir: Path, manifest: Manifest, measurement: Measurement) -> 
     StorageError
         If the disk refuses later on.
     """
-    folder, building = runs_dir / manifest.run_id, _building(runs_dir, manifest.run_id)
+    folder, building = runs_dir / manifest.run_id, folder_in_the_making(runs_dir, manifest.run_id)
     try:
         building.mkdir()
     except OSError as error:
         raise _no_folder(runs_dir, error) from error
     try:
+        sign(building)
         _fill(building, manifest, measurement)
         move_durably(building, folder)
     except StorageError:

@@ -11,7 +11,7 @@ import pytest
 from dying_process import HOW, run_and_die, run_and_kill
 from fake_scanner import FakeScanner, acquire_tiny, measurement, resume_tiny
 
-from knightshift.acquisition import AcquisitionOptions, RunStatus, acquire
+from knightshift.acquisition import AcquisitionOptions, RunStatus, abandoned_runs, acquire
 from knightshift.core.clock import VirtualClock
 from knightshift.core.manifest import RunSetup
 from knightshift.core.run_folder import Run, open_run
@@ -46,7 +46,10 @@ def resume_and_compare(path: Path, expected: Run) -> None:
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_killed_at_each_disk_call_of_a_run(tmp_path: Path, undisturbed: Run, how: str) -> None:
+def test_killed_at_each_disk_call_of_a_run(
+    tmp_path: Path, undisturbed: Run, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(abandoned_runs, "_ANONYMOUS_FOR", -1.0)
     step = 0
     while run_and_die(lambda: acquire_tiny(tmp_path / str(step), N_PASSES), step, how):  # noqa: B023 - runs at once
         runs = tmp_path / str(step)
@@ -54,6 +57,7 @@ def test_killed_at_each_disk_call_of_a_run(tmp_path: Path, undisturbed: Run, how
             resume_and_compare(runs / "night", undisturbed)
         else:  # killed while the folder was being made: nothing was acquired, nothing is in the way
             assert_same_passes(open_run(acquire_tiny(runs, N_PASSES).path), undisturbed)
+            assert [path.name for path in runs.iterdir()] == ["night"], "what the dead process left is taken away"
         step += 1
     assert step > 6 * N_PASSES + 20
 
