@@ -9,4 +9,4 @@ import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_ROOT / "tests" / "hardware"), str(_ROOT / "examples" / "own_backend")]
-pytest.register_assert_rewrite("contract_steps", "contract_suite")
+pytest.register_assert_rewrite("contract_refusals", "contract_steps", "contract_suite")

@@ -24,7 +24,7 @@ from knightshift.hardware.simulated.signals import SignalLibrary
 from knightshift.hardware.site import SiteConfig
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package: the contract suite lies beside this file
-pytest.register_assert_rewrite("contract_steps", "contract_suite")
+pytest.register_assert_rewrite("contract_refusals", "contract_steps", "contract_suite")
 
 B0 = 9.3982
 SODIUM = nucleus_named("23Na")

@@ -10,7 +10,7 @@ from contract_suite import ScannerContract
 from recordings import exported, replayed
 
 from knightshift.acquisition import acquire
-from knightshift.core.clock import VirtualClock
+from knightshift.core.clock import SystemClock, VirtualClock
 from knightshift.core.errors import InterlockFault
 from knightshift.core.manifest import RunSetup
 from knightshift.core.program import Encoding, Measurement, PassProgram
@@ -41,7 +41,7 @@ class TestSimulatedScannerKeepsTheContract(ScannerContract):
 
     @pytest.fixture
     def losing_scanner(self, make_scanner):
-        return make_scanner(faults={"faults": [{"kind": "lost_readout", "passes": [5], "readout": 1}]})
+        return make_scanner(SystemClock(), faults={"faults": [{"kind": "lost_readout", "passes": [5], "readout": 1}]})
 
 
 class TestReplayOfARunKeepsTheContract(ScannerContract):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from contract_suite import ScannerContract
 
-from knightshift.core.clock import VirtualClock
+from knightshift.core.clock import SystemClock, VirtualClock
 from knightshift.core.errors import InterlockFault
 from knightshift.core.passes import stack_readouts
 from knightshift.hardware.backends import backend_names, open_scanner
@@ -52,12 +52,11 @@ class TestServedScannerKeepsTheContract(ScannerContract):
         """Serve a simulated scanner with these settings; gives it and its client."""
         clients = []
 
-        def begin(**settings):
-            theirs = VirtualClock()
+        def begin(theirs, ours, **settings):
             local = make_scanner(clock=theirs, **settings)
             where = request.getfixturevalue("cable").paths if link == "pty" else (0, None)
             url = serve_on(local, where[0], ServeOptions(clock=theirs, timing=TIMING))
-            clients.append(remote(where[1] or url, VirtualClock()))
+            clients.append(remote(where[1] or url, ours))
             return local, clients[-1]
 
         yield begin
@@ -66,7 +65,7 @@ class TestServedScannerKeepsTheContract(ScannerContract):
 
     @pytest.fixture
     def local_and_client(self, serve_over_the_link):
-        return serve_over_the_link()
+        return serve_over_the_link(VirtualClock(), VirtualClock())
 
     @pytest.fixture
     def scanner(self, local_and_client):
@@ -74,7 +73,9 @@ class TestServedScannerKeepsTheContract(ScannerContract):
 
     @pytest.fixture
     def losing_scanner(self, serve_over_the_link):
-        return serve_over_the_link(faults={"faults": [{"kind": "lost_readout", "passes": [5], "readout": 1}]})[1]
+        return serve_over_the_link(
+            SystemClock(), SystemClock(), faults={"faults": [{"kind": "lost_readout", "passes": [5], "readout": 1}]}
+        )[1]
 
     @pytest.fixture
     def force(self, local_and_client, link):
