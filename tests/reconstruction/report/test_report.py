@@ -150,12 +150,13 @@ def test_protocol_and_run_are_told_in_units_people_use(reports: dict[str, Path])
     for value in ("4 ms, 8 ms, 13 ms, 20 ms, 30 ms", "120 ms", "1126 ppm", "8 µs", "90°", "y: 4.8 mm, z: 2.208 mm"):
         assert value in words
     for fact in (
-        "1722 used of 1725 planned, 3 rejected",
+        "1725 planned, 1725 got, 1722 with weight, 3 without",
         "2026-01-05 19:00:00 UTC",
         "2026-01-06 06:30:00 UTC",
         "1, resumed",
-        "3 rejected passes cost 1 min 12 s of scanner time",
-        "overrange",
+        "passes without weight: overrange",
+        "1 min 12 s",
+        "0.087 %",
         "11 h 30 min",
     ):
         assert fact in words
