@@ -86,7 +86,8 @@ class Previews:
 
 
 def _begin(run: Path, output: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "knightshift.cli", "preview", str(run), "--output", str(output), "--follow"]
+    command = [sys.executable, "-m", "knightshift.cli", "preview", str(run), "--output", str(output)]
+    command += ["--follow", "--every", "10 s"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
     return subprocess.Popen(  # noqa: S603 - our own command; the run was found by listing its folder
         ["nice", "-n", str(_NICENESS), *command],  # noqa: S607 - a POSIX tool

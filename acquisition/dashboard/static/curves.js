@@ -23,6 +23,15 @@ function joined(curves) {
   return [times, ...rows];
 }
 
+const timeOfDay = (seconds) =>
+  new Date(seconds * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
+
+// Enough digits to tell neighbouring ticks apart.
+function ticks(_plot, values, _axis, _space, step) {
+  const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+  return values.map((value) => (digits > 5 ? value.toExponential(2) : value.toFixed(digits)));
+}
+
 function panel(home, sort, curves) {
   const box = document.createElement("div");
   box.dataset.sort = sort;
@@ -33,7 +42,9 @@ function panel(home, sort, curves) {
   }));
   const options = {
     title: unit ? `${TITLES[sort] ?? sort} (${unit})` : TITLES[sort] ?? sort,
-    width: Math.max(240, box.clientWidth - 10), height: 220, series: [{}, ...series], axes: [{}, { size: 70 }],
+    width: Math.max(240, box.clientWidth - 10), height: 220, series: [{ value: (_plot, time) => (time === null ? "–" : timeOfDay(time)) }, ...series],
+    axes: [{ values: (_plot, times) => times.map(timeOfDay) }, { size: 80, values: ticks }],
+    scales: { x: { range: (_plot, low, high) => [low, Math.max(high, low + 600)] } },
   };
   return { box, names: curves.map((curve) => curve.name).join("\n"), plot: new uPlot(options, joined(curves), box) };
 }

@@ -198,5 +198,5 @@ function follow(name) {
 }
 
 get("runs").addEventListener("change", (event) => { chosen = true; follow(event.target.value); });
-get("stop").addEventListener("click", () => act({ action: "stop", run }));
+get("actions").addEventListener("submit", (event) => { event.preventDefault(); act({ action: "stop", run }); });
 follow(run);
