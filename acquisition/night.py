@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from knightshift.acquisition.abandoned_runs import clear_abandoned
-from knightshift.acquisition.adjustments.schedule import with_references
+from knightshift.acquisition.adjustments.schedule import as_site_wants
 from knightshift.acquisition.options import AcquisitionOptions, OnProgress, ProgressEvent, RunResult
 from knightshift.acquisition.pass_loop import PassLoop
 from knightshift.acquisition.preflight import Departure, preflight
@@ -21,7 +21,7 @@ from knightshift.acquisition.run_writer import (
     free_run_id,
     make_runs_folder,
 )
-from knightshift.acquisition.surroundings import Surroundings, surroundings_of
+from knightshift.acquisition.surroundings import surroundings_of
 from knightshift.core.clock import Clock, iso_time
 from knightshift.core.manifest import Manifest, ProgramEntry, RunSetup, software_versions
 from knightshift.core.program import Measurement
@@ -88,7 +88,7 @@ def acquire(
     options = options or AcquisitionOptions()
     make_runs_folder(runs_dir)
     around = surroundings_of(setup, clock, options.watch)
-    measurement = _planned_for(measurement, around)
+    measurement = as_site_wants(measurement, around)
     departure = Departure(measurement, scanner, clock, runs_dir, setup, around, options.disk_margin)
     with options.stop.on_signals(), around.watch or nullcontext(), scanner:
         _validate(measurement, scanner)
@@ -154,9 +154,9 @@ def resume(
             if lock.stale is not None:
                 writer.log(clock.now(), "stale_lock_taken", holder=lock.stale.model_dump())
             recover(writer, clock.now())
-            check_unchanged(run, identity_of(scanner), measurement and _planned_for(measurement, around))
+            check_unchanged(run, identity_of(scanner), measurement and as_site_wants(measurement, around))
             loop = PassLoop(
-                _planned_for(run.measurement(), around), scanner, clock, options, on_progress, writer, around
+                as_site_wants(run.measurement(), around), scanner, clock, options, on_progress, writer, around
             )
             return _go_on(loop, run)
 
@@ -175,11 +175,6 @@ def _go_on(loop: PassLoop, run: Run) -> RunResult:
         )  # fmt: skip
         loop.checked(preflight(departure))
     return loop.run(epoch=next_epoch(run.events()))
-
-
-def _planned_for(measurement: Measurement, around: Surroundings) -> Measurement:
-    """Plan the references that the site wants. Raises as `with_references`."""
-    return with_references(measurement, around.limits, around.adjustments, around.references)
 
 
 def _validate(measurement: Measurement, scanner: Scanner) -> None:

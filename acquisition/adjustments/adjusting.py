@@ -188,10 +188,3 @@ def _refuse_overrange(record: PassRecord) -> None:
         raise AdjustmentError(
             f"nutation: the receiver overflows at {record.receiver_gain:g} dB: lower the gain before the calibration"
         )
-
-
-def brightest_program(measurement_programs: tuple[PassProgram, ...], echo_times: tuple[float, ...]) -> PassProgram:
-    """Give the program with the largest samples: that of the shortest echo time, where each has its own."""
-    if len(measurement_programs) != len(echo_times):
-        return measurement_programs[0]
-    return measurement_programs[int(np.argmin(echo_times))]

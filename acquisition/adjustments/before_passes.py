@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from knightshift.acquisition.adjustments.adjusting import (
     adjust_frequency,
     adjust_gain,
-    brightest_program,
     calibrate_transmitter,
     frequency_check,
 )
 from knightshift.acquisition.adjustments.bench import Bench, attempt, not_made
 from knightshift.acquisition.adjustments.referencing import retune_if_far, values_of
 from knightshift.acquisition.adjustments.rf_checks import dummy_pass_check, noise_check
+from knightshift.acquisition.adjustments.schedule import brightest_program
 from knightshift.acquisition.preflight_verdict import Check, apply_rules
 from knightshift.core.errors import LimitError, ProtocolError
 from knightshift.core.journal import JournalEvent
@@ -80,7 +80,7 @@ def duration_before_going_on(bench: Bench) -> float:
     """How long `before_going_on` plays [s]."""
     if _impossible(bench) is not None:
         return 0.0
-    program = brightest_program(bench.measurement.programs, bench.measurement.encoding.echo_times)
+    program = brightest_program(bench.measurement)
     return bench.fid().program.duration + (program.duration if bench.site.preflight.with_rf else 0.0)
 
 
@@ -157,7 +157,7 @@ def _gain(bench: Bench) -> Check:
     config = bench.site.adjustments.receiver_gain
     if config is None:
         return not_made(CheckName.GAIN, _NOT_ASKED)
-    program = brightest_program(bench.measurement.programs, bench.measurement.encoding.echo_times)
+    program = brightest_program(bench.measurement)
     limit = f"at most {100 * config.largest_sample:g} %"
     return _with_line(bench, CheckName.GAIN, limit, lambda: adjust_gain(bench, config, program))
 

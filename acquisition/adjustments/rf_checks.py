@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from knightshift.acquisition.adjustments.adjusting import brightest_program
 from knightshift.acquisition.adjustments.baseline import Remembered
 from knightshift.acquisition.adjustments.bench import Bench
 from knightshift.acquisition.adjustments.measured_fid import MeasuredFid
+from knightshift.acquisition.adjustments.schedule import brightest_program
 from knightshift.acquisition.preflight_verdict import Check, Verdict
 from knightshift.core.clock import iso_time
 from knightshift.core.errors import AdjustmentError
@@ -45,7 +45,7 @@ def noise_check(bench: Bench, found: MeasuredFid, tolerance: float) -> Check:
 
 def dummy_pass_check(bench: Bench, tolerance: float, number: int) -> Check:
     """Play one pass and compare its signal with that of the last good run of the same program here."""
-    program = brightest_program(bench.measurement.programs, bench.measurement.encoding.echo_times)
+    program = brightest_program(bench.measurement)
     record, files = bench.play(program, FidKind.DUMMY_PASS, number)
     bench.log(bench.clock.now(), "fid_kept", files=files)
     quality = quality_of_pass(record.samples, record.counters)

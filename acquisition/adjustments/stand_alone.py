@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from knightshift.acquisition.adjustments.adjusting import brightest_program
 from knightshift.acquisition.adjustments.before_passes import before_first_pass
 from knightshift.acquisition.adjustments.bench import Bench
 from knightshift.acquisition.adjustments.extra_player import ExtraPlayer
+from knightshift.acquisition.adjustments.schedule import brightest_program
 from knightshift.acquisition.interlock_guard import InterlockGuard
 from knightshift.acquisition.options import AcquisitionOptions
 from knightshift.acquisition.pass_player import PassPlayer
@@ -110,14 +110,14 @@ def _with_defaults(around: Surroundings) -> Surroundings:
 def _forget(bench: Bench) -> None:
     memory = bench.memory()
     nucleus = bench.measurement.programs[0].nucleus
-    digest = brightest_program(bench.measurement.programs, bench.measurement.encoding.echo_times).digest
+    digest = brightest_program(bench.measurement).digest
     noise = {key: entry for key, entry in memory.noise.items() if key != nucleus}
     signals = {key: entry for key, entry in memory.signals.items() if key != digest}
     bench.remember(memory.model_copy(update={"noise": noise, "signals": signals}))
 
 
-def _say(_time: float, event: str, **payload: Any) -> None:
-    _LOG.info("%s: %s", event, payload)
+def _say(time: float, event: str, **payload: Any) -> None:
+    _LOG.info("%s at %.3f: %s", event, time, payload)
 
 
 def _repeated(_index: int, attempt: int, fault: ScannerFault) -> None:

@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 
+from knightshift.acquisition.adjustments.schedule import SiteRules, as_site_wants, fit_into
 from knightshift.acquisition.local_time import local_text
 from knightshift.core.errors import InputError
 from knightshift.core.limits import ScannerLimits
@@ -42,7 +43,9 @@ class TimeWish(BaseModel):
         return self
 
 
-def measurement_for(protocol: AnyProtocol, limits: ScannerLimits, wish: TimeWish, zone: tzinfo) -> Measurement:
+def measurement_for(
+    protocol: AnyProtocol, limits: ScannerLimits, wish: TimeWish, zone: tzinfo, site: SiteRules | None = None
+) -> Measurement:
     """Build `protocol` with as many passes as `wish` says.
 
     Parameters
@@ -55,6 +58,8 @@ def measurement_for(protocol: AnyProtocol, limits: ScannerLimits, wish: TimeWish
         Averages, duration or deadline.
     zone
         For messages in local time.
+    site
+        Says what is played before and between the passes; None: nothing.
 
     Returns
     -------
@@ -69,10 +74,18 @@ def measurement_for(protocol: AnyProtocol, limits: ScannerLimits, wish: TimeWish
         If the protocol cannot be played on this scanner.
     """
     if wish.averages is None and wish.duration is None and wish.until is None:
-        return build(protocol, limits)
+        return _at_site(build(protocol, limits), site)
     one = build(_with_averages(protocol, 1), limits)
     averages = wish.averages or averages_that_fit(one.duration, _room(wish), wish, zone)
-    return with_averages(one, protocol, averages)
+    planned = _at_site(with_averages(one, protocol, averages), site)
+    if wish.averages is not None:
+        return planned
+    fitted = fit_into(planned, _room(wish))
+    return with_averages(fitted, protocol, fitted.n_passes // len(fitted.programs))
+
+
+def _at_site(measurement: Measurement, site: SiteRules | None) -> Measurement:
+    return measurement if site is None else as_site_wants(measurement, site)
 
 
 def with_averages(measurement: Measurement, protocol: AnyProtocol, averages: int) -> Measurement:

@@ -97,7 +97,7 @@ def make_plan(protocol: str, scanner: str, choices: PlanChoices) -> NightPlan:
     start = now if choices.start is None else parse_moment(choices.start, now, zone)
     site, wanted = load_site(scanner), load_protocol(protocol)
     wish = _wish(choices, start, None if choices.until is None else parse_moment(choices.until, start, zone))
-    measurement = measurement_for(wanted, site.limits, wish, zone)
+    measurement = measurement_for(wanted, site.limits, wish, zone, site)
     plan = plan_night(measurement, site.limits, start=start, zone=zone)
     if choices.runs is not None:
         check_room_on_disk(plan, choices.runs, AcquisitionOptions().disk_margin)

@@ -37,8 +37,8 @@ def quality_of_pass(samples: ComplexArray, counters: IntArray) -> PassQuality:
     """Measure noise, signal and largest sample of one pass.
 
     Two readouts of the same line and echo whose excitations are opposite have the same signal, which the receiver has
-    followed, and noise of their own. Their difference is noise; its median is taken, so that a leftover in a few samples
-    does no harm. The mean of their product is the power of the signal alone.
+    followed, and noise of their own. Their difference is noise; its median is taken, so that a leftover in a few
+    samples does no harm. The mean of their product is the power of the signal alone.
 
     Parameters
     ----------

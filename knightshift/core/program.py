@@ -117,16 +117,17 @@ class Measurement:
     """Passes planned, a whole number of cycles of `programs`."""
     references: ReferencePlan | None = None
     """What the site wants between the passes."""
+    lead: float = 0.0
+    """Time that the site wants for adjustments and checks before the first pass [s]."""
 
     @property
     def duration(self) -> float:
-        """Time of all passes and references together [s]."""
+        """Time of all passes, and of what the site wants before and between them [s]."""
         cycles, rest = divmod(self.n_passes, len(self.programs))
         lengths = [program.duration for program in self.programs]
         passes = cycles * sum(lengths) + sum(lengths[:rest])
-        if self.references is None:
-            return passes
-        return passes + self.references.count(self.n_passes) * self.references.duration
+        between = 0.0 if self.references is None else self.references.count(self.n_passes) * self.references.duration
+        return passes + self.lead + between
 
     def program_of(self, pass_index: int) -> PassProgram:
         """Program that pass `pass_index` (from 0) plays."""

@@ -14,6 +14,13 @@ from knightshift.acquisition.planner import TimeWish, check_room_on_disk, measur
 from knightshift.acquisition.planner import plan as plan_module
 from knightshift.core.errors import InputError, StorageError
 from knightshift.core.run_folder import open_run
+from knightshift.hardware.adjustment_rules import (
+    AdjustmentsConfig,
+    CentreFrequencyConfig,
+    ReceiverGainConfig,
+    ReferencesConfig,
+)
+from knightshift.hardware.site import load_site
 from knightshift.sequences import build, load_protocol
 
 from .conftest import coarse_protocol
@@ -88,3 +95,24 @@ def test_disk_too_small_proposes_the_averages_that_fit(limits, tmp_path: Path, m
     with pytest.raises(StorageError, match=r"--averages 17[12] would fit"):
         check_room_on_disk(night, tmp_path / "not there yet", 64_000_000)
     check_room_on_disk(night, tmp_path, -night.disk_bytes)
+
+
+def test_a_plan_leaves_time_for_adjustments_and_references() -> None:
+    site = load_site("simulated").model_copy(
+        update={
+            "adjustments": AdjustmentsConfig(
+                centre_frequency=CentreFrequencyConfig(), receiver_gain=ReceiverGainConfig()
+            ),
+            "references": ReferencesConfig(interval=20, tolerance=100.0),
+        }
+    )
+    wish = TimeWish(start=EVENING, duration=41_400.0)
+    protocol = load_protocol("overnight_t2")
+    alone = measurement_for(protocol, site.limits, wish, LONDON)
+    with_fids = measurement_for(protocol, site.limits, wish, LONDON, site)
+    fids = 2 + 86 + 1  # tuning, before every 20 of 1720 passes, before the last
+    assert alone.n_passes == 1725
+    assert with_fids.n_passes == 1720, "53 s of FIDs and 48 s for the gain take one cycle of five passes"
+    assert with_fids.duration == pytest.approx(1720 * 24 + fids * 0.6 + 2 * 24)
+    assert with_fids.duration <= 41_400 < with_fids.duration + 120
+    assert with_fids.protocol["averages"] == 344
