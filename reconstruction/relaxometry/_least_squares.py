@@ -253,12 +253,19 @@ def _log_derivatives(
         return first - slant, second - first**2 - bent / norm + 2 * slant**2
 
 
-def _bracket(projected: RealArray, curves: Curves) -> tuple[RealArray, RealArray, RealArray]:
-    """Start and bracket of ``ln R`` around the highest of a grid of projections."""
+def grid_of(curves: Curves) -> tuple[RealArray, RealArray]:
+    """Coarse grid of ``ln R``, shape ``(rate,)``, and the decays of norm one there, shape ``(rate, echo)``."""
     lowest, highest = curves.problem.log_rates
     grid = np.linspace(lowest, highest, max(3, int(np.ceil((highest - lowest) / _GRID_STEP)) + 1))
     basis = curves.without_offset(curves.at(grid))
-    heights = (basis / np.linalg.norm(basis, axis=0)).T @ projected
+    return grid, (basis / np.linalg.norm(basis, axis=0)).T
+
+
+def _bracket(projected: RealArray, curves: Curves) -> tuple[RealArray, RealArray, RealArray]:
+    """Start and bracket of ``ln R`` around the highest of a grid of projections."""
+    lowest, highest = curves.problem.log_rates
+    grid, basis = grid_of(curves)
+    heights = basis @ projected
     best = _highest(heights)
     step = grid[1] - grid[0]
     inside = np.clip(best, 1, grid.size - 2)

@@ -140,9 +140,10 @@ def _newton(
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             by_amplitude = (bend[1] * slope[1] - bend[2] * slope[0]) / determinant
             by_rate = (bend[1] * slope[0] - bend[0] * slope[1]) / determinant
-        for parameter, step in ((log_amplitude, by_amplitude), (log_rate, by_rate)):
+        for step in (by_amplitude, by_rate):
             np.fmax(np.fmin(step, _LONGEST_STEP, out=step), -_LONGEST_STEP, out=step)
-            parameter += step
+        log_amplitude += by_amplitude
+        log_rate += by_rate
     lowest, highest = problem.log_rates
     near = (np.abs(by_amplitude) < _TOLERANCE) & (np.abs(by_rate) < _TOLERANCE) & (bend[0] > 0) & (determinant > 0)
     return log_amplitude, log_rate, near & (log_rate > lowest) & (log_rate < highest) & (log_amplitude > _FAINTEST)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -16,9 +13,16 @@ from scipy.stats import chi2 as chi_squared
 from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.relaxometry import _least_squares, _likelihood
-from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution
-from knightshift.reconstruction.relaxometry.noise import RAYLEIGH_MEAN, estimate_noise
+from knightshift.reconstruction.relaxometry._least_squares import Problem
+from knightshift.reconstruction.relaxometry._voxelwise import (
+    MAPS,
+    Judgement,
+    fit_voxels,
+    judge_by_residuals,
+    magnitudes_only,
+    path_of,
+)
+from knightshift.reconstruction.relaxometry.noise import estimate_noise
 from knightshift.reconstruction.relaxometry.options import Estimator, Model, Offset, T2Options
 from knightshift.reconstruction.relaxometry.phase import remove_phase
 from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
@@ -28,7 +32,6 @@ _LOGGER = logging.getLogger(__name__)
 _SHORTEST, _LONGEST = 0.1, 50.0  # default range of T2, in units of the first and the last echo time
 
 _NoiseSource: TypeAlias = Literal["given", "background", "residuals"]
-_Solver: TypeAlias = Callable[[RealArray, Problem], Solution]
 
 
 def fit_t2(
@@ -155,21 +158,26 @@ def fit_t2_maps(
     _check(signal, echo_times, options, mask)
     noise, source = _noise(signal, noise_std, options)
     real = _real_signal(signal, noise, options)
-    status = _status_before(signal, mask)
+    status = _status_before(signal, mask).ravel()
     problem = _problem(echo_times, noise, options)
-    chosen = status == T2Status.OK
-    solution = _in_chunks(real, chosen, problem, options)
-    if source == "residuals":
-        problem, solution = _with_residual_noise(problem, solution)
-    maps = _maps(solution, chosen)
-    detected = _is_detected(solution, len(real), options, is_magnitude=not (real < 0).any())
-    status[chosen] = _status_after(solution, detected, options)
+    columns = real.reshape(len(real), -1)
+    positive = magnitudes_only(columns, status == T2Status.OK)
+    judgement = Judgement.of(options, len(real), is_magnitude=positive) if source != "residuals" else None
+    maps = fit_voxels(columns, status, problem, options, judgement)
+    if judgement is None:
+        maps, problem = judge_by_residuals(maps, status, problem, options, is_magnitude=positive)
     _warn(status, options)
-    bad = status != T2Status.OK
-    for values in maps:
-        values[bad] = np.nan
-    t2, t2_std, amplitude, offset, chi2 = maps
-    return T2Fit(t2, t2_std, amplitude, offset, chi2, status, real, echo_times, problem.noise_std, source, options)
+    shape = real.shape[1:]
+    return T2Fit(
+        **{name: row.reshape(shape) for name, row in zip(MAPS, maps, strict=True)},
+        status=status.reshape(shape),
+        signal=real,
+        echo_times=echo_times,
+        noise_std=problem.noise_std,
+        noise_source=source,
+        options=options,
+        engine=path_of(options, status.size),
+    )
 
 
 def _check(signal: RealArray | ComplexArray, echo_times: RealArray, options: T2Options, mask: BoolArray | None) -> None:
@@ -226,15 +234,19 @@ def _noise(
 def _real_signal(signal: RealArray | ComplexArray, noise: RealArray, options: T2Options) -> RealArray:
     """Return the real numbers that are fitted."""
     if options.estimator == "complex":
-        return remove_phase(np.asarray(signal, dtype=complex), noise, options.phase_window)
+        precision = np.complex64 if signal.dtype == np.complex64 else np.complex128
+        return remove_phase(np.asarray(signal, dtype=precision), noise, options.phase_window)
     if np.iscomplexobj(signal) or (options.needs_noise and (signal < 0).any()):
-        return np.asarray(np.abs(signal), dtype=float)
-    return np.asarray(signal, dtype=float)
+        signal = np.abs(signal)
+    return np.asarray(signal, dtype=np.float32 if signal.dtype == np.float32 else np.float64)
 
 
 def _status_before(signal: RealArray | ComplexArray, mask: BoolArray | None) -> NDArray[np.int8]:
     status = np.full(signal.shape[1:], T2Status.OK, dtype=np.int8)
-    status[~np.isfinite(signal).all(axis=0)] = T2Status.INVALID_INPUT
+    with np.errstate(over="ignore", invalid="ignore"):
+        surely_finite = np.isfinite(signal.sum())
+    if not surely_finite:
+        status[~np.isfinite(signal).all(axis=0)] = T2Status.INVALID_INPUT
     if mask is not None:
         status[~np.asarray(mask, dtype=bool)] = T2Status.MASKED
     return status
@@ -245,103 +257,6 @@ def _problem(echo_times: RealArray, noise: RealArray, options: T2Options) -> Pro
     shortest, longest = options.t2_range or (_SHORTEST * first, _LONGEST * echo_times[-1])
     bounds = (-float(np.log(longest)), -float(np.log(shortest)))
     return Problem(echo_times, noise, bounds, options.offset == "free", options.max_iterations)
-
-
-def _solver(problem: Problem, options: T2Options) -> _Solver:
-    if options.train is not None:
-        return partial(_least_squares.solve, curves=_least_squares.Tabulated(problem, options.train.decays))
-    if options.estimator == "rician":
-        return partial(_likelihood.solve, law=_likelihood.RicianLaw())
-    if options.offset == "noise-quadrature":
-        return _solve_in_quadrature
-    if options.offset == "noise":
-        return _solve_above_floor
-    return _least_squares.solve
-
-
-def _solve_above_floor(signal: RealArray, problem: Problem) -> Solution:
-    """Subtract the mean of the noise magnitude, then fit without an offset."""
-    floor = RAYLEIGH_MEAN * problem.noise_std
-    solution = _least_squares.solve(signal - floor[:, None], problem)
-    solution.offset = np.full_like(solution.offset, floor.mean())
-    return solution
-
-
-def _solve_in_quadrature(signal: RealArray, problem: Problem) -> Solution:
-    """Fit ``sqrt(S^2 + 2 sigma^2)``; the offset tells the floor."""
-    solution = _likelihood.solve(signal, problem, _likelihood.QuadratureLaw())
-    solution.offset = np.full_like(solution.amplitude, np.sqrt(2) * problem.noise_std.mean())
-    return solution
-
-
-def _in_chunks(signal: RealArray, chosen: BoolArray, problem: Problem, options: T2Options) -> Solution:
-    """Fit the chosen voxels, some thousand at a time, so that they stay in the cache and memory is bounded."""
-    solve = _solver(problem, options)
-    columns, voxels = signal.reshape(len(signal), -1), np.flatnonzero(chosen)
-    whole = Solution.empty(voxels.size)
-
-    def fit_part(start: int) -> None:
-        part = slice(start, start + options.chunk_voxels)
-        for values, solved in zip(
-            vars(whole).values(), vars(solve(columns[:, voxels[part]], problem)).values(), strict=True
-        ):
-            values[part] = solved
-
-    with ThreadPoolExecutor(options.threads) as pool:
-        list(pool.map(fit_part, range(0, voxels.size, options.chunk_voxels)))
-    return whole
-
-
-def _with_residual_noise(problem: Problem, solution: Solution) -> tuple[Problem, Solution]:
-    """Set the noise such that the median voxel has the residuals expected of it."""
-    freedom = len(problem.echo_times) - (3 if problem.free_offset else 2)
-    good = solution.converged & (solution.side == 0) & (solution.amplitude > 0)
-    if freedom == 0 or not good.any():
-        sigma = np.nan
-    else:
-        sigma = float(np.sqrt(np.median(solution.chi2[good]) / chi_squared.median(freedom)))
-    solution.log_rate_std = solution.log_rate_std * sigma
-    with np.errstate(divide="ignore", invalid="ignore"):
-        solution.chi2 = solution.chi2 / sigma**2
-        solution.explained = solution.explained / sigma**2
-    noise = np.full_like(problem.noise_std, sigma)
-    return Problem(problem.echo_times, noise, problem.log_rates, problem.free_offset, problem.max_iterations), solution
-
-
-def _is_detected(solution: Solution, n_echoes: int, options: T2Options, *, is_magnitude: bool) -> BoolArray:
-    """Whether the decay explains more of a voxel than of pure noise at the chosen level; shape ``(voxel,)``.
-
-    For noise, what the best decay explains stays below chi-squared of two degrees of freedom (amplitude and rate).
-    Without an offset, magnitudes of noise look like a long decay: there the energy itself has to exceed that of noise.
-    """
-    if options.detection_level == 0 or np.isnan(solution.chi2).all():
-        return np.ones(solution.log_rate.size, dtype=bool)
-    detected = solution.explained > chi_squared.isf(options.detection_level, 2)
-    if options.estimator == "gaussian" and options.offset == "none" and is_magnitude:
-        energy = solution.chi2 + solution.explained
-        detected &= energy > chi_squared.isf(options.detection_level, 2 * n_echoes)
-    return np.asarray(detected)
-
-
-def _status_after(solution: Solution, detected: BoolArray, options: T2Options) -> NDArray[np.int8]:
-    status = np.full(solution.log_rate.size, T2Status.OK, dtype=np.int8)
-    if options.offset == "free":
-        status[~(solution.log_rate_std < 1)] = T2Status.OFFSET_UNIDENTIFIED
-    status[~solution.converged] = T2Status.NOT_CONVERGED
-    status[solution.side < 0] = T2Status.TOO_LONG
-    status[solution.side > 0] = T2Status.TOO_SHORT
-    status[~((solution.amplitude > 0) & detected)] = T2Status.NO_SIGNAL
-    return status
-
-
-def _maps(solution: Solution, chosen: BoolArray) -> list[RealArray]:
-    """T2, its standard deviation, amplitude, offset and chi2 as maps."""
-    t2 = np.exp(-solution.log_rate)
-    columns = (t2, t2 * solution.log_rate_std, solution.amplitude, solution.offset, solution.chi2)
-    maps: list[RealArray] = [np.full(chosen.shape, np.nan) for _ in columns]
-    for image, column in zip(maps, columns, strict=True):
-        image[chosen] = column
-    return maps
 
 
 def _warn(status: NDArray[np.int8], options: T2Options) -> None:

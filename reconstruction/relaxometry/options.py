@@ -11,6 +11,7 @@ from knightshift.reconstruction.relaxometry.train import EchoTrain
 
 Model: TypeAlias = Literal["mono"]
 Estimator: TypeAlias = Literal["complex", "rician", "gaussian"]
+Engine: TypeAlias = Literal["auto", "numpy", "numba"]
 Offset: TypeAlias = Literal["none", "noise", "noise-quadrature", "free"]
 
 
@@ -37,6 +38,9 @@ class T2Options(BaseModel):
     detection_level: float = Field(default=0.2, ge=0, lt=1)
     """A voxel that pure noise would resemble more often than this is NO_SIGNAL; the default keeps weak voxels.
     0 switches the test off."""
+    engine: Engine = "auto"
+    """``numpy``; ``numba``: compiled, with the extra ``fast``; ``auto``: compiled where that is installed, pays
+    (200,000 voxels or more) and can fit what is asked for. Both take the same steps."""
     max_iterations: PositiveInt = 60
     """Steps before a voxel is given up as NOT_CONVERGED."""
     chunk_voxels: PositiveInt = 32768

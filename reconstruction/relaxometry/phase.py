@@ -9,7 +9,6 @@ from scipy.ndimage import uniform_filter1d
 
 from knightshift.core.arrays import ComplexArray, RealArray
 
-
 _BLOCK = 16384
 
 
@@ -39,12 +38,13 @@ def remove_phase(signal: ComplexArray, noise_std: RealArray, window: int) -> Rea
     finite = np.isfinite(signal).all(axis=0)
     known = signal if finite.all() else np.where(finite, signal, 0)
     turns = _turns_of_echoes(known, noise_std)
-    total = np.tensordot((turns / noise_std**2).astype(signal.dtype), known, axes=1)
+    total = np.tensordot((turns * (noise_std.min() / noise_std) ** 2).astype(signal.dtype), known, axes=1)
     smooth = _smooth(total, window) if window > 1 and total.ndim > 1 else total
     unturn = smooth.conj()
     size = np.abs(smooth)
-    np.divide(unturn, size, out=unturn, where=size > 0)
-    unturn[size == 0] = 1
+    measurable = size > 1e6 * np.finfo(size.dtype).tiny
+    np.divide(unturn, size, out=unturn, where=measurable)
+    unturn[~measurable] = 1
     real = _turned(known.reshape(len(known), -1), turns.astype(signal.dtype), unturn.ravel()).reshape(signal.shape)
     real[:, ~finite] = np.nan
     return real
@@ -71,15 +71,15 @@ def _turned(columns: ComplexArray, turns: ComplexArray, unturn: ComplexArray) ->
 
 def _smooth(total: ComplexArray, window: int) -> ComplexArray:
     axes = (total.ndim - 2, total.ndim - 1)
-    ramp = np.ones((1,) * total.ndim, dtype=total.dtype)
+    ramp = np.ones((1,) * total.ndim, dtype=complex)
     for axis in axes:  # a linear phase (k-space centre off by part of a sample) would blur the average
         slope = np.angle(_sum_of_squared_products(np.moveaxis(total, axis, 0))) / 2
-        turns = np.exp(1j * slope * np.arange(total.shape[axis])).astype(total.dtype)
+        turns = np.exp(1j * slope * np.arange(total.shape[axis]))
         ramp = ramp * turns.reshape((-1,) + (1,) * (total.ndim - 1 - axis))
-    smooth = total * ramp.conj()
+    smooth = total * ramp.conj().astype(total.dtype)
     for axis in axes:
         smooth = _running_sum(smooth, window, axis)
-    smooth *= ramp
+    smooth *= ramp.astype(total.dtype)
     return smooth
 
 
@@ -87,7 +87,7 @@ def _sum_of_squared_products(ahead: ComplexArray) -> complex:
     """Sum of ``(next * conj(this))**2`` along the first axis; squared, because lobes of ringing change sign."""
     result = 0j
     for here, following in pairwise(ahead):
-        products = following * here.conj()
+        products = np.multiply(following, here.conj(), dtype=complex)
         products *= products
         result += complex(products.sum())
     return result

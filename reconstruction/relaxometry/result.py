@@ -81,6 +81,8 @@ class T2Fit:
     """Where `noise_std` comes from."""
     options: T2Options
     """How the fit was made."""
+    engine: Literal["numpy", "numba"] = "numpy"
+    """Which path made it."""
 
     @property
     def ok(self) -> BoolArray:

@@ -17,7 +17,16 @@ from knightshift.core.arrays import RealArray
 
 _TABLE_POINTS = 2049
 RATIO_ABOVE = (0.5, 0.236481645, 0.1059023923, 0.03114789835, 0.007982236668, 0.0009129593245, 0.0003377694752)
-RATIO_BELOW = (1.0, 0.4730015123, 0.3364970712, 0.1223621915, 0.03572117159, 0.008563098784, 0.001081859358, 0.0003377694752)
+RATIO_BELOW = (
+    1.0,
+    0.4730015123,
+    0.3364970712,
+    0.1223621915,
+    0.03572117159,
+    0.008563098784,
+    0.001081859358,
+    0.0003377694752,
+)
 """Coefficients of ``I1(z) / (z I0(z))`` by rising power of z, above and below the line of the fraction."""
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -32,7 +41,7 @@ class _Table:
 
     def __call__(self, inverse: RealArray) -> RealArray:
         """Value at ``inverse = 1 / (1 + z)``; any shape."""
-        position = inverse * (_TABLE_POINTS - 1)
+        position = np.atleast_1d(inverse) * (_TABLE_POINTS - 1)
         index = position.astype(np.intp)
         np.minimum(index, _TABLE_POINTS - 2, out=index)
         position -= index
@@ -42,7 +51,7 @@ class _Table:
         for coefficients in self.coefficients[1:]:
             value *= position
             value += coefficients.take(index, out=part, mode="clip")  # "raise" would take through a buffer
-        return np.asarray(value)
+        return np.asarray(value.reshape(np.shape(inverse)))
 
 
 def log_bessel(argument: RealArray) -> RealArray:
@@ -88,6 +97,15 @@ def saturated_loss(magnitude: RealArray) -> RealArray:
     """Smallest ``(m - s)^2 / 2 - ln(exp(-m s) I0(m s))`` over all signals ``s``: the loss of a perfect model."""
     inverse = 1 / (1 + np.asarray(magnitude, dtype=float))
     return np.asarray(_saturated_table()(inverse) - np.log(inverse))
+
+
+def tables() -> tuple[RealArray, RealArray, RealArray]:
+    """Coefficients ``(power, interval)`` of the three tables: information, logarithm of Bessel, saturated loss."""
+    return (
+        _information_table().coefficients,
+        _log_bessel_table().coefficients,
+        _saturated_table().coefficients,
+    )
 
 
 @lru_cache(maxsize=1)
