@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from knightshift.core.clock import from_iso_time
@@ -149,14 +149,14 @@ class _OpenEpoch:
 
 @dataclass
 class NightReader:
-    """Takes events in order; knows since when the scanner has been free, to tell what a spoilt attempt cost."""
+    """Takes events in order; knows when the scanner became free, to tell what a spoilt attempt cost."""
 
     _epochs: list[_OpenEpoch] = field(default_factory=list)
     _suspensions: list[Suspension] = field(default_factory=list)
     _repetitions: list[Repetition] = field(default_factory=list)
     _happenings: list[Happening] = field(default_factory=list)
     _curves: CurveCollector = field(default_factory=CurveCollector)
-    _free_since: float = 0.0
+    _free: list[float] = field(default_factory=list)
 
     def read(self, event: JournalEvent) -> None:
         """Take the next event.
@@ -172,6 +172,8 @@ class NightReader:
             "suspended": self._suspended,
             "resumed": self._resumed,
             "pass_repeated": self._repeated,
+            "reference": self._measured,
+            "adjusted": self._measured,
         }
         time = from_iso_time(event.time)
         if event.event in handlers:
@@ -179,7 +181,7 @@ class NightReader:
         elif event.event == "ended" and self._epochs:
             self._epochs[-1].status = str(event.payload["status"])
             self._epochs[-1].reason = str(event.payload["reason"])
-        elif event.event in _HAPPENINGS:
+        if event.event in _HAPPENINGS:
             self._happenings.append(Happening(time, event.event, words_of(event.payload)))
         self._curves.read(event)
         if self._epochs and event.event != "notification_failed":  # which may be written when all is over
@@ -188,10 +190,10 @@ class NightReader:
     def _began(self, payload: Mapping[str, Any]) -> None:
         time = finite_number(payload, "time_s")
         self._epochs.append(_OpenEpoch(int(payload["epoch"]), time, str(payload.get("host", "")), time))
-        self._free_since = time
+        self._free.append(time)
 
     def _committed(self, payload: Mapping[str, Any]) -> None:
-        self._free_since = max(self._free_since, finite_number(payload, "finished_s"))
+        self._free.append(finite_number(payload, "finished_s"))
         if self._epochs:
             self._epochs[-1].n_committed += 1
 
@@ -201,19 +203,26 @@ class NightReader:
 
     def _resumed(self, payload: Mapping[str, Any]) -> None:
         time, took = finite_number(payload, "time_s"), finite_number(payload, "suspended_s")
-        self._free_since = max(self._free_since, time)
+        self._free.append(time)
         if self._suspensions and self._suspensions[-1].duration is None:
             last = self._suspensions.pop()
             self._suspensions.append(Suspension(last.index, last.began, took, last.reason))
 
     def _repeated(self, payload: Mapping[str, Any]) -> None:
         time = finite_number(payload, "time_s")
-        cost = max(0.0, time - self._free_since) if self._free_since else 0.0
-        self._free_since = time
+        self._free.append(time)
         fault = f"{payload['device']}: {payload['fault']}"
         self._repetitions.append(
-            Repetition(int(payload["pass"]), int(payload["attempt"]), time, str(payload["kind"]), fault, cost)
+            Repetition(int(payload["pass"]), int(payload["attempt"]), time, str(payload["kind"]), fault, 0.0)
         )
+
+    def _measured(self, payload: Mapping[str, Any]) -> None:
+        self._free.append(finite_number(payload, "time_s"))
+
+    def _with_cost(self, again: Repetition) -> Repetition:
+        """Count from when the scanner was free last: the commit record of the pass before may come later than that."""
+        began = max((moment for moment in self._free if moment < again.time), default=again.time)
+        return replace(again, cost=again.time - began)
 
     def night(self) -> Night:
         """Give what was told so far."""
@@ -223,7 +232,7 @@ class NightReader:
                 for one in self._epochs
             ),
             suspensions=tuple(self._suspensions),
-            repetitions=tuple(self._repetitions),
+            repetitions=tuple(map(self._with_cost, self._repetitions)),
             happenings=tuple(self._happenings),
             curves=self._curves.curves(),
         )

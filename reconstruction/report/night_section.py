@@ -14,6 +14,7 @@ _OPEN_ROWS = 12
 """Rows of a list that are shown at once; the others open on a click."""
 _MOST_ROWS = 500
 """Rows of a list that a page can bear; the others are in the journal."""
+_WEIGHTLESS = ("since", "pass", "reason", "passes", "scanner time")
 _FOLLOWED = {
     "temperature": "temperature",
     "level": "helium or other levels",
@@ -65,7 +66,7 @@ def night_story(inputs: ReportInputs, run: RunFacts) -> list[Markup]:
         *_costs(run),
         *_listed("Suspensions", ("from", "to", "how long", "before pass", "interlock and reason"), _suspensions(night)),
         *_listed("Passes played again", ("when", "pass", "attempt", "time lost", "fault"), _repetitions(night)),
-        *_listed("Passes without weight", ("since", "pass", "reason", "passes", "scanner time"), _weightless(run)),
+        *_listed("Passes without weight", _WEIGHTLESS, _weightless(run), len(run.rejected)),
         *_listed("Epochs", ("epoch", "from", "to", "passes", "ended", "computer"), _epochs(night.epochs)),
         *_listed("Also in the journal", ("when", "what", "words"), _happenings(night)),
         *_not_measured(inputs, run),
@@ -150,12 +151,15 @@ def _percent(share: float) -> str:
     return f"{plain(100 * share, 2)} %"
 
 
-def _listed(title: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Sequence[Markup]:
-    """Make a list with a heading; a long one is folded, and a page full is the most."""
+def _listed(
+    title: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]], count: int | None = None
+) -> Sequence[Markup]:
+    """Make a list with a heading that says how many; a long one is folded, and a page full is the most."""
     every = list(rows)
     if not every:
         return ()
-    shown = [element("h3", f"{title} ({len(every)})" if len(every) > 1 else title), table(head, every[:_OPEN_ROWS])]
+    count = len(every) if count is None else count
+    shown = [element("h3", f"{title} ({count})" if count > 1 else title), table(head, every[:_OPEN_ROWS])]
     rest = every[_OPEN_ROWS:_MOST_ROWS]
     if rest:
         shown.append(element("details", element("summary", f"{len(rest)} more"), table(head, rest)))
