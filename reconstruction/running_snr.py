@@ -75,7 +75,7 @@ def running_snr(run: Run, summed: PassSum, region: BoolArray) -> RunningSnr | No
     layout = layout_of_run(run.manifest.encoding, Recipe())
     whole = _image(summed.kspace[:1], layout)
     weight = np.where(region, np.conj(whole) / np.maximum(np.abs(whole), 1e-300), 0) / np.count_nonzero(region)
-    wanted = {2 * round(n / 2) for n in np.linspace(_FEWEST_PASSES, n_good, _POINTS)}
+    wanted = {2 * int(n / 2) for n in np.linspace(_FEWEST_PASSES, n_good, _POINTS)}
     points = [
         (n, time, float(np.sum(_image(total, layout) * weight).real), _noise(_image(difference, layout)))
         for n, time, total, difference in _partial_sums(run, summed, wanted)
@@ -125,7 +125,8 @@ def _may_hold_first_echo(run: Run, commit: Commit) -> bool:
 
 def _image(kspace: ComplexArray, layout: Layout) -> ComplexArray:
     """Make the image of one echo, shape ``(slice, phase_encode, readout)``."""
-    return images_of_kspace(kspace, layout, Recipe()).images[0]
+    image: ComplexArray = images_of_kspace(kspace, layout, Recipe()).images[0]
+    return image
 
 
 def _noise(image: ComplexArray) -> float:
