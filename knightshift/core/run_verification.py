@@ -116,5 +116,8 @@ def _check_alone(folder: Path) -> tuple[tuple[int, ...], list[DamagedDataError]]
 
 def _left_over(run: Run, commits: Mapping[int, Commit]) -> list[str]:
     expected = {pass_file_name(index) for index in commits}
-    names = sorted(entry.name for entry in (run.path / PASSES).iterdir() if entry.name not in expected)
+    folder = run.path / PASSES
+    if not folder.is_dir():
+        return [f"{PASSES}: there is no such folder"]
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name not in expected)
     return [f"{PASSES}/{name}: {'half written' if name.endswith(PART_SUFFIX) else 'not recorded'}" for name in names]
