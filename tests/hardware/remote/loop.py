@@ -303,6 +303,21 @@ class CountingScanner(LocalScanner[_CountedPass]):
         self.states.latch(InterlockFault("the coil is too warm", "coil"))
 
 
+def play(client, program, pass_index=0):
+    """Start a pass and give its readouts."""
+    client.prepare(program)
+    client.start(pass_index)
+    return client.readouts(2.0)
+
+
+def wait_for(condition, longest: float = 3 * QUICK.link_timeout):
+    """Wait until `condition` holds, at most `longest` [s]."""
+    deadline = time.monotonic() + longest
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
 class LoopServer:
     """Serves a scanner over links in memory: each connect of a client makes a new one."""
 
