@@ -175,7 +175,8 @@ def _channel_images(kspace: ComplexArray, layout: Layout, recipe: Recipe, shift:
 def _completed(kspace: ComplexArray, acquired: AcquiredRange, recipe: Recipe, method: str) -> ComplexArray:
     """Complete and transform the last axis."""
     if method == "pocs":
-        return pocs(kspace, acquired, iterations=recipe.partial_fourier.iterations)
+        options = recipe.partial_fourier
+        return pocs(kspace, acquired, iterations=options.iterations, tolerance=options.tolerance)
     if method == "homodyne":
         return homodyne(kspace, acquired)
     return centered_ifft(kspace, n_axes=1)
@@ -203,13 +204,13 @@ def _completion(layout: Layout, recipe: Recipe) -> tuple[str, tuple[bool, bool]]
     method = layout.partial_fourier if asked == "console" else asked
     if method not in ("pocs", "homodyne"):
         return "zero_filling", (False, False)
-    if asked == "console" and layout.completed_axes is not None:
-        return method, layout.completed_axes
     n_samples = layout.placement.n_samples
     if n_samples is None:
         raise ShapeError("the number of samples must be known to complete k-space")
-    lines, samples = acquired_ranges(layout.placement, n_samples)
-    return method, (lines.is_partial, samples.is_partial)
+    lines, samples = (acquired.is_partial for acquired in acquired_ranges(layout.placement, n_samples))
+    if asked == "console" and layout.completed_axes is not None:
+        lines, samples = lines and layout.completed_axes[0], samples and layout.completed_axes[1]
+    return method, (lines, samples)
 
 
 def _transform_sentences(
@@ -226,7 +227,10 @@ def _transform_sentences(
         )
     if method != "zero_filling" and any(axes):
         along = " and ".join(name for name, used in zip(("phase_encode", "readout"), axes, strict=True) if used)
-        how = f"{recipe.partial_fourier.iterations} iterations of POCS" if method == "pocs" else "homodyne detection"
+        options = recipe.partial_fourier
+        how = "homodyne detection"
+        if method == "pocs":
+            how = f"POCS until a round changed it by less than {options.tolerance:.3g} ({options.iterations} at most)"
         sentences.append(f"K-space was completed along {along} by {how}; voxels share noise with their mirror in k.")
     elif layout.partial_fourier not in ("none", "zero_filling"):
         sentences.append(

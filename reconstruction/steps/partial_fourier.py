@@ -43,12 +43,18 @@ class AcquiredRange:
         return abs((self.size // 2 - self.start) - (self.stop - self.size // 2)) > 1
 
 
+_BLEND = 0.125
+"""Share of the symmetric half-width over which acquired samples next to the gap give way to the completed ones."""
+
+
 def pocs(
-    kspace: ComplexArray, acquired: AcquiredRange, *, iterations: int = 2, trim: float = 0.08, taper: float = 0.25
+    kspace: ComplexArray, acquired: AcquiredRange, *, iterations: int = 20, tolerance: float = 0.02
 ) -> ComplexArray:
     """Complete the last axis by projection onto convex sets [1]_ and transform it to the image.
 
-    In turn, the image is given the phase of the symmetric part, and its k-space the samples that were acquired.
+    In turn, the image is given the phase of the symmetric part, and its k-space the samples that were acquired. Only
+    the mirror image of what was acquired is filled: that alone follows from the data, and so the rounds converge, each
+    changing about half as much as the one before.
 
     Parameters
     ----------
@@ -57,11 +63,9 @@ def pocs(
     acquired
         What of the last axis was acquired.
     iterations
-        How often; two come closest to the images of ParaVision 360.
-    trim
-        Share of the acquired points, at the end next to the gap, that is replaced too: it hides the step there.
-    taper
-        Share of the symmetric half-width over which the window of the phase estimate falls linearly to zero.
+        Most rounds.
+    tolerance
+        Stop when a round changes k-space by less than this share of what was acquired (root mean squares).
 
     Returns
     -------
@@ -72,17 +76,22 @@ def pocs(
     ----------
     .. [1] Haacke, Lindskog and Lin, J. Magn. Reson. 92 (1991) 126.
     """
-    phase = _phase_factor(kspace, acquired, taper)
-    known = _known_points(acquired, trim)
-    completed = kspace.copy()
+    phase = _phase_factor(kspace, acquired)
+    known = _weight_of_known(acquired).astype(kspace.real.dtype)
+    filled = ((1 - known) * _within_reach(acquired)).astype(known.dtype)
+    measured = np.linalg.norm(kspace)
+    completed = kspace
     for _ in range(iterations):
-        image = centered_ifft(completed, n_axes=1)
-        estimate = _to_kspace(np.abs(image) * phase)
-        completed = np.where(known, kspace, estimate)
+        estimate = _to_kspace(np.abs(centered_ifft(completed, n_axes=1)) * phase)
+        renewed = known * kspace + filled * estimate
+        change = np.linalg.norm(renewed - completed)
+        completed = renewed
+        if change <= tolerance * measured:
+            break
     return centered_ifft(completed, n_axes=1)
 
 
-def homodyne(kspace: ComplexArray, acquired: AcquiredRange, *, taper: float = 0.25) -> ComplexArray:
+def homodyne(kspace: ComplexArray, acquired: AcquiredRange) -> ComplexArray:
     """Complete the last axis by homodyne detection [1]_ and transform it to the image.
 
     What was acquired on one side only counts twice, with a linear ramp through the symmetric part; the part of the
@@ -94,8 +103,6 @@ def homodyne(kspace: ComplexArray, acquired: AcquiredRange, *, taper: float = 0.
         Shape ``(..., k)``, zero where nothing was acquired.
     acquired
         What of the last axis was acquired.
-    taper
-        Share of the symmetric half-width over which the window of the phase estimate falls linearly to zero.
 
     Returns
     -------
@@ -106,7 +113,7 @@ def homodyne(kspace: ComplexArray, acquired: AcquiredRange, *, taper: float = 0.
     ----------
     .. [1] Noll, Nishimura and Macovski, IEEE Trans. Med. Imaging 10 (1991) 154.
     """
-    phase = _phase_factor(kspace, acquired, taper)
+    phase = _phase_factor(kspace, acquired)
     k = np.arange(acquired.size) - acquired.size // 2
     half = max(1, acquired.half_width)
     towards = 1 if acquired.stop - acquired.size // 2 > acquired.size // 2 - acquired.start else -1
@@ -116,31 +123,40 @@ def homodyne(kspace: ComplexArray, acquired: AcquiredRange, *, taper: float = 0.
     return np.asarray((real * phase).astype(kspace.dtype))
 
 
-def _phase_factor(kspace: ComplexArray, acquired: AcquiredRange, taper: float) -> ComplexArray:
+def _phase_factor(kspace: ComplexArray, acquired: AcquiredRange) -> ComplexArray:
     """``exp(i phase)`` of the image of the symmetric part."""
-    image = centered_ifft((kspace * _symmetric_window(acquired, taper)).astype(kspace.dtype), n_axes=1)
+    window = _symmetric_window(acquired).astype(kspace.real.dtype)
+    image = centered_ifft((kspace * window).astype(kspace.dtype), n_axes=1)
     factor: ComplexArray = np.exp(1j * np.angle(image)).astype(kspace.dtype)
     return factor
 
 
-def _symmetric_window(acquired: AcquiredRange, taper: float) -> RealArray:
-    """One in the middle, falling linearly to zero at the edge of the symmetric part."""
+def _symmetric_window(acquired: AcquiredRange) -> RealArray:
+    """Tukey window over the symmetric part: one in its inner half, falling as a cosine to zero at its edge."""
     half = max(1, acquired.half_width)
     distance = np.abs(np.arange(acquired.size) - acquired.size // 2)
-    width = max(1.0, taper * half)
-    return np.asarray(np.clip((half - distance) / width, 0, 1))
+    return np.where(distance < half, 0.5 + 0.5 * np.cos(np.pi * np.clip(2 * distance / half - 1, 0, 1)), 0.0)
 
 
-def _known_points(acquired: AcquiredRange, trim: float) -> BoolArray:
-    """Points whose samples are kept, shape ``(k,)``."""
-    known = np.zeros(acquired.size, bool)
-    known[acquired.start : acquired.stop] = True
-    margin = min(round(trim * (acquired.stop - acquired.start)), acquired.half_width // 2)
-    if acquired.stop - acquired.size // 2 >= acquired.size // 2 - acquired.start:
-        known[acquired.start : acquired.start + margin] = False
+def _weight_of_known(acquired: AcquiredRange) -> RealArray:
+    """How much of each acquired sample is kept: all, but for the last few before the gap, shape ``(k,)``."""
+    known = np.zeros(acquired.size)
+    known[acquired.start : acquired.stop] = 1
+    n = int(_BLEND * acquired.half_width)
+    if n == 0 or not acquired.is_partial:
+        return known
+    rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(n) + 0.5) / n)
+    if acquired.stop - acquired.size // 2 > acquired.size // 2 - acquired.start:
+        known[acquired.start : acquired.start + n] = rise
     else:
-        known[acquired.stop - margin : acquired.stop] = False
+        known[acquired.stop - n : acquired.stop] = rise[::-1]
     return known
+
+
+def _within_reach(acquired: AcquiredRange) -> BoolArray:
+    """Points that were acquired, or whose mirror image was, shape ``(k,)``."""
+    reach = max(acquired.size // 2 - acquired.start, acquired.stop - 1 - acquired.size // 2)
+    return np.asarray(np.abs(np.arange(acquired.size) - acquired.size // 2) <= reach)
 
 
 def _to_kspace(image: ComplexArray) -> ComplexArray:
