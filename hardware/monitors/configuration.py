@@ -181,8 +181,7 @@ class MonitorsConfig(BaseModel):
         """Every monitored quantity, ``monitor.quantity`` → its SI unit."""
         found = {}
         for name, config in self.monitors.items():
-            own = config.settings.channels if isinstance(config, OxfordIlmConfig) else config.settings.quantities
-            found.update({f"{name}.{quantity}": config.driver.unit for quantity in own})
+            found.update({f"{name}.{quantity}": config.driver.unit for quantity in config.settings.quantities})
         return found
 
     def emulated_quantities(self) -> list[str]:

@@ -18,17 +18,16 @@ References
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import reduce
 from operator import xor
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from knightshift.core.errors import GarbledReplyFault, LinkFault, WrongReplyFault
 from knightshift.core.quantities import KelvinDifference
 from knightshift.hardware.monitors.framers import EOT, ETX, NAK, bisynch
-from knightshift.hardware.monitors.serial_monitor import Sample, SerialMonitor, temperature
+from knightshift.hardware.monitors.temperature_controller import ControllerSettings, TemperatureController
 
 STX, ENQ = 0x02, 0x05
 _NUMBER = re.compile(rb" *[+-]? *(\d{1,5}\.?\d{0,3}|\.\d{1,3}) *")
@@ -36,21 +35,17 @@ _NUMBER = re.compile(rb" *[+-]? *(\d{1,5}\.?\d{0,3}|\.\d{1,3}) *")
 Mnemonic = Annotated[str, Field(pattern=r"^[!-~]{2}$")]
 
 
-class EurothermSettings(BaseModel):
+class EurothermSettings(ControllerSettings):
     """How to read the controller."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     address: Annotated[int, Field(ge=0, le=99)] = 0
     """Group and unit digit; 0 for a Bruker BVT."""
     channel: Annotated[str, Field(pattern=r"^[1-9]?$")] = ""
     """Channel digit before the mnemonic; most instruments want none."""
-    quantities: dict[str, Mnemonic] = {"temperature": "PV"}
+    quantities: dict[str, Mnemonic] = Field(default={"temperature": "PV"})
     """Name of each temperature → its mnemonic: PV measured, SL set point, SP working set point."""
     check_mnemonic: Mnemonic = "II"
     """What to ask before each value, so that a late value is not taken for this one: II is the identity."""
-    unit: Literal["degC", "K"] = "degC"
-    """In what the instrument displays temperatures."""
     agreement: KelvinDifference = 0.2
     """By how much two answers in a row may differ [K]."""
 
@@ -116,7 +111,7 @@ def parse_number(data: bytes, device: str = "controller") -> float:
     return float(data.replace(b" ", b""))
 
 
-class EurothermBisynch(SerialMonitor[EurothermSettings, str]):
+class EurothermBisynch(TemperatureController[EurothermSettings, str]):
     """Temperatures of one controller [K]."""
 
     def identity(self) -> str:
@@ -124,16 +119,9 @@ class EurothermBisynch(SerialMonitor[EurothermSettings, str]):
         self._link.open()
         return self._ask(self._settings.check_mnemonic).decode("ascii", "replace")
 
-    def _channels(self) -> Mapping[str, str]:
-        return self._settings.quantities
-
-    def _sample(self, channel: str) -> Sample:
-        _, shown = self._twice(lambda: self._identity_and_value(channel), self._settings.agreement)
-        return temperature(shown, self._settings.unit)
-
-    def _identity_and_value(self, mnemonic: str) -> tuple[bytes, float]:
+    def _check_and_value(self, channel: str) -> tuple[bytes, float]:
         identity = self._ask(self._settings.check_mnemonic)
-        return identity, parse_number(self._ask(mnemonic), self.name)
+        return identity, parse_number(self._ask(channel), self.name)
 
     def _ask(self, mnemonic: str) -> bytes:
         name = self._settings.channel + mnemonic

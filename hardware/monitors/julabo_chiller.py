@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from knightshift.core.errors import GarbledReplyFault, WrongReplyFault
-from knightshift.core.quantities import KelvinDifference
 from knightshift.hardware.monitors.framers import until
 from knightshift.hardware.monitors.reading import Severity
 from knightshift.hardware.monitors.serial_monitor import ZERO_CELSIUS, Sample, SerialMonitor
+from knightshift.hardware.monitors.temperature_controller import TemperatureSettings
 
 _NUMBER = re.compile(rb" *[+-]?\d{1,3}(\.\d{1,3})? *\r?\n")
 _NO_SENSOR = re.compile(rb" *-{2,4}\.-{1,3} *\r?\n")
@@ -35,15 +34,14 @@ _SENSOR_BROKEN = -5
 """-05 WORKING SENSOR ALARM: short-circuited or interrupted."""
 
 
-class ChillerSettings(BaseModel):
+Command = Annotated[str, Field(pattern=r"^in_(pv|sp)_\d\d$")]
+
+
+class ChillerSettings(TemperatureSettings):
     """How to read the chiller."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    quantities: dict[str, Annotated[str, Field(pattern=r"^in_(pv|sp)_\d\d$")]] = {"bath": "in_pv_00"}
+    quantities: dict[str, Command] = Field(default={"bath": "in_pv_00"})
     """Name of each temperature → command: in_pv_00 bath, in_pv_02 external sensor, in_sp_00 set point."""
-    agreement: KelvinDifference = 0.1
-    """By how much two answers in a row may differ [K]."""
 
 
 FACTORY_LINE = {"baud_rate": 4800, "data_bits": 7, "parity": "even", "stop_bits": 1}
@@ -99,9 +97,6 @@ def severity_of(number: int, words: str) -> Severity:
 
 class JulaboChiller(SerialMonitor[ChillerSettings, str]):
     """Temperatures of one chiller [K]."""
-
-    def _channels(self) -> Mapping[str, str]:
-        return self._settings.quantities
 
     def _sample(self, channel: str) -> Sample:
         (number, words), celsius = self._twice(lambda: self._status_and_value(channel), self._settings.agreement)

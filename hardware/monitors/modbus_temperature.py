@@ -10,7 +10,7 @@ longer, so one that comes a question late has the wrong length.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,9 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from knightshift.core.clock import Clock
 from knightshift.core.errors import ConfigError, GarbledReplyFault, LinkFault, WrongReplyFault
-from knightshift.core.quantities import KelvinDifference
 from knightshift.hardware.monitors.framers import modbus_read
-from knightshift.hardware.monitors.serial_monitor import Sample, SerialMonitor, temperature
+from knightshift.hardware.monitors.temperature_controller import ControllerSettings, TemperatureController
 from knightshift.hardware.monitors.transport import Transport
 
 ResultT = TypeVar("ResultT")
@@ -39,24 +38,18 @@ class ModbusRegister(BaseModel):
     """What one unit of the register means: 0.1 where 235 stands for 23.5."""
 
 
-class ModbusSettings(BaseModel):
+class ModbusSettings(ControllerSettings):
     """How to read the controller."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     address: Annotated[int, Field(ge=1, le=247)] = 1
     """Address on the bus."""
-    quantities: dict[str, ModbusRegister] = {"temperature": ModbusRegister(first_register=1, scale=0.1)}
+    quantities: dict[str, ModbusRegister] = Field(default={"temperature": ModbusRegister(first_register=1, scale=0.1)})
     """Name of each temperature → where it is kept."""
     function: Literal[3, 4] = 3
     """3 reads holding registers, 4 input registers."""
     check_register: Annotated[int, Field(ge=0, le=0xFFF0)] | None = None
     """First of the registers read before each value; the value's own if left out. One more register than the value has
     must be readable from there."""
-    unit: Literal["degC", "K"] = "degC"
-    """In what the controller gives temperatures."""
-    agreement: KelvinDifference = 0.1
-    """By how much two answers in a row may differ [K]."""
 
 
 FACTORY_LINE = {"baud_rate": 19200, "data_bits": 8, "parity": "even", "stop_bits": 1}
@@ -110,7 +103,7 @@ class _TransportPort:
         return answer
 
 
-class ModbusTemperature(SerialMonitor[ModbusSettings, ModbusRegister]):
+class ModbusTemperature(TemperatureController[ModbusSettings, ModbusRegister]):
     """Temperatures of one controller [K].
 
     Parameters
@@ -129,16 +122,9 @@ class ModbusTemperature(SerialMonitor[ModbusSettings, ModbusRegister]):
         self._library = _minimalmodbus()
         self._instrument = self._library.Instrument(_TransportPort(link), settings.address)
 
-    def _channels(self) -> Mapping[str, ModbusRegister]:
-        return self._settings.quantities
-
-    def _sample(self, channel: ModbusRegister) -> Sample:
-        _, shown = self._twice(lambda: self._longer_answer_and_value(channel), self._settings.agreement)
-        return temperature(shown, self._settings.unit)
-
-    def _longer_answer_and_value(self, where: ModbusRegister) -> tuple[str, float]:
-        self._read_longer_answer(where)
-        value = self._read_value(where) * where.scale
+    def _check_and_value(self, channel: ModbusRegister) -> tuple[str, float]:
+        self._read_longer_answer(channel)
+        value = self._read_value(channel) * channel.scale
         return "", value if math.isfinite(value) else math.nan
 
     def _read_longer_answer(self, where: ModbusRegister) -> None:

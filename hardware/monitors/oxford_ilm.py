@@ -54,6 +54,11 @@ class IlmSettings(BaseModel):
     agreement: Fraction = 0.002
     """By how much two answers in a row may differ."""
 
+    @property
+    def quantities(self) -> Mapping[str, int]:
+        """What is read: the same as `channels`."""
+        return self.channels
+
 
 FACTORY_LINE = {"baud_rate": 9600, "data_bits": 8, "parity": "none", "stop_bits": 2}
 """The line as the meter leaves the factory."""
@@ -139,9 +144,6 @@ class OxfordIlm(SerialMonitor[IlmSettings, int]):
         if not answer.startswith(b"ILM"):
             raise WrongReplyFault(f"{answer!r} is no level meter", self.name)
         return answer.decode("ascii", "replace").strip()
-
-    def _channels(self) -> Mapping[str, int]:
-        return self._settings.channels
 
     def _sample(self, channel: int) -> Sample:
         status, level = self._twice(lambda: self._status_and_level(channel), self._settings.agreement)

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Literal, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 from knightshift.core.clock import Clock
 from knightshift.core.errors import GarbledReplyFault, LinkFault
@@ -16,8 +16,18 @@ from knightshift.hardware.monitors.transport import Transport
 
 _log = logging.getLogger(__name__)
 
+
+class MonitorSettings(Protocol):
+    """What the settings of every driver say."""
+
+    @property
+    def quantities(self) -> Mapping[str, Any]:
+        """Name of each quantity → where the device keeps it."""
+        ...
+
+
 StatusT = TypeVar("StatusT")
-SettingsT = TypeVar("SettingsT")
+SettingsT = TypeVar("SettingsT", bound=MonitorSettings)
 ChannelT = TypeVar("ChannelT")
 
 ZERO_CELSIUS = 273.15
@@ -93,10 +103,6 @@ class SerialMonitor(ABC, Generic[SettingsT, ChannelT]):
         self._retries = retries
 
     @abstractmethod
-    def _channels(self) -> Mapping[str, ChannelT]:
-        """Names of the quantities → where the device keeps them."""
-
-    @abstractmethod
     def _sample(self, channel: ChannelT) -> Sample:
         """Ask for one channel, without repetition. Raises `LinkFault`."""
 
@@ -108,7 +114,7 @@ class SerialMonitor(ABC, Generic[SettingsT, ChannelT]):
     @property
     def quantities(self) -> Mapping[str, str]:
         """Names of its readings → their SI unit."""
-        return {f"{self.name}.{quantity}": self.unit for quantity in self._channels()}
+        return {f"{self.name}.{quantity}": self.unit for quantity in self._settings.quantities}
 
     def __enter__(self) -> Self:
         """Open the line."""
@@ -146,7 +152,7 @@ class SerialMonitor(ABC, Generic[SettingsT, ChannelT]):
     def _attempt(self) -> tuple[Reading, ...]:
         try:
             self._link.open()
-            return tuple(self._reading(quantity, channel) for quantity, channel in self._channels().items())
+            return tuple(self._reading(quantity, channel) for quantity, channel in self._settings.quantities.items())
         except LinkFault:
             self._link.out_of_step()
             raise
