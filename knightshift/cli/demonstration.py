@@ -22,7 +22,10 @@ _T2_RANGE = (0.0, 20e-3)
 
 
 def run_demo(output: Path, *, seed: int) -> None:
-    """Acquire and report each cell into ``output/<cell>``; an older demo in the same place is replaced."""
+    """Acquire and report each cell into ``output/<cell>``, the second beside the first.
+
+    An older demo in the same place is replaced.
+    """
     console = Console()
     for cell in CELLS:
         started = time.monotonic()
@@ -32,7 +35,8 @@ def run_demo(output: Path, *, seed: int) -> None:
         choices = ScanChoices(phantom=cell, virtual_clock=True, seed=seed)
         night = acquire_run("overnight_t2", runs, choices)
         spectrum = acquire_run("spectrum", runs, choices, quiet=True)
-        report_to(night.path, folder, ReportChoices(spectrum=spectrum.path, t2_range=_T2_RANGE))
+        other = None if cell == CELLS[0] else output / CELLS[0]
+        report_to(night.path, folder, ReportChoices(spectrum=spectrum.path, t2_range=_T2_RANGE, compare=other))
         console.print(f"  ({time.monotonic() - started:.0f} s of your time)\n", highlight=False)
     sys.stdout.flush()
 

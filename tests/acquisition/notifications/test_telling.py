@@ -16,6 +16,9 @@ from watched_night import ScriptedClock, site, warm_in, watched
 
 from knightshift.acquisition import AcquisitionOptions, ProgressEvent, RunResult, StopRequest, acquire
 from knightshift.acquisition.notifications import Herald, NotificationConfig, load_notifications
+from knightshift.acquisition.queue import Job, JobControl, JobKind, JobRequest, JobState, ScanTask
+from knightshift.acquisition.queue.scan_executor import PreparedScan, ScanExecutor
+from knightshift.acquisition.queue.work import StopCause
 from knightshift.core.clock import VirtualClock
 from knightshift.core.errors import ReadoutTimeoutError, ScannerFault, StorageError
 from knightshift.core.manifest import RunSetup
@@ -227,3 +230,24 @@ def test_messages_are_plain_json_with_hostile_names_in_them(
     with pytest.raises(ScannerFault):
         told_run(tmp_path / "runs", Herald(configured(config_file, services=[sink.service])), faults={1: [latched]})
     assert hostile in json.dumps(sink.messages[-1], ensure_ascii=False).replace('\\"', '"')
+
+
+def test_the_queue_tells_of_its_scans_and_of_those_that_go_on(
+    sink: Sink, config_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    """One job, stopped after its first pass and continued: the executor of the scanner's lane does both."""
+    config, clock = configured(config_file, services=[sink.service]), VirtualClock()
+    executor = ScanExecutor(
+        lambda _job: PreparedScan(measurement(4), FakeScanner(clock), RunSetup(clock="virtual", seed=1), clock),
+        lambda _run: (FakeScanner(clock), clock),
+        AcquisitionOptions(disk_margin=0),
+        telling=lambda continued: Herald(config, continued=continued),
+    )
+    task = ScanTask(protocol={"name": "tiny"}, runs=str(tmp_path / "runs"), average_s=48.0, averages=2)
+    request = JobRequest(name="tiny", kind=JobKind.SCAN, scan=task)
+    job = Job(number=1, request=request, state=JobState.RUNNING, place=1.0, run_name="night")
+    control = JobControl()
+    control.ask(StopCause.SERVICE)
+    assert not executor(job, control).complete
+    assert executor(job, JobControl()).complete
+    assert sink.titles == ["started", "stopped", "continued", "done"]
