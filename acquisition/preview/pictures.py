@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from knightshift.acquisition.preview.snapshot import Snapshot
 from knightshift.core.arrays import RealArray
@@ -97,6 +98,10 @@ def snr_figure(n_passes: RealArray, snr: RealArray, echo_times: RealArray) -> Fi
         axes.plot(n_passes, law, color=color, linewidth=0.5, linestyle=(0, (1, 2)))
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _position: f"{value:g}"))
+        axis.set_minor_locator(NullLocator())
     axes.set_xlabel("passes of each echo time")
     axes.set_ylabel("SNR of voxels with signal")
     axes.legend(title="echo time", title_fontsize=7, loc="upper left", handlelength=1.6)

@@ -46,7 +46,7 @@ class Snapshot:
 
     @property
     def snr(self) -> RealArray | None:
-        """SNR of a typical voxel with signal at each echo, shape ``(echo,)``, when last noted."""
+        """SNR of a typical voxel with signal at each echo, shape ``(echo,)``."""
         if self.growth is None:
             return None
         last: RealArray = self.growth[1][:, -1]
@@ -93,7 +93,7 @@ def take_snapshot(follower: RunFollower) -> Snapshot:
     if series is not None and np.isfinite(series.noise_std).all() and (series.noise_std > 0).all():
         fit = fit_series(series) if len(series.echo_times) > 1 else None
         seen = signal_mask(series.images, series.noise_std)
-        growth = follower.growth.curve(seen) if seen.any() else None
+        growth = follower.growth.curve(seen, series, follower.sum.n_good) if seen.any() else None
     read = follower.read.values()
     return Snapshot(
         run_id=follower.run.manifest.run_id,
@@ -107,7 +107,7 @@ def take_snapshot(follower: RunFollower) -> Snapshot:
         rules=follower.progress,
         series=series,
         fit=fit,
-        growth=None if growth is None or growth[0].size == 0 else growth,
+        growth=growth,
     )
 
 
