@@ -24,7 +24,7 @@ class PartialFourierOptions(BaseModel):
     """``console``: as the console completed it, along the axes that it completed; own runs are filled with zeros."""
     iterations: Annotated[int, Field(ge=1, le=100)] = 20
     """Most rounds of ``pocs``."""
-    tolerance: Annotated[float, Field(gt=0, le=1)] = 0.02
+    tolerance: Annotated[float, Field(gt=0, le=1)] = 0.01
     """``pocs`` stops when a round changes k-space by less than this share of it."""
 
 

@@ -48,7 +48,7 @@ _BLEND = 0.125
 
 
 def pocs(
-    kspace: ComplexArray, acquired: AcquiredRange, *, iterations: int = 20, tolerance: float = 0.02
+    kspace: ComplexArray, acquired: AcquiredRange, *, iterations: int = 20, tolerance: float = 0.01
 ) -> ComplexArray:
     """Complete the last axis by projection onto convex sets [1]_ and transform it to the image.
 
