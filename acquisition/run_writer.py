@@ -33,7 +33,10 @@ def bytes_on_disk(measurement: Measurement, n_channels: int = 1) -> int:
     """Estimate how much disk a run takes [bytes]."""
     program = max(measurement.programs, key=lambda entry: entry.n_readouts * entry.samples)
     per_readout = program.samples * n_channels * 8 + _BYTES_PER_READOUT
-    return measurement.n_passes * (program.n_readouts * per_readout + _BYTES_PER_PASS)
+    passes = measurement.n_passes * (program.n_readouts * per_readout + _BYTES_PER_PASS)
+    plan = measurement.references
+    per_reference = 0 if plan is None else plan.samples * n_channels * 8 + _BYTES_PER_PASS
+    return passes + (0 if plan is None else plan.count(measurement.n_passes)) * per_reference
 
 
 def free_run_id(runs_dir: Path, name: str) -> str:
@@ -112,9 +115,13 @@ def _fill(folder: Path, manifest: Manifest, measurement: Measurement) -> None:
     for entry, program in zip(manifest.programs, measurement.programs, strict=True):
         write_durably(folder / PROGRAMS / entry.file_name, program.pulseq.encode())
     write_durably(folder / MANIFEST, content)
+    write_durably(folder / JOURNAL, first_line(manifest, content))
+
+
+def first_line(manifest: Manifest, content: bytes) -> bytes:
+    """Give the line with which the journal of a run begins: it ties the journal to the bytes of the manifest."""
     payload = {"run_id": manifest.run_id, "manifest_sha256": hashlib.sha256(content).hexdigest()}
-    first_line, _ = encode_event(JournalEvent(0, manifest.created, "created", payload), 0)
-    write_durably(folder / JOURNAL, first_line)
+    return encode_event(JournalEvent(0, manifest.created, "created", payload), 0)[0]
 
 
 class RunWriter:

@@ -63,10 +63,14 @@ def as_site_wants(measurement: Measurement, site: SiteRules) -> Measurement:
         return alone
     check_search_range(measurement, search_range_of(site.adjustments))
     fid = build_fid(measurement, site.limits, site.adjustments.fid).program
-    plan = None if site.references is None else ReferencePlan(site.references.interval, fid.duration)
+    plan = None if site.references is None else _plan(site.references, fid)
     planned = replace(measurement, references=plan, lead=_lead(measurement, site, fid.duration))
     room = measurement.protocol.get("duration")
     return planned if room is None else fit_into(planned, float(room))
+
+
+def _plan(references: ReferencesConfig, fid: PassProgram) -> ReferencePlan:
+    return ReferencePlan(references.interval, fid.duration, fid.n_readouts * fid.samples)
 
 
 def _lead(measurement: Measurement, site: SiteRules, fid: float) -> float:

@@ -91,6 +91,8 @@ class ReferencePlan:
     """Passes from one to the next."""
     duration: float
     """Of one [s]."""
+    samples: int = 0
+    """Complex samples of one, all readouts together."""
 
     def number_before(self, index: int, n_passes: int) -> int | None:
         """Tell the number of the reference that is due before pass `index`; None if there is none."""
