@@ -24,6 +24,7 @@ from knightshift.core.arrays import BoolArray, IntArray, RealArray
 _TOLERANCE = 1e-5  # in ln R; the step that is smaller than this is still taken, and leaves an error of its square
 _GRID_STEP = 0.35  # in ln R
 _TABLE_STEP = 0.02  # in ln R
+ONE_SIDED = 2
 _STEPS_OF_ALL = 3  # Newton steps that all voxels take together, before those that need more are singled out
 
 
@@ -62,7 +63,8 @@ class Solution:
     converged: BoolArray
     """Whether the optimum was reached."""
     side: IntArray
-    """-1: the optimum lies at the lowest rate looked for or below, +1: at the highest or above, 0: inside."""
+    """-1: the optimum lies at the lowest rate looked for or below, +1: at the highest or above, 0: inside;
+    `ONE_SIDED`: at the highest, and the rate is that of a prior."""
 
     @classmethod
     def empty(cls, count: int) -> Solution:

@@ -14,7 +14,8 @@ import numpy as np
 
 from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.reconstruction.relaxometry import _least_squares
-from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution
+from knightshift.reconstruction.relaxometry._least_squares import ONE_SIDED, Problem, Solution
+from knightshift.reconstruction.relaxometry._one_sided import most_likely
 from knightshift.reconstruction.relaxometry.rician import bessel_ratio, log_bessel, rician_information, saturated_loss
 
 _TOLERANCE = 1e-5
@@ -26,6 +27,9 @@ _FAINTEST = -7.0  # ln of an amplitude, in noise: fainter ones are none
 
 class Law(ABC):
     """How a magnitude ``m`` departs from a signal ``s``, both in units of the noise."""
+
+    has_one_sided = False
+    """Whether voxels without a maximum at short T2 get one by a prior (it is a likelihood, not a square)."""
 
     @abstractmethod
     def loss(self, magnitude: RealArray, signal: RealArray) -> RealArray:
@@ -46,6 +50,8 @@ class Law(ABC):
 
 class RicianLaw(Law):
     """Minus the log-likelihood of a Rician magnitude."""
+
+    has_one_sided = True
 
     def loss(self, magnitude: RealArray, signal: RealArray) -> RealArray:
         """``(m - s)^2 / 2 - ln(exp(-m s) I0(m s))``."""
@@ -126,6 +132,11 @@ def solve(signal: RealArray, problem: Problem, law: Law) -> Solution:
         rest = np.flatnonzero(~converged)
         found = _descend(scaled[:, rest], problem, law, start[0][rest], start[1][rest])
         log_amplitude[rest], log_rate[rest], converged[rest], side[rest] = found
+        short = np.flatnonzero(side > 0) if law.has_one_sided else np.array([], dtype=int)
+        if short.size:
+            functions = (law.loss, lambda m, s: law.derivatives(m, s)[0], law.information)
+            log_amplitude[short], log_rate[short] = most_likely(scaled[:, short], problem, *functions)
+            side[short] = ONE_SIDED
     return _finish(scaled, problem, law, Solution(log_rate, log_amplitude, *(log_rate,) * 4, converged, side))
 
 

@@ -20,10 +20,10 @@ from scipy.stats import chi2 as chi_squared
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry import _least_squares, _likelihood
-from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution
+from knightshift.reconstruction.relaxometry._least_squares import ONE_SIDED, Problem, Solution
 from knightshift.reconstruction.relaxometry.noise import RAYLEIGH_MEAN
 from knightshift.reconstruction.relaxometry.options import T2Options
-from knightshift.reconstruction.relaxometry.result import T2Status
+from knightshift.reconstruction.relaxometry.result import T2Status, has_t2
 
 Path: TypeAlias = Literal["numpy", "numba"]
 StatusMap: TypeAlias = NDArray[np.int8]
@@ -167,7 +167,7 @@ def fit_columns(
     found, fitted = _found(solution), _status_of(solution)
     if judgement is not None:
         fitted = judgement.status(fitted, found)
-        bad = np.flatnonzero(fitted != T2Status.OK)
+        bad = np.flatnonzero(~has_t2(fitted))
         found[:, bad] = np.nan
     return found, fitted
 
@@ -187,6 +187,7 @@ def _status_of(solution: Solution) -> StatusMap:
         status[~solution.converged] = T2Status.NOT_CONVERGED
         status[solution.side < 0] = T2Status.TOO_LONG
         status[solution.side > 0] = T2Status.TOO_SHORT
+        status[solution.side == ONE_SIDED] = T2Status.ONE_SIDED
     return status
 
 
@@ -250,7 +251,7 @@ def judge_by_residuals(
     known = not (np.isnan(sigma) or options.detection_level == 0)
     judgement = Judgement.of(options, n_echoes, is_magnitude=is_magnitude) if known else _anything(options)
     status[:] = judgement.status(status, maps)
-    maps[:, status != T2Status.OK] = np.nan
+    maps[:, ~has_t2(status)] = np.nan
     noise = np.full_like(problem.noise_std, sigma)
     found = Problem(problem.echo_times, noise, problem.log_rates, problem.free_offset, problem.max_iterations)
     return maps[: len(MAPS)], found

@@ -68,8 +68,9 @@ def interval_ends(misfit: Misfit, log_rate: RealArray, fit: T2Fit, level: float)
     """
     if not 0 < level < 1:
         raise InputError(f"level {level} is not a probability between 0 and 1")
-    limit = misfit(log_rate) + float(chi_squared.ppf(level, 1))
     lowest, highest = _reach(fit)
+    least = np.fmin(misfit(log_rate), misfit(np.full_like(log_rate, highest)))  # one-sided: it is least at no T2
+    limit = least + float(chi_squared.ppf(level, 1))
     return _crossing(misfit, log_rate, limit, highest), _crossing(misfit, log_rate, limit, lowest)
 
 

@@ -35,6 +35,10 @@ class T2Status(IntEnum):
     OFFSET_UNIDENTIFIED = 7
     """With a free offset the echoes leave T2 less certain than its own value."""
 
+    ONE_SIDED = 8
+    """There is a T2, but the data only say how long it is at most: the likelihood has no maximum (Rician, decayed
+    before the second echo), and T2 is the most likely one with Jeffreys' prior."""
+
     @property
     def words(self) -> str:
         """The status as people read it."""
@@ -50,12 +54,18 @@ _WORDS = {
     T2Status.TOO_SHORT: "T2 undetermined: decayed before the first echo",
     T2Status.NOT_CONVERGED: "fit did not converge",
     T2Status.OFFSET_UNIDENTIFIED: "T2 undetermined: offset cannot be told from decay",
+    T2Status.ONE_SIDED: "T2 determined, but only from above",
 }
+
+
+def has_t2(status: NDArray[np.int8]) -> BoolArray:
+    """Whether voxels of a status have a T2; any shape."""
+    return np.asarray((status == T2Status.OK) | (status == T2Status.ONE_SIDED))
 
 
 @dataclass(frozen=True)
 class T2Fit:
-    """T2 of every voxel; maps are NaN where `status` is not OK."""
+    """T2 of every voxel; maps are NaN where `ok` is False."""
 
     t2: RealArray
     """T2 [s], shape ``image``."""
@@ -87,7 +97,7 @@ class T2Fit:
     @property
     def ok(self) -> BoolArray:
         """Voxels that have a T2, shape ``image``."""
-        return np.asarray(self.status == T2Status.OK)
+        return has_t2(self.status)
 
     @property
     def snr(self) -> RealArray:
