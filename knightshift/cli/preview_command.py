@@ -20,8 +20,9 @@ def preview(
     every: Annotated[str, typer.Option("--every", metavar="TIME", help="With --follow: not more often.")] = "30 s",
 ) -> None:
     """Draw echoes, T2 map and SNR of the passes so far; the run is only read, also while it goes on."""
-    from knightshift.cli.previewing import preview_run
+    from knightshift.cli.previewing import be_nice, preview_run
 
+    be_nice()
     preview_run(run, output, follow=follow, every=every)
 
 

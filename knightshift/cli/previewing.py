@@ -37,7 +37,6 @@ def preview_run(path: Path, output: Path | None, *, follow: bool, every: str) ->
         follower.catch_up()
         _say(_write(follower, folder), folder, console)
         return
-    _be_nice()
     stop = StopRequest()
     with stop.on_signals():
         _follow(follower, folder, interval, stop)
@@ -63,7 +62,8 @@ def _seconds(every: str) -> float:
     return float(value)
 
 
-def _be_nice() -> None:
+def be_nice() -> None:
+    """Give way to the process that acquires."""
     if (more := _NICENESS - os.nice(0)) > 0:
         os.nice(more)
 
