@@ -109,8 +109,8 @@ class ProgressView:
     def _rule_words(self) -> str:
         if self._rules is None or not self._rules.progress:
             return ""
-        zone = local_zone()
-        return escape("".join(f"; {progress.line(zone)}" for progress in self._rules.progress))
+        last = max(self._rules.progress, key=lambda rule: rule.predicted_time or float("inf"))
+        return escape(f"; {last.line(local_zone())}")
 
     def _tell(self, event: ProgressEvent, words: str) -> None:
         """Print what is new; a fault that returns in pass after pass would scroll everything else away."""
