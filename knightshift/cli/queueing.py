@@ -15,7 +15,7 @@ from knightshift.acquisition.local_time import local_zone
 from knightshift.acquisition.queue.service_state import ServiceStatus, service_status
 from knightshift.acquisition.queue.store import SCANNER, STOPPED, QueueStore
 from knightshift.acquisition.queue.transitions import FINISHED, JobState
-from knightshift.core.errors import InputError
+from knightshift.core.errors import DamagedDataError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from knightshift.acquisition.queue.jobs import Job
+    from knightshift.acquisition.stop_rules.progress import RuleProgress
 
 _DEFAULT_SCANNER = "simulated"
 _FINISHED_SHOWN = 10
@@ -229,7 +230,9 @@ def print_status(queue: Path | None, *, as_json: bool) -> None:
                 "service": service.model_dump(mode="json"),
                 "stopped": stopped or None,
                 "jobs": {str(state): count for state, count in counts.items()},
-                "in_hand": [_plain(job) for job in in_hand],
+                "in_hand": [
+                    _plain(job) | {"rules": [progress.payload() for progress in _rules_of(job)]} for job in in_hand
+                ],
             }
         )
         return
@@ -239,6 +242,8 @@ def print_status(queue: Path | None, *, as_json: bool) -> None:
     for job in in_hand:
         why = f" ({job.reason})" if job.paused else ""
         sys.stdout.write(f"job {job.number} ({job.request.name}) is {job.state}{why}{_how_far(job, service, now)}\n")
+        for progress in _rules_of(job):
+            sys.stdout.write(f"  {progress.line(local_zone())}\n")
     words = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     sys.stdout.write(f"jobs: {words or 'none'} (scanner {scanner or 'not chosen yet'}, {folder})\n")
 
@@ -258,6 +263,20 @@ def _service_words(service: ServiceStatus, now: float) -> str:
             return f"the scheduler was stopped, {since}: `knightshift run-queue` goes on"
         case _:
             return f"the scheduler is dead since {since}: `knightshift run-queue` goes on where it was"
+
+
+def _rules_of(job: Job) -> tuple[RuleProgress, ...]:
+    """Tell how far the stop rules of a job in hand are; none where it has none, or no journal that can be read."""
+    if job.request.scan is None or job.request.scan.stop_rules is None or job.result is None:
+        return ()
+    from knightshift.acquisition.stop_rules.progress import progress_of
+    from knightshift.core.journal import read_journal
+    from knightshift.core.run_folder import JOURNAL
+
+    try:
+        return progress_of(read_journal(Path(job.result) / JOURNAL).events)
+    except DamagedDataError:
+        return ()  # `status` tells of the queue; `verify` tells of the run
 
 
 def _how_far(job: Job, service: ServiceStatus, now: float) -> str:
