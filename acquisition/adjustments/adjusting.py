@@ -113,6 +113,8 @@ def transmitter_check(found: Nutation, config: RfCalibrationConfig) -> Check:
     """Say how far flip angles are off; programs are hashed and are not changed behind anyone's back."""
     good = abs(found.scale - 1) <= config.tolerance
     where = " at the surface" if found.sample == "metal" else ""
+    amplitude = found.amplitude_for(math.pi / 2, config.pulse_length)
+    most = math.degrees(found.flip_of_most_signal * found.scale)
     power = -20 * math.log10(found.scale)
     remedy = (
         "" if good else f"change the transmitter power by {power:+.2f} dB at the console: programs stay as they are"
@@ -121,7 +123,7 @@ def transmitter_check(found: Nutation, config: RfCalibrationConfig) -> Check:
         CheckName.TRANSMITTER,
         f"nutation, {found.sample}",
         f"B1{where} {found.scale:.3f} ± {found.scale_std:.1g} of the nominal one, 90 deg in "
-        f"{config.pulse_length * 1e6:g} us at {found.amplitude_for(math.pi / 2, config.pulse_length) / 1e3:.3f} kHz",
+        f"{config.pulse_length * 1e6:g} us at {amplitude / 1e3:.3f} kHz, most signal at {most:.0f} deg",
         f"within {100 * config.tolerance:g} %",
         Verdict.OK if good else Verdict.WARNING,
         remedy,

@@ -9,7 +9,7 @@ from pathlib import Path
 from knightshift.core.durable import PART_SUFFIX
 from knightshift.core.errors import DamagedDataError
 from knightshift.core.journal import read_journal
-from knightshift.core.kept_fids import kept_fids, read_kept_fid
+from knightshift.core.kept_fids import ADJUSTMENTS, kept_fids, read_kept_fid
 from knightshift.core.pass_file import pass_file_name, read_pass_file
 from knightshift.core.run_folder import JOURNAL, PASSES, Commit, Run, open_run
 
@@ -120,4 +120,8 @@ def _left_over(run: Run, commits: Mapping[int, Commit]) -> list[str]:
     if not folder.is_dir():
         return [f"{PASSES}: there is no such folder"]
     names = sorted(entry.name for entry in folder.iterdir() if entry.name not in expected)
-    return [f"{PASSES}/{name}: {'half written' if name.endswith(PART_SUFFIX) else 'not recorded'}" for name in names]
+    found = [f"{PASSES}/{name}" for name in names]
+    kept, folder = kept_fids(run.events(), run.path / JOURNAL), run.path / ADJUSTMENTS
+    if folder.is_dir():
+        found += [f"{ADJUSTMENTS}/{entry.name}" for entry in sorted(folder.iterdir()) if entry.name not in kept]
+    return [f"{name}: {'half written' if name.endswith(PART_SUFFIX) else 'not recorded'}" for name in found]
