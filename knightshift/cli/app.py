@@ -180,11 +180,16 @@ def notify_test(
 
 
 @app.command(epilog="Example: knightshift verify runs/20260105-190000-overnight_t2")
-def verify(run: Run) -> None:
+def verify(
+    run: Run,
+    set_aside: Annotated[
+        bool, typer.Option("--set-aside", help="Move what is damaged to quarantine, so that the rest can be used.")
+    ] = False,
+) -> None:
     """Read every file of a run and check it against its checksums; damaged passes are named."""
     from knightshift.cli.scanning import verify_run_folder
 
-    verify_run_folder(run)
+    verify_run_folder(run, set_aside=set_aside)
 
 
 @app.command(epilog="Example: knightshift reconstruct archive/mouse/5 -o images")

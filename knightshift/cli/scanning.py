@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from knightshift.acquisition import (
     resume,
 )
 from knightshift.acquisition.local_time import local_zone
+from knightshift.acquisition.salvage import set_damage_aside
 from knightshift.acquisition.stop_rules.progress import rules_in_force
 from knightshift.cli.check_table import show_checks
 from knightshift.cli.telling import telling
@@ -256,9 +258,14 @@ def _say_how_it_ended(result: RunResult, console: Console) -> None:
     console.print(f"run: {result.path}", highlight=False, soft_wrap=True)
 
 
-def verify_run_folder(path: Path) -> None:
-    """Check every file of a run; raise what is worst."""
+def verify_run_folder(path: Path, *, set_aside: bool = False) -> None:
+    """Check every file of a run; raise what is worst. With `set_aside`, move that to quarantine first."""
     report, console = verify_run(path), Console()
+    if set_aside and report.damage:
+        for damage in report.damage:
+            console.print(f"set aside: {damage}", highlight=False, markup=False, soft_wrap=True)
+        set_damage_aside(path, time.time())
+        report = verify_run(path)
     planned = "" if report.n_passes is None else f" of {report.n_passes}"
     console.print(f"{len(report.good)}{planned} passes are intact", highlight=False)
     for note in report.notes:
