@@ -39,7 +39,7 @@ class CheckName(StrEnum):
     """A pulse turns the magnetisation by the angle it is meant to."""
     GAIN = "gain"
     """The largest sample of the program is well below the full scale."""
-    DUMMY_PASS = "dummy_pass"
+    DUMMY_PASS = "dummy_pass"  # noqa: S105 - not a password
     """One pass gives the signal that the last good run gave."""
 
 
