@@ -44,6 +44,8 @@ class PassComparison:
     """Noise of one pass in the real part of a k-space sample."""
     signal_share: float
     """Part of the energies that is signal and not noise of the reference, 0 to 1."""
+    cycle: int = 1
+    """Consecutive passes that hold every echo once: a weak echo alone would have a phase of noise."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def _blocks(comparison: PassComparison) -> list[IntArray]:
     if energy <= 0 or n_passes < _MIN_BLOCKS:
         return []
     needed = comparison.noise_std**2 / energy / _BLOCK_PHASE_ERROR**2
-    n_blocks = int(np.clip(n_passes // max(1, np.ceil(needed)), 1, min(_MAX_BLOCKS, n_passes)))
+    n_blocks = int(np.clip(n_passes // max(comparison.cycle, np.ceil(needed)), 1, min(_MAX_BLOCKS, n_passes)))
     return list(np.array_split(np.arange(n_passes), n_blocks))
 
 

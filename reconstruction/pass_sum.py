@@ -201,7 +201,9 @@ def _find_drift(stream: _Stream, sums: PassAccumulator, noise: RealArray) -> Dri
     products = np.zeros((n_passes, n_samples), np.complex128)
     energies = np.zeros((n_passes, n_samples))
     starts, frequencies = np.zeros(n_passes), np.zeros(n_passes)
+    cycle = 1
     for row, (record, pieces, weight) in enumerate(stream):
+        cycle = -(-len(sums.count) // len(pieces))
         starts[row] = record.started
         frequencies[row] = record.frequency if stream.drift is None else 0.0  # retuning is corrected already
         for echo, kspace in pieces.items():
@@ -223,6 +225,7 @@ def _find_drift(stream: _Stream, sums: PassAccumulator, noise: RealArray) -> Dri
             sample_times=sample_times(stream.run.manifest.encoding),
             noise_std=float(np.sqrt(np.mean(noise**2))),
             signal_share=share,
+            cycle=cycle,
         )
     )
 

@@ -148,6 +148,20 @@ def test_noise_alone_is_not_mistaken_for_drift(synthetic_run: Any, small_encodin
     np.testing.assert_array_equal(summed.kspace, plain.kspace)
 
 
+@pytest.mark.parametrize("n_passes", [60, 90, 120])
+def test_a_late_echo_of_noise_alone_turns_no_phase(
+    synthetic_run: Any, small_encoding: Encoding, tmp_path: Path, n_passes: int
+) -> None:
+    """Five echo times stepped pass by pass, the last without a signal: its phase is chance, and must not be followed."""
+    encoding = small_encoding.model_copy(update={"echo_times": (4e-3, 8e-3, 13e-3, 20e-3, 30e-3), "phase_cycle": 1})
+    rng, point = np.random.default_rng(5), kspace_of_point(encoding, 6, 1)
+    heights = (4.0, 2.0, 0.8, 0.2, 0.0)
+    passes = {p: heights[p % 5] * point + noise(rng, point.shape, 1.0) for p in range(n_passes)}
+    summed = sum_passes(synthetic_run(encoding, passes).write(tmp_path / "run"))
+    assert not np.any(summed.drift.phases)
+    assert not np.any(summed.drift.slopes)
+
+
 def test_lost_line_and_lying_counter_are_damage(synthetic_run: Any, small_encoding: Encoding, tmp_path: Path) -> None:
     kspace = kspace_of_point(small_encoding, 4, 4)
 
