@@ -1,0 +1,156 @@
+"""One item of a batch, from raw data to its folder of results; runs in the process of a worker.
+
+It may run twice at the same time, since a scheduler that has lost sight of a worker gives its work to another: results
+are made in a folder of their own and moved to their place at once, with the record in them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from knightshift.core.durable import make_folder, move_durably
+from knightshift.core.errors import InputError, KnightshiftError, StorageError
+from knightshift.reconstruction.batch.content_digest import content_digest
+from knightshift.reconstruction.batch.records import (
+    RECORD_FILE,
+    BatchOptions,
+    ItemError,
+    ItemRecord,
+    read_record,
+    write_record,
+)
+from knightshift.reconstruction.export.analysis import Analysis, analyse_series
+from knightshift.reconstruction.export.images_file import FILE_NAME, write_images_file
+from knightshift.reconstruction.fid_series import FidSeries
+from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.loading import is_images, load_series, run_or_none
+from knightshift.reconstruction.readers import RawKind, detect, read_raw
+from knightshift.reconstruction.reconstruct import images_of_scan, reconstruct
+
+
+def process_item(name: str, source: str, output: str, options: str) -> str:
+    """Reconstruct and fit one item, unless an earlier batch has done so with the same content and options.
+
+    Parameters
+    ----------
+    name
+        Of the item; its results go to ``output/name``.
+    source
+        Run, raw data or images.
+    output
+        Folder of the batch.
+    options
+        `BatchOptions` as JSON.
+
+    Returns
+    -------
+    str
+        `ItemRecord` as JSON; an error of the data is in it.
+
+    Raises
+    ------
+    StorageError
+        If the disk of the results refuses: no other item would fare better.
+    """
+    chosen = BatchOptions.model_validate_json(options)
+    started = time.perf_counter()
+    place, key = Path(output) / name, None
+    part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.part")
+    try:
+        key = chosen.key(content_digest(Path(source)))
+        if (earlier := read_record(place)) is not None and earlier.key == key:
+            return earlier.model_copy(update={"repeated": False, "source": source}).model_dump_json()
+        make_folder(part)
+        record = _make(Path(source), part, chosen, ItemRecord(name=name, source=source, status="done", key=key))
+    except StorageError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    except KnightshiftError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        make_folder(part)
+        why = ItemError(kind=type(error).__name__, message=str(error))
+        record = ItemRecord(name=name, source=source, status="failed", key=key, error=why)
+    record = record.model_copy(update={"seconds": round(time.perf_counter() - started, 3)})
+    write_record(record, part)
+    put_in_place(part, place, key)
+    return record.model_dump_json()
+
+
+def check_place(place: Path) -> None:
+    """Refuse to write where something lies that no batch has made. Raises `InputError`."""
+    if place.exists() and not (place / RECORD_FILE).is_file():
+        raise InputError(f"{place}: is in the way, and is no result of a batch: give another folder with -o")
+
+
+def put_in_place(part: Path, place: Path, key: str | None) -> None:
+    """Move finished results to their place; older ones there are removed.
+
+    Raises
+    ------
+    InputError
+        If something else lies there.
+    StorageError
+        If the disk refuses.
+    """
+    check_place(place)
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        move_durably(part, place)
+    except StorageError:
+        other = read_record(place)  # another worker may have been given the same item, and have finished first
+        if other is None or other.key != key:
+            raise
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _make(source: Path, folder: Path, options: BatchOptions, record: ItemRecord) -> ItemRecord:
+    """Write the results of an item that reads."""
+    run = run_or_none(source)
+    if run is not None and run.manifest.encoding.kind == "spectrum":
+        from knightshift.reconstruction.export.spectrum import save_spectrum
+        from knightshift.reconstruction.spectrum import spectrum_of_run
+
+        save_spectrum(spectrum_of_run(run), folder)
+        return record.model_copy(update={"result": "spectrum"})
+    if is_images(source):
+        return _images(load_series(source), source, folder, options, record)
+    if run is not None or detect(source) is RawKind.RUN:
+        return _images(reconstruct(source, options.recipe), source, folder, options, record)
+    raw = read_raw(source)
+    if isinstance(raw, FidSeries):
+        from knightshift.reconstruction.export.relaxation import save_pseudo_2d
+        from knightshift.reconstruction.pseudo_2d import fit_pseudo_2d
+
+        save_pseudo_2d(fit_pseudo_2d(raw), folder)
+        return record.model_copy(update={"result": "relaxation of spectra"})
+    series = raw if isinstance(raw, ImageSeries) else images_of_scan(raw, options.recipe)
+    return _images(series, source, folder, options, record)
+
+
+def _images(series: ImageSeries, source: Path, folder: Path, options: BatchOptions, record: ItemRecord) -> ItemRecord:
+    from knightshift.reconstruction.export.formats import write_volumes
+
+    write_images_file(series, folder / FILE_NAME)
+    if series.inversion_times is not None:
+        from knightshift.reconstruction.export.relaxation import write_t1_maps
+        from knightshift.reconstruction.relaxometry.recovery import fit_inversion_series
+
+        write_t1_maps(fit_inversion_series(series), series, folder)
+        return record.model_copy(update={"result": "T1 map"})
+    analysis = analyse_series(series, source, options.fit)
+    write_volumes(analysis, folder)
+    return record.model_copy(update=_numbers(analysis))
+
+
+def _numbers(analysis: Analysis) -> dict[str, object]:
+    fit = analysis.fit
+    if fit is None:
+        return {"result": "images"}
+    known = fit.t2[fit.ok]
+    median = float(np.median(known)) if known.size else None
+    return {"result": "T2 map", "n_voxels": int(known.size), "median_t2": median}

@@ -1,0 +1,129 @@
+"""What a batch was asked, and what it tells of every item; plain models, so that they travel and rest as JSON."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from knightshift.core.durable import read_regular_file, write_durably
+from knightshift.reconstruction.recipe import Recipe
+from knightshift.reconstruction.relaxometry import T2Options
+
+RECORD_FILE = "item.json"
+"""Name of the record in the folder of an item; written with the results, never before them."""
+_MAX_RECORD_BYTES = 1_000_000
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+
+Status = Literal["done", "failed", "crashed"]
+
+
+class BatchOptions(BaseModel):
+    """How every item is treated."""
+
+    model_config = _STRICT
+
+    recipe: Recipe = Recipe()
+    """How images are reconstructed."""
+    fit: T2Options = T2Options(threads=1)
+    """How T2 is fitted."""
+    memory: int = Field(default=1 << 30, ge=1 << 20)
+    """Bytes that fitting a slab of a volume may take on a worker."""
+
+    def key(self, content_digest: str) -> str:
+        """SHA-256 (hex) of all that the result depends on: content, options and version of this software."""
+        treatment = self.model_dump_json(exclude={"memory"})
+        return hashlib.sha256(f"{content_digest}\n{version('knightshift')}\n{treatment}".encode()).hexdigest()
+
+
+class ItemError(BaseModel):
+    """Why an item has no result."""
+
+    model_config = _STRICT
+
+    kind: str
+    """Class of the error: ``DamagedDataError``."""
+    message: str
+    """What, where, the numbers and the remedy."""
+
+
+class ItemRecord(BaseModel):
+    """What became of one item."""
+
+    model_config = _STRICT
+
+    name: str
+    """Where its results lie below the output folder."""
+    source: str
+    """What was read."""
+    status: Status
+    """``failed``: its data are at fault, so that trying again gives the same; ``crashed``: anything else went wrong."""
+    key: str | None = None
+    """`BatchOptions.key`; None where not even the content could be read."""
+    result: str | None = None
+    """What was made: ``T2 map``, ``T1 map``, ``images``, ``spectrum`` or ``relaxation of spectra``."""
+    median_t2: float | None = None
+    """Median T2 of the voxels that have one [s]."""
+    n_voxels: int | None = None
+    """Voxels that have a T2."""
+    error: ItemError | None = None
+    """Why there is no result."""
+    seconds: float = 0.0
+    """How long it took when it was made [s]."""
+    repeated: bool = True
+    """Whether it was made in this batch; False: an earlier one had made it."""
+
+
+class BatchReport(BaseModel):
+    """All items of a batch."""
+
+    model_config = _STRICT
+
+    items: tuple[ItemRecord, ...]
+    """In order of their names."""
+
+    def count(self, status: Status) -> int:
+        """Count the items of one status."""
+        return sum(item.status == status for item in self.items)
+
+    @property
+    def errors(self) -> tuple[ItemRecord, ...]:
+        """Items without a result."""
+        return tuple(item for item in self.items if item.status != "done")
+
+    def write(self, folder: Path) -> None:
+        """Write ``batch.json`` and ``batch.csv``. Raises `StorageError` if the disk refuses."""
+        write_durably(folder / "batch.json", (self.model_dump_json(indent=2) + "\n").encode())
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(
+            ["name", "source", "status", "result", "median T2 (ms)", "voxels with T2", "time (s)", "error", "message"]
+        )
+        for item in self.items:
+            t2 = "" if item.median_t2 is None else f"{1e3 * item.median_t2:.4g}"
+            error = ("", "") if item.error is None else (item.error.kind, item.error.message)
+            writer.writerow(
+                [item.name, item.source, item.status, item.result, t2, item.n_voxels, f"{item.seconds:.2f}", *error]
+            )
+        write_durably(folder / "batch.csv", table.getvalue().encode())
+
+
+def read_record(folder: Path) -> ItemRecord | None:
+    """Read the record in the folder of an item; None if there is none, or it is not one of this version."""
+    path = folder / RECORD_FILE
+    if not path.is_file():
+        return None
+    try:
+        return ItemRecord.model_validate_json(read_regular_file(path, _MAX_RECORD_BYTES))
+    except ValidationError:
+        return None
+
+
+def write_record(record: ItemRecord, folder: Path) -> None:
+    """Write the record of an item into its folder. Raises `StorageError` if the disk refuses."""
+    write_durably(folder / RECORD_FILE, (record.model_dump_json(indent=2) + "\n").encode())
