@@ -64,17 +64,14 @@ class RefusalContract:
                 scanner.prepare(with_event(program, "[TRAP]", axis, f"999 {amplitude:.6g} 5 1 5 0"))
             assert scanner.status().state is S.IDLE
 
-    @pytest.mark.parametrize("axis", [3, 4, 5], ids=["x", "y", "z"])
-    def test_too_steep_a_gradient_is_refused_before_any_rf(
-        self, scanner: Scanner, program: PassProgram, axis: int
-    ) -> None:
+    def test_too_steep_a_gradient_is_refused_before_any_rf(self, scanner: Scanner, program: PassProgram) -> None:
         with scanner:
             limits = scanner.capabilities().limits
             rise_us = 0.5 * 0.5 * limits.max_gradient / limits.max_slew * 1e6  # half the amplitude in half the time
             amplitude = 0.5 * limits.max_gradient * program.gyromagnetic_ratio
             ramp = max(1, int(rise_us))
             with pytest.raises(LimitError, match="T/m/s"):
-                scanner.prepare(with_event(program, "[TRAP]", axis, f"999 {amplitude:.6g} {ramp} 1 {ramp} 0"))
+                scanner.prepare(with_event(program, "[TRAP]", 4, f"999 {amplitude:.6g} {ramp} 1 {ramp} 0"))
             assert scanner.status().state is S.IDLE
 
     def test_validate_refuses_what_prepare_refuses(self, scanner: Scanner, program: PassProgram) -> None:
