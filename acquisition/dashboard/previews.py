@@ -75,13 +75,10 @@ class Previews:
             return None
 
     def _end(self) -> None:
+        """Kill the process: it writes whole files or none, and would take its time over a last picture."""
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=5.0)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            self._process.kill()
+            self._process.wait()
         self._process = None
 
 
