@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.run_folder import Commit, Run
 from knightshift.reconstruction.image_noise import carried_noise
 from knightshift.reconstruction.pass_sum import PassSum, sample_times, sorted_passes
+from knightshift.reconstruction.pass_weights import noise_weights
 from knightshift.reconstruction.pipeline import Layout, images_of_kspace
 from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.reconstruct import layout_of_run
@@ -19,6 +20,7 @@ _POINTS = 24
 """So many images are made on the way, evenly spread over the passes."""
 _FEWEST_PASSES = 4
 _FEWEST_VOXELS = 30
+_FEWEST_POINTS = 3
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,16 @@ class RunningSnr:
     measured: RealArray
     """Mean signal of the region over the noise of a voxel, shape ``(point,)``."""
     expected: RealArray
-    """What sqrt(n) lets expect, from the signal of all passes and the noise between neighbouring ones."""
+    """What sqrt(n) lets expect (of passes with weights, the root of their sum), from the signal of all passes and the
+    noise between neighbouring ones."""
 
     @property
-    def growth(self) -> float:
-        """Exponent of n in the measured growth: 0.5 for noise that averages out."""
-        return float(np.polyfit(np.log(self.n_passes), np.log(self.measured), 1)[0])
+    def growth(self) -> float | None:
+        """Exponent of n in the measured growth: 0.5 for noise that averages out; None where it is lost in noise."""
+        seen = self.measured > 0
+        if np.count_nonzero(seen) < _FEWEST_POINTS:
+            return None
+        return float(np.polyfit(np.log(self.n_passes[seen]), np.log(self.measured[seen]), 1)[0])
 
 
 def running_snr(run: Run, summed: PassSum, region: BoolArray) -> RunningSnr | None:
@@ -76,45 +82,56 @@ def running_snr(run: Run, summed: PassSum, region: BoolArray) -> RunningSnr | No
     whole = _image(summed.kspace[:1], layout)
     weight = np.where(region, np.conj(whole) / np.maximum(np.abs(whole), 1e-300), 0) / np.count_nonzero(region)
     wanted = {2 * int(n / 2) for n in np.linspace(_FEWEST_PASSES, n_good, _POINTS)}
-    points = [
-        (n, time, float(np.sum(_image(total, layout) * weight).real), _noise(_image(difference, layout)))
-        for n, time, total, difference in _partial_sums(run, summed, wanted)
-    ]
-    n_passes, time, signal, noise = np.array(points).T
+    parts = list(_partial_sums(run, summed, wanted))
+    signal = np.array([float(np.sum(_image(part.total, layout) * weight).real) for part in parts])
+    noise = np.array([_noise(_image(part.difference, layout)) for part in parts])
     if np.any(noise <= 0):  # a scanner without noise
         return None
-    pass_noise = _noise_in_image(summed, layout) * np.sqrt(n_good)
-    final = float(np.sum(whole * weight).real)
+    share = np.array([part.weight for part in parts]) / parts[-1].weight
+    final = float(np.sum(whole * weight).real) / _noise_in_image(summed, layout)
     return RunningSnr(
         echo_time=float(run.manifest.encoding.echo_times[0]),
-        n_passes=n_passes,
-        time=time,
+        n_passes=np.array([part.count for part in parts], dtype=float),
+        time=np.array([part.time for part in parts]),
         measured=signal / noise,
-        expected=final / pass_noise * np.sqrt(n_passes),
+        expected=final * np.sqrt(share * parts[-1].count / n_good),
     )
 
 
-def _partial_sums(
-    run: Run, summed: PassSum, wanted: set[int]
-) -> Sequence[tuple[int, float, ComplexArray, ComplexArray]]:
-    """Sum the passes of the first echo; at each wanted count give it, the time, the mean, and the alternating mean."""
+@dataclass(frozen=True)
+class _Partial:
+    """The first passes of the first echo."""
+
+    count: int
+    """How many."""
+    time: float
+    """End of the last."""
+    weight: float
+    """Sum of their weights."""
+    total: ComplexArray
+    """Their mean, shape ``(1, slice, channel, line, sample)``."""
+    difference: ComplexArray
+    """Their mean with alternating signs: noise alone."""
+
+
+def _partial_sums(run: Run, summed: PassSum, wanted: set[int]) -> Iterator[_Partial]:
+    """Sum the passes of the first echo, corrected and weighted as the whole sum was, up to each wanted count."""
     good = [commit for commit in run.commits().values() if not commit.flags]
     good = good[: len(summed.drift.phases)]  # a run that goes on has got more since it was summed
+    weights, _ = noise_weights(run, good)
     rows = [row for row, commit in enumerate(good) if _may_hold_first_echo(run, commit)]
     times = sample_times(run.manifest.encoding)
-    total = np.zeros_like(summed.kspace[:1])
-    difference = np.zeros_like(total)
-    found, count = [], 0
+    total, difference = np.zeros_like(summed.kspace[:1]), np.zeros_like(summed.kspace[:1])
+    count, weight = 0, 0.0
     for row, (record, pieces) in zip(rows, sorted_passes(run, [good[row] for row in rows]), strict=True):
         if 0 not in pieces:
             continue
-        kspace = pieces[0] * summed.drift.correction(row, times)
+        kspace = weights[row] * pieces[0] * summed.drift.correction(row, times)
         total[0] += kspace
         difference[0] += kspace if count % 2 else -kspace
-        count += 1
+        count, weight = count + 1, weight + float(weights[row])
         if count in wanted:
-            found.append((count, record.finished, total / count, difference / count))
-    return found
+            yield _Partial(count, record.finished, weight, total / weight, difference / weight)
 
 
 def _may_hold_first_echo(run: Run, commit: Commit) -> bool:

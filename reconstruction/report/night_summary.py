@@ -122,8 +122,8 @@ class RunningSnrSummary(_Record):
     """Signal over noise of their image."""
     expected: tuple[float, ...]
     """What the square root of their number lets expect."""
-    exponent: float
-    """Of the growth with the number of passes; 0.5 for noise that averages out."""
+    exponent: float | None
+    """Of the growth with the number of passes; 0.5 for noise that averages out, null where it is lost in noise."""
 
 
 class NightSummary(_Record):

@@ -152,9 +152,13 @@ def _night_caption(inputs: ReportInputs) -> str:
     parts = [f"Through the night: {', '.join(night_panels(inputs))}."]
     if inputs.running_snr is not None:
         echo = quantity(inputs.running_snr.echo_time, "s", 4)
+        grew = (
+            ""
+            if inputs.running_snr.growth is None
+            else (f"; it grew with n to the power {inputs.running_snr.growth:.2f} (0.5: noise that averages out)")
+        )
         parts.append(
-            f"Signal over noise is that of the voxels with signal in the image of all passes so far, at {echo}; it "
-            f"grew with n to the power {inputs.running_snr.growth:.2f} (0.5: noise that averages out)."
+            f"Signal over noise is that of the voxels with signal in the image of all passes so far, at {echo}{grew}."
         )
     run = inputs.run
     if run is not None and run.night.suspensions:
