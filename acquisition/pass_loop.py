@@ -222,8 +222,9 @@ class PassLoop:
     def _play(self, index: int, number: int | None, bench: Bench, committer: Committer) -> None:
         """Play a pass, after the reference `number` if one is due, and hand both over in this order.
 
-        The event of a reference follows the commit of the pass before it, whose FID and program have long been played:
-        nothing waits, and a run that is killed in between has neither.
+        The reference is written down only now, when the pass before it is durable: a run that is killed in between
+        has neither, and goes on from there as if it had not been killed. By now that pass has had a whole pass of time
+        to become durable, so that the scanner does not wait.
         """
         player, gap = bench.extra.player, 0.0
         reference = None if number is None else play_reference(bench, number, index)

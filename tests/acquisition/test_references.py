@@ -231,3 +231,18 @@ def test_an_interlock_within_the_adjustments_ends_them_safely(tmp_path: Path) ->
     ], "begun anew"  # fmt: skip
     assert os.listdir(path / "quarantine") == []  # noqa: PTH208
     assert from_iso_time(open_run(path).manifest.created) == EVENING
+
+
+def test_a_wish_to_stop_is_obeyed_between_adjustments(tmp_path: Path) -> None:
+    stop = StopRequest()
+
+    def on_progress(event: Any) -> None:
+        if event.checks:
+            stop.request("enough")
+
+    result = acquire_adjusted(tmp_path, on_progress=on_progress, stop=stop)
+    assert (result.n_committed, result.reason) == (0, "enough")
+    assert events_of(result.path, "adjusted") == []
+    resumed = resume_adjusted(result.path)
+    assert resumed.n_committed == resumed.n_passes
+    assert len(events_of(result.path, "adjusted")) == 3
