@@ -25,6 +25,7 @@ from knightshift.reconstruction.relaxometry._voxelwise import (
 from knightshift.reconstruction.relaxometry.noise import estimate_noise
 from knightshift.reconstruction.relaxometry.options import Estimator, Model, Offset, T2Options
 from knightshift.reconstruction.relaxometry.phase import remove_phase
+from knightshift.reconstruction.relaxometry.phase_evolution import refuse_phase_evolution
 from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.train import TRAIN_CAUTION, train_of
 
@@ -75,7 +76,8 @@ def fit_t2(
     ShapeError
         If the shapes of `signal`, `echo_times`, `noise_std` and `mask` do not fit together.
     InputError
-        If the echo times do not increase, the choices contradict each other, or the noise is needed and unknown.
+        If the echo times do not increase, the choices contradict each other, the noise is needed and unknown, or the
+        phase of complex images changes from echo to echo (gradient echoes), which the real part cannot bear.
 
     See Also
     --------
@@ -157,8 +159,10 @@ def fit_t2_maps(
     echo_times = np.asarray(echo_times, dtype=float)
     _check(signal, echo_times, options, mask)
     noise, source = _noise(signal, noise_std, options)
-    real = _real_signal(signal, noise, options)
     status = _status_before(signal, mask).ravel()
+    if options.estimator == "complex" and source != "residuals":
+        refuse_phase_evolution(signal, noise, (status == T2Status.OK).reshape(signal.shape[1:]))
+    real = _real_signal(signal, noise, options)
     problem = _problem(echo_times, noise, options)
     columns = real.reshape(len(real), -1)
     positive = magnitudes_only(columns, status == T2Status.OK)

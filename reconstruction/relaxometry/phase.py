@@ -37,7 +37,7 @@ def remove_phase(signal: ComplexArray, noise_std: RealArray, window: int) -> Rea
     """
     finite = np.isfinite(signal).all(axis=0)
     known = signal if finite.all() else np.where(finite, signal, 0)
-    turns = _turns_of_echoes(known, noise_std)
+    turns = turns_of_echoes(known, noise_std)
     total = np.tensordot((turns * (noise_std.min() / noise_std) ** 2).astype(signal.dtype), known, axes=1)
     smooth = _smooth(total, window) if window > 1 and total.ndim > 1 else total
     unturn = smooth.conj()
@@ -50,7 +50,7 @@ def remove_phase(signal: ComplexArray, noise_std: RealArray, window: int) -> Rea
     return real
 
 
-def _turns_of_echoes(signal: ComplexArray, noise_std: RealArray) -> ComplexArray:
+def turns_of_echoes(signal: ComplexArray, noise_std: RealArray) -> ComplexArray:
     """Turn that gives every echo as a whole the phase of the strongest one: it is common to thousands of voxels."""
     energy = [float(np.vdot(image, image).real) / sigma**2 for image, sigma in zip(signal, noise_std, strict=True)]
     reference = signal[int(np.argmax(energy))]

@@ -93,7 +93,7 @@ def test_magnitudes_that_only_say_how_long_t2_is_at_most_are_one_sided(noisy_vox
     assert (low[one_sided] == 0).all()
     assert np.isfinite(high[one_sided]).mean() > 0.8
     assert np.isfinite(fit.t2_std[one_sided]).all()
-    assert (fit.t2[one_sided] < np.median(fit.t2[fit.ok])).all()
+    assert np.mean(fit.t2[one_sided] < np.median(fit.t2[fit.ok])) > 0.95
     assert np.mean(high[one_sided] > 8e-3) > 0.5  # leaving them out, or calling them too short, would be wrong
 
 

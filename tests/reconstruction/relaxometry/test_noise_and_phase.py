@@ -8,6 +8,7 @@ import pytest
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry import estimate_noise, fit_t2, signal_mask
 from knightshift.reconstruction.relaxometry.phase import remove_phase
+from knightshift.reconstruction.relaxometry.phase_evolution import phase_evolution
 
 NOISE = np.array([1.0, 0.5, 2.0])
 
@@ -91,3 +92,37 @@ def test_bright_line_between_two_rows_keeps_its_signal_though_its_ringing_altern
     signal = np.array([1.0, 0.5])[:, None, None] * line
     real = remove_phase(signal, np.ones(2), 5)
     assert (real[:, 30:32] > 0.4 * np.array([1.0, 0.5])[:, None, None]).all()
+
+
+def off_resonance(frequency: float, snr: float, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels of T2 = 12 ms that each turn by a frequency of its own [Hz], normally distributed, and the echo times."""
+    times = 4e-3 * np.arange(1, 6)
+    random = np.random.default_rng(seed)
+    turns = times[:, None, None] * frequency * random.normal(size=(40, 40))
+    noise = random.normal(size=(2, 5, 40, 40)) / snr
+    return np.exp(-times[:, None, None] / 12e-3 + 2j * np.pi * turns) + noise[0] + 1j * noise[1], times
+
+
+@pytest.mark.parametrize("snr", [5, 10, 100])
+def test_phase_that_does_not_evolve_is_not_seen_to(snr: float) -> None:
+    images, _ = off_resonance(0, snr)
+    angle, significance = phase_evolution(images, np.full(5, 1 / snr), np.ones((40, 40), bool))
+    assert angle < 0.05
+    assert significance < 4
+
+
+def test_angle_of_an_evolving_phase_is_found() -> None:
+    """A phase linear in echo time, seen from its energy-weighted mean, has the spread of the echo times."""
+    images, times = off_resonance(3.0, 1e4)
+    weight = np.exp(-2 * times / 12e-3)
+    spread = np.sqrt(np.average((times - np.average(times, weights=weight)) ** 2, weights=weight))
+    angle, _ = phase_evolution(images, np.full(5, 1e-4), np.ones((40, 40), bool))
+    assert angle == pytest.approx(2 * np.pi * 3.0 * spread, rel=0.05)
+
+
+def test_gradient_echoes_off_resonance_are_refused_by_the_real_part_and_right_by_magnitudes() -> None:
+    images, times = off_resonance(10, 30)
+    with pytest.raises(InputError, match="--estimator rician"):
+        fit_t2(images, times, noise_std=1 / 30)
+    fit = fit_t2(images, times, estimator="rician", noise_std=1 / 30)
+    assert np.median(fit.t2) == pytest.approx(12e-3, rel=0.02)

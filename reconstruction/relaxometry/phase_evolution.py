@@ -1,0 +1,60 @@
+"""Whether the phase of complex images changes from echo to echo, as it does in gradient echoes off resonance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
+from knightshift.core.errors import InputError
+from knightshift.reconstruction.relaxometry.phase import turns_of_echoes
+
+_BRIGHT = 10.0  # times the energy of noise
+_ENOUGH_VOXELS = 50_000
+_SIGNIFICANCE = 6.0  # standard deviations
+_LARGEST_ANGLE = 0.1
+"""T2 then reads 4 % short. Spin echoes, with ringing of different T2 in every voxel, reach 0.03 [rad]."""
+
+
+def phase_evolution(signal: RealArray | ComplexArray, noise_std: RealArray, mask: BoolArray) -> tuple[float, float]:
+    """Measure by how much the phase of bright voxels departs from the phase of their own.
+
+    Parameters
+    ----------
+    signal
+        Complex images, shape ``(echo, *image)``.
+    noise_std
+        Noise of the real part, shape ``(echo,)``.
+    mask
+        Voxels to look at, finite in all echoes, shape ``image``.
+
+    Returns
+    -------
+    tuple[float, float]
+        Root mean square of the angle over voxels and echoes, weighted by energy and without the part of noise [rad],
+        and how many standard deviations of noise the energy across that phase is above that of noise. A phase that all
+        voxels of an echo share is taken out.
+    """
+    voxels = np.flatnonzero(mask)
+    chosen = voxels[:: 1 + voxels.size // _ENOUGH_VOXELS]
+    sample = np.asarray(signal.reshape(len(signal), -1)[:, chosen], dtype=complex)
+    scaled = (sample.T * (turns_of_echoes(sample, noise_std) / noise_std)).T
+    energy = np.sum(np.abs(scaled) ** 2, axis=0)
+    scaled = scaled[:, energy > _BRIGHT * 2 * len(signal)]
+    if scaled.shape[1] == 0:
+        return 0.0, 0.0
+    along = scaled * np.exp(-0.5j * np.angle(np.sum(scaled**2, axis=0)))  # as little as possible is left across it
+    noise = scaled.shape[1] * (len(signal) - 1)  # each voxel has its own phase
+    across = float(np.sum(along.imag**2)) - noise
+    angle = np.arctan(np.sqrt(max(across, 0.0) / float(np.sum(along.real**2))))
+    return float(angle), across / float(np.sqrt(2 * noise))
+
+
+def refuse_phase_evolution(signal: RealArray | ComplexArray, noise_std: RealArray, mask: BoolArray) -> None:
+    """Raise `InputError` if the real part would lose signal because the phase changes from echo to echo."""
+    angle, significance = phase_evolution(signal, noise_std, mask)
+    if angle > _LARGEST_ANGLE and significance > _SIGNIFICANCE:
+        raise InputError(
+            f"the phase of bright voxels changes from echo to echo by {np.degrees(angle):.0f} degrees "
+            f"({significance:.0f} standard deviations of the noise), as in gradient echoes off resonance: the real "
+            "part would read T2 too short. Use estimator 'rician' (--estimator rician), which needs no phase"
+        )
