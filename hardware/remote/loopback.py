@@ -34,7 +34,7 @@ class _Cable:
     def open(self) -> ByteTransport:
         ours, theirs = socket.socketpair()
         self._plugged.put(SocketTransport(theirs, "loopback (server)"))
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._stop.clear()
             self._thread = threading.Thread(target=self._serve, name="serve loopback", daemon=True)
             self._thread.start()
