@@ -16,33 +16,25 @@ or next to nothing where `out` is given.
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pyfftw
 
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.errors import ShapeError
+from knightshift.reconstruction.fft_plans import borrowed_plan, in_threads, thread_count
 
-_THREADS_FROM = 1_000_000
-"""Points from which a second thread pays: below, a busy neighbour makes two threads a hundred times slower than one."""
-_PLANNING_LIMIT = 2.0
-"""Longest time that measuring plans may take [s]."""
+__all__ = ["centered_ifft", "centered_ifft2", "centered_ifft2_magnitude", "thread_count"]
+
 _SLAB_BYTES = 512 * 1024
 """Images are transformed together up to this size, so that they stay in the cache of a core."""
 _BUFFER_BYTES = 4 * 1024**2
 """Images larger than this are transformed axis by axis: planes first, then strips along the first axis."""
-_MAX_KEPT_SHAPES = 16
 
 _Factor = RealArray | ComplexArray
-_PlanKey = tuple[tuple[int, ...], tuple[int, ...], np.dtype[Any], bool]
 
 
 def centered_ifft2(
@@ -160,44 +152,36 @@ def _transform_slabs(source: ComplexArray, image: ComplexArray, modulation: _Mod
     step = max(1, _SLAB_BYTES // image[0].nbytes)
     axes = tuple(range(1, image.ndim))
 
-    def one_slab(start: int) -> None:
+    def one_slab(number: int) -> None:
+        start = number * step
         target = image[start : start + step]
-        with _borrowed_plan((target.shape, axes, image.dtype, measure)) as plan:
+        with borrowed_plan(target.shape, axes, image.dtype, measure) as plan:
             buffer = plan.input_array
             _modulate(source[start : start + step], before, buffer)
             plan.execute()
             _modulate(buffer, after, target)
 
-    _in_threads(one_slab, range(0, len(image), step), thread_count(image.size))
+    in_threads(one_slab, range(-(-len(image) // step)), thread_count(image.size))
 
 
 def _transform_first_axis(volumes: ComplexArray, modulation: _Modulation, measure: bool) -> None:
     """Transform the first axis of large volumes, shape ``(volume, k_1, rest)``, in place and strip by strip."""
     before, after = modulation.of_first_axis(volumes.dtype)
+    number = volumes.dtype if np.iscomplexobj(before) or np.iscomplexobj(after) else volumes.real.dtype
     n_first, n_rest = volumes.shape[1:]
     step = max(1, _SLAB_BYTES // (n_first * volumes.itemsize))
     n_strips = -(-n_rest // step)
 
-    def one_strip(number: int) -> None:
-        volume, strip = divmod(number, n_strips)
+    def one_strip(index: int) -> None:
+        volume, strip = divmod(index, n_strips)
         target = volumes[volume, :, strip * step : (strip + 1) * step]
-        with _borrowed_plan((target.shape, (0,), volumes.dtype, measure)) as plan:
-            buffer = plan.input_array
-            np.multiply(target, before, out=buffer)
+        with borrowed_plan(target.shape, (0,), volumes.dtype, measure) as plan:
+            parts, buffer = target.view(number), plan.input_array.view(number)
+            np.multiply(parts, before, out=buffer)
             plan.execute()
-            np.multiply(buffer, after, out=target)
+            np.multiply(buffer, after, out=parts)
 
-    _in_threads(one_strip, range(len(volumes) * n_strips), thread_count(volumes.size))
-
-
-def _in_threads(work: Callable[[int], None], items: range, n_threads: int) -> None:
-    """Do independent pieces of work, in several threads where that pays."""
-    if n_threads < 2 or len(items) < 2:
-        for item in items:
-            work(item)
-        return
-    with ThreadPoolExecutor(min(n_threads, len(items))) as pool:
-        list(pool.map(work, items))
+    in_threads(one_strip, range(len(volumes) * n_strips), thread_count(volumes.size))
 
 
 @dataclass
@@ -297,42 +281,3 @@ def _modulate(source: ComplexArray, modulation: _Factor, target: ComplexArray) -
         return
     real = target.real.dtype
     np.multiply(source.view(real), modulation, out=target.view(real))
-
-
-_kept_plans: dict[_PlanKey, list[Any]] = {}
-_lock = threading.Lock()
-
-
-@contextmanager
-def _borrowed_plan(key: _PlanKey) -> Iterator[Any]:
-    """Lend a plan with a buffer of its own to one thread; it is kept for the next transform of that shape."""
-    with _lock:
-        idle = _kept_plans.get(key)
-        plan = idle.pop() if idle else _make_plan(*key)
-    try:
-        yield plan
-    finally:
-        with _lock:
-            if key not in _kept_plans and len(_kept_plans) >= _MAX_KEPT_SHAPES:
-                _kept_plans.pop(next(iter(_kept_plans)))
-            _kept_plans.setdefault(key, []).append(plan)
-
-
-def _make_plan(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any], measure: bool) -> Any:
-    buffer = pyfftw.empty_aligned(shape, dtype=dtype)
-    return pyfftw.FFTW(
-        buffer,
-        buffer,
-        axes=axes,
-        direction="FFTW_BACKWARD",
-        flags=("FFTW_MEASURE" if measure else "FFTW_ESTIMATE",),
-        threads=1,
-        planning_timelimit=_PLANNING_LIMIT if measure else None,
-    )
-
-
-def thread_count(points: int) -> int:
-    """Threads worth using for a transform of `points` points."""
-    if points < _THREADS_FROM:
-        return 1
-    return max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))

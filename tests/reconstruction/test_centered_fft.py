@@ -110,7 +110,7 @@ def test_slabs_and_large_volumes_equal_numpy(
 ) -> None:
     monkeypatch.setattr("knightshift.reconstruction.fft._BUFFER_BYTES", 1 << 16)
     monkeypatch.setattr("knightshift.reconstruction.fft._SLAB_BYTES", 1 << 15)
-    monkeypatch.setattr("knightshift.reconstruction.fft._THREADS_FROM", 1000)
+    monkeypatch.setattr("knightshift.reconstruction.fft_plans._THREADS_FROM", 1000)
     kspace = noise(shape)
     expected = by_numpy(kspace, tuple(range(-n_axes, 0)))
     shifts = [0.0] * n_axes

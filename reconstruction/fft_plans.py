@@ -1,0 +1,98 @@
+"""FFTW plans for one thread each, made once for every shape and lent out, and the threads that use them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pyfftw
+
+_THREADS_FROM = 1_000_000
+"""Points from which a second thread pays: below, a busy neighbour makes two threads a hundred times slower than one."""
+_PLANNING_LIMIT = 2.0
+"""Longest time that measuring plans may take [s]."""
+_MAX_KEPT_SHAPES = 16
+
+_PlanKey = tuple[tuple[int, ...], tuple[int, ...], np.dtype[Any], bool]
+
+
+_kept: dict[_PlanKey, list[Any]] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def borrowed_plan(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any], measure: bool) -> Iterator[Any]:
+    """Lend a plan with a buffer of its own to one thread; it is kept for the next transform of that shape.
+
+    Yields
+    ------
+    pyfftw.FFTW
+        An inverse transform in place of its ``input_array``.
+    """
+    key = shape, axes, dtype, measure
+    with _lock:
+        idle = _kept.get(key)
+        plan = idle.pop() if idle else _make_plan(*key)
+    try:
+        yield plan
+    finally:
+        with _lock:
+            if key not in _kept and len(_kept) >= _MAX_KEPT_SHAPES:
+                _kept.pop(next(iter(_kept)))
+            _kept.setdefault(key, []).append(plan)
+
+
+def _make_plan(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any], measure: bool) -> Any:
+    buffer = pyfftw.empty_aligned(shape, dtype=dtype)
+    return pyfftw.FFTW(
+        buffer,
+        buffer,
+        axes=axes,
+        direction="FFTW_BACKWARD",
+        flags=("FFTW_MEASURE" if measure else "FFTW_ESTIMATE",),
+        threads=1,
+        planning_timelimit=_PLANNING_LIMIT if measure else None,
+    )
+
+
+def thread_count(points: int) -> int:
+    """Threads worth using for a transform of `points` points."""
+    if points < _THREADS_FROM:
+        return 1
+    return max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+
+
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+
+
+def in_threads(work: Callable[[int], None], items: range, n_threads: int) -> None:
+    """Do independent pieces of work, in several threads where that pays."""
+    if n_threads < 2 or len(items) < 2:
+        for item in items:
+            work(item)
+        return
+    left = iter(items)  # taken one by one, so that a thread held up by a neighbour leaves its share to the other
+
+    def some() -> None:
+        for item in left:
+            work(item)
+
+    others = [_pool(n_threads).submit(some) for _ in range(min(n_threads, len(items)) - 1)]
+    some()
+    for other in others:
+        other.result()
+
+
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    """Threads that wait for work; a process that was forked makes its own."""
+    key = os.getpid(), n_threads
+    with _lock:
+        if key not in _pools:
+            _pools.clear()
+            _pools[key] = ThreadPoolExecutor(n_threads - 1, thread_name_prefix="fft")
+        return _pools[key]
