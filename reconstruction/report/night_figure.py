@@ -19,6 +19,8 @@ from knightshift.reconstruction.running_snr import RunningSnr
 
 _COLORS = (BLUE, ORANGE, GREEN, BLACK, GREY)
 _CELSIUS = 273.15
+_HELD = frozenset({"temperature", "level", "other"})
+"""A reading of a monitor holds until the next; all else was measured at its moment only."""
 _MOST_TICKS = 9
 _STEPS = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440))
 
@@ -79,7 +81,7 @@ def night_figure(inputs: ReportInputs) -> Figure:
         if axes is not figure_panels.axes[-1]:
             axes.tick_params(labelbottom=False)
             axes.set_xlabel("")
-        if len(axes.get_legend_handles_labels()[0]) > 0:
+        if len(axes.get_legend_handles_labels()[0]) > 1:
             axes.legend(loc="best", handlelength=1.2, ncols=4, fontsize=6.5)
     return figure_panels.figure
 
@@ -105,8 +107,11 @@ def _panels(inputs: ReportInputs) -> list[_Panel]:
 def _drawer(curves: Sequence[Curve], shown: Callable[[RealArray], RealArray]) -> Callable[[Axes], None]:
     def draw(axes: Axes) -> None:
         for curve, color in zip(curves, _COLORS, strict=False):
-            value = shown(curve.value)  # a reading holds until the next
-            axes.plot(curve.time, value, color=color, linewidth=1.0, drawstyle="steps-post", label=curve.name)
+            time, value = curve.time, shown(curve.value)
+            if curve.sort in _HELD:
+                axes.plot(time, value, color=color, linewidth=1.0, drawstyle="steps-post", label=curve.name)
+            else:
+                axes.plot(time, value, ".", color=color, markersize=2.5, label=curve.name)
         more = len(curves) - len(_COLORS)
         if more > 0:
             axes.plot([], [], linestyle="", label=f"and {more} more")

@@ -149,7 +149,10 @@ def _distributions(fit: T2Fit, populations: Populations) -> CaptionedFigure:
 
 
 def _night_caption(inputs: ReportInputs) -> str:
-    parts = [f"Through the night: {', '.join(night_panels(inputs))}."]
+    parts = [
+        f"Through the night: {', '.join(night_panels(inputs))}. Frequencies count from the first working frequency of "
+        "the receiver; 100 % are medians, levels apart."
+    ]
     if inputs.running_snr is not None:
         echo = quantity(inputs.running_snr.echo_time, "s", 4)
         grew = (
