@@ -75,3 +75,10 @@ def test_a_remote_scanner_takes_no_phantom_of_the_client(cli: Cli, protocol: Pat
     result = cli("acquire", protocol, "--runs", tmp_path / "runs", "--scanner", "remote", "--phantom", "shorted")
     assert result.returncode == 2
     assert "--phantom and --seed belong to the simulated scanner" in result.stderr
+
+
+def test_faults_of_the_side_that_acquires_are_not_served(cli: Cli) -> None:
+    result = cli("serve-scanner", "tcp://127.0.0.1:0", "--scanner", "rehearsal")
+    assert result.returncode == 2
+    assert "link_unplug" in result.stderr
+    assert "give them to its site file" in result.stderr
