@@ -8,7 +8,7 @@ import numpy as np
 
 from knightshift.acquisition.adjustments.bench import Bench
 from knightshift.acquisition.adjustments.extra_player import KeptFile
-from knightshift.acquisition.adjustments.fid_line import FidTiming, MeanFid, find_line, mean_fid
+from knightshift.acquisition.adjustments.fid_line import FidTiming, find_line, mean_fid
 from knightshift.acquisition.adjustments.measured_fid import MeasuredFid
 from knightshift.acquisition.adjustments.nutation import Nutation, fit_nutation
 from knightshift.acquisition.adjustments.receiver_gain import best_gain, largest_component, lower_gain
@@ -40,7 +40,7 @@ def adjust_frequency(bench: Bench, tolerance: float) -> Check:
     values = {
         key: value
         for key, value in found.for_journal().items()
-        if key in {"frequency_Hz", "frequency_std_Hz", "linewidth_Hz", "amplitude", "snr", "noise_density"}
+        if key not in {"phase_rad", "phase_std_rad", "amplitude_std", "noise_std"}
     }
     values["offset_Hz"] = found.frequency - bench.working_frequency
     bench.adjusted(FidKind.CENTRE_FREQUENCY, values, files)
@@ -73,24 +73,26 @@ def calibrate_transmitter(bench: Bench, config: RfCalibrationConfig) -> Check:
         As `fit_nutation`.
     """
     flips = np.linspace(config.largest_flip / config.n_points, config.largest_flip, config.n_points)
-    fids: list[MeanFid] = []
+    records: list[PassRecord] = []
     files: list[KeptFile] = []
     for number, flip in enumerate(flips.tolist()):
         fid = bench.fid(flip=flip, pulse_length=config.pulse_length)
         record, kept = bench.play(fid.program, FidKind.RF_CALIBRATION, number)
         _refuse_overrange(record)
-        fids.append(mean_fid(record.samples))
+        records.append(record)
         files += kept
-    signals, noise = _amplitudes(fids, fid.timing, bench.search_range)
+    signals, noise = _amplitudes(records, fid.timing, bench)
     found = fit_nutation(signals, flips, noise, config.sample)
     bench.adjusted(FidKind.RF_CALIBRATION, _values(found, config), files)
     return transmitter_check(found, config)
 
 
-def _amplitudes(fids: list[MeanFid], timing: FidTiming, search_range: float) -> tuple[ComplexArray, float]:
+def _amplitudes(records: list[PassRecord], timing: FidTiming, bench: Bench) -> tuple[ComplexArray, float]:
     """Amplitude of the line of the strongest FID in all of them, shape ``(point,)``, and its noise."""
-    strongest = max(fids, key=lambda fid: float(np.linalg.norm(fid.samples)))
-    line = find_line(strongest, timing, search_range)
+    brightest = max(records, key=lambda record: float(np.linalg.norm(record.samples)))
+    strongest = mean_fid(brightest.samples, bench.channel)
+    fids = [mean_fid(record.samples, strongest.channel) for record in records]
+    line = find_line(strongest, timing, bench.search_range)
     rate = 2j * math.pi * line.frequency + math.pi * line.linewidth
     shape = np.exp(-rate * timing.times(len(strongest.samples)))
     power = float(np.vdot(shape, shape).real)

@@ -88,6 +88,9 @@ def restore(bench: Bench, events: Iterable[JournalEvent]) -> None:
     """Tune to the frequency and gain that were in force when the journal ends."""
     frequency, gain = bench.working_frequency, None
     for event in events:
+        values = event.payload.get("values", {}) if event.event == "adjusted" else event.payload
+        if event.event in {"adjusted", "reference"} and values.get("channel") is not None:
+            bench.channel = int(values["channel"])
         if event.event == "adjusted":
             frequency, gain = event.payload["receiver_frequency_Hz"], event.payload["receiver_gain_dB"]
         elif event.event == "reference" and event.payload.get("retuned_to_Hz") is not None:

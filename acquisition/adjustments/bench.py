@@ -49,6 +49,8 @@ class Bench:
     """Makes FIDs durable."""
     last_fid: MeasuredFid | None = field(default=None, init=False)
     """The last one that gave a line."""
+    channel: int | None = field(default=None, init=False)
+    """The receiver that FIDs are measured with; the first one that gives a line decides."""
     possible: bool = field(default=True, init=False)
     """Whether the scanner plays FIDs at all."""
 
@@ -85,8 +87,14 @@ class Bench:
         """Play an FID, keep it, and find its line. Raises as `measure_fid`."""
         fid = self.fid()
         record, files = self.play(fid.program, kind, number)
-        self.last_fid = measure_fid(record, fid.timing, self.search_range)
+        self.last_fid = self.line_of(record, fid)
         return self.last_fid, files
+
+    def line_of(self, record: PassRecord, fid: FidProgram) -> MeasuredFid:
+        """Find the line in what was played, with the receiver of the lines before. Raises as `measure_fid`."""
+        found = measure_fid(record, fid.timing, self.search_range, self.channel)
+        self.channel = found.line.channel
+        return found
 
     def settings(self) -> dict[str, Any]:
         """Give what the scanner is tuned to, for the journal."""

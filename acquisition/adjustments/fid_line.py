@@ -45,11 +45,13 @@ class MeanFid:
     """The mean over a phase cycle."""
 
     samples: ComplexArray
-    """Shape ``(sample,)``, of the receiver with the most signal."""
+    """Shape ``(sample,)``, of one receiver."""
     noise_std: float
     """Noise of the real part of one sample before averaging."""
     n_averaged: int
     """FIDs that were averaged."""
+    channel: int = 0
+    """The receiver."""
 
     @property
     def mean_noise(self) -> float:
@@ -77,6 +79,8 @@ class FidLine:
     """Full width at half height [Hz]."""
     noise_std: float
     """Noise of the real part of a sample of one FID."""
+    channel: int = 0
+    """The receiver it was measured with."""
 
     @property
     def snr(self) -> float | None:
@@ -84,7 +88,7 @@ class FidLine:
         return self.amplitude / self.amplitude_std if self.amplitude_std > 0 else None
 
 
-def mean_fid(fids: ComplexArray) -> MeanFid:
+def mean_fid(fids: ComplexArray, channel: int | None = None) -> MeanFid:
     """Average a phase cycle and measure the noise in what the average leaves out.
 
     Parameters
@@ -92,6 +96,8 @@ def mean_fid(fids: ComplexArray) -> MeanFid:
     fids
         Shape ``(phase step, channel, sample)``, a multiple of four steps of 90 degrees in order; the receiver has
         followed.
+    channel
+        The receiver to take; None: the one with the most signal. Phases are only comparable for one and the same.
 
     Raises
     ------
@@ -102,13 +108,14 @@ def mean_fid(fids: ComplexArray) -> MeanFid:
         raise ShapeError(f"FIDs of shape {fids.shape}: whole cycles of four phases were expected")
     n_phases = len(fids)
     patterns = np.fft.fft(fids.astype(np.complex128), axis=0, norm="ortho")
-    channel = int(np.argmax(np.sum(np.abs(patterns[0]) ** 2, axis=1)))
+    if channel is None:
+        channel = int(np.argmax(np.sum(np.abs(patterns[0]) ** 2, axis=1)))
     signal = patterns[0, channel] / math.sqrt(n_phases)
     rest = patterns[1::2, channel]  # neither the signal (0) nor its quadrature image (n/2)
     rest = rest - rest.mean(axis=1, keepdims=True)  # an offset of the receiver turns with the cycle and is constant
     freedom = rest.size - len(rest)
     noise = math.sqrt(float(np.sum(np.abs(rest) ** 2)) / (2 * freedom))
-    return MeanFid(signal, noise, n_phases)
+    return MeanFid(signal, noise, n_phases, channel)
 
 
 def find_line(fid: MeanFid, timing: FidTiming, search_range: float) -> FidLine:
@@ -199,4 +206,5 @@ def _line(fid: MeanFid, times: RealArray, frequency: float, rate: float) -> FidL
         phase_std=float(stds[1]),
         linewidth=abs(rate) / math.pi,
         noise_std=fid.noise_std,
+        channel=fid.channel,
     )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from knightshift.acquisition.adjustments.fid_line import FidTiming
-from knightshift.core.errors import ConfigError
+from knightshift.core.errors import ConfigError, ProtocolError
 from knightshift.core.limits import ScannerLimits
 from knightshift.core.nuclei import nucleus_named
 from knightshift.core.program import Measurement, PassProgram
@@ -71,7 +71,10 @@ def build_fid(
         excitation_pulse_length=fid.pulse_length if pulse_length is None else pulse_length,
         averages=1,
     )
-    built = build(protocol, limits)
+    try:
+        built = build(protocol, limits)
+    except ProtocolError as error:
+        raise type(error)(f"the FID of adjustments and references (adjustments in the site file): {error}") from error
     program = replace(built.programs[0], working_frequency=served.working_frequency)
     return FidProgram(program, FidTiming(built.encoding.echo_times[0], fid.dwell_time))
 

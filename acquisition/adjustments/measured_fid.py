@@ -57,6 +57,7 @@ class MeasuredFid:
             "noise_std": line.noise_std,
             "noise_density": self.noise_density,
             "snr": line.snr,
+            "channel": line.channel,
         }
 
 
@@ -65,8 +66,8 @@ def noise_density(noise_std: float, dwell_time: float, receiver_gain: float) -> 
     return noise_std * math.sqrt(dwell_time) / float(10 ** (receiver_gain / 20))
 
 
-def measure_fid(record: PassRecord, timing: FidTiming, search_range: float) -> MeasuredFid:
-    """Find the line in the readouts of one FID program.
+def measure_fid(record: PassRecord, timing: FidTiming, search_range: float, channel: int | None = None) -> MeasuredFid:
+    """Find the line in the readouts of one FID program; `channel` as for `mean_fid`.
 
     Raises
     ------
@@ -80,5 +81,5 @@ def measure_fid(record: PassRecord, timing: FidTiming, search_range: float) -> M
             f"the FID overflows the receiver at {record.receiver_gain:g} dB: let the site file adjust the receiver "
             "gain (adjustments.receiver_gain), or lower it at the console"
         )
-    line = find_line(mean_fid(record.samples), timing, search_range)
+    line = find_line(mean_fid(record.samples, channel), timing, search_range)
     return MeasuredFid(line, record.started, record.finished, record.frequency, record.receiver_gain, timing.dwell_time)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from knightshift.acquisition.adjustments.bench import Bench
-from knightshift.acquisition.adjustments.measured_fid import MeasuredFid, measure_fid
+from knightshift.acquisition.adjustments.measured_fid import MeasuredFid
 from knightshift.core.errors import AdjustmentError
 from knightshift.core.journal import JournalEvent
 from knightshift.core.kept_fids import FidKind
@@ -21,7 +21,7 @@ _LOG = logging.getLogger(__name__)
 NO_VALUE: dict[str, None] = dict.fromkeys(
     (
         "frequency_Hz", "frequency_std_Hz", "amplitude", "amplitude_std", "phase_rad", "phase_std_rad",
-        "linewidth_Hz", "noise_std", "noise_density", "snr",
+        "linewidth_Hz", "noise_std", "noise_density", "snr", "channel",
     )
 )  # fmt: skip
 
@@ -58,7 +58,7 @@ def play_reference(bench: Bench, number: int, before_pass: int) -> Pending:
     record = bench.extra.play(fid.program, FidKind.REFERENCE, number, before_pass)
     facts = {"number": number, "before_pass": before_pass, "role": ReferenceRole.SCHEDULED}
     try:
-        found = measure_fid(record, fid.timing, bench.search_range)
+        found = bench.line_of(record, fid)
     except AdjustmentError as error:
         _LOG.warning("reference %d gives no value: %s", number, error)
         return Pending(fid.program, record, number, facts | _without_value(record, str(error)))

@@ -304,3 +304,12 @@ def test_a_damaged_memory_is_named(tmp_path: Path) -> None:
 def test_a_range_beyond_the_spectrum_is_refused() -> None:
     with pytest.raises(InputError, match=r"does not fit a spectrum of ±50 kHz: at most 40 kHz"):
         site(adjustments={"centre_frequency": {"search_range": 45e3}})
+
+
+def test_one_receiver_is_listened_to_however_strong_another_becomes() -> None:
+    timing = FidTiming(55e-6, 10e-6)
+    strong, weak = decay(300.0, timing, phase=0.2), 0.5 * decay(300.0, timing, phase=2.0)
+    fids = np.repeat(np.stack([weak, strong])[None], 4, axis=0)
+    assert mean_fid(fids).channel == 1
+    later = mean_fid(fids * np.array([3.0, 1.0])[:, None], channel=1)
+    assert find_line(later, timing, 20e3).phase == pytest.approx(0.2, abs=1e-6)
