@@ -64,7 +64,9 @@ class SimulatorSettings(BaseModel):
     nuclei: tuple[str, ...] = ("23Na",)
     """Nuclei that the coil is tuned for."""
     receiver: ReceiverSettings
+    """How strong signal and noise are."""
     isochromats: IsochromatSettings = IsochromatSettings()
+    """How finely the sample is divided."""
     transmit_scale: float = Field(default=1.0, gt=0, le=2)
     """B1 over the nominal one (imperfect calibration of the transmitter)."""
     field_drift: HertzPerSecond = 0.0

@@ -31,9 +31,13 @@ class Box(BaseModel):
 
     kind: Literal["box"]
     center_y: Metres
+    """Middle along y [m]."""
     center_z: Metres
+    """Middle along z, the direction of B0 [m]."""
     size_y: PositiveMetres
+    """Full extent along y [m]."""
     size_z: PositiveMetres
+    """Full extent along z [m]."""
     tilt: Radians = 0.0
     """Angle of the faces to the y axis [rad], small."""
     roughness: Roughness | None = None
@@ -64,9 +68,13 @@ class Ellipse(BaseModel):
 
     kind: Literal["ellipse"]
     center_y: Metres
+    """Middle along y [m]."""
     center_z: Metres
+    """Middle along z, the direction of B0 [m]."""
     size_y: PositiveMetres
+    """Full extent along y [m]."""
     size_z: PositiveMetres
+    """Full extent along z [m]."""
 
     @property
     def half_extent(self) -> tuple[float, float]:
