@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
 
-.PHONY: demo test test-slow check lint types imports bench wheel-test clean help
+.PHONY: demo test test-slow check lint types imports docs bench wheel-test clean help
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -37,6 +37,9 @@ types: $(STAMP) ## mypy --strict
 
 imports: $(STAMP) ## who may import whom
 	$(BIN)/lint-imports
+
+docs: $(STAMP)  ## the documentation as a site in build/docs; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 bench: $(STAMP) ## every benchmark, as tables with ratios
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

@@ -29,9 +29,9 @@ _MEGABYTE = 1 << 20
 
 
 def series(shape: tuple[int, int, int], seed: int) -> ImageSeries:
-    """A box of T2 = 8 ms in noise at an SNR of 20."""
+    """Make a box of T2 = 8 ms in noise at an SNR of 20."""
     rng = np.random.default_rng(seed)
-    n_slices, n_lines, n_read = shape
+    _, n_lines, n_read = shape
     images = 0.05 * (rng.normal(size=(5, *shape)) + 1j * rng.normal(size=(5, *shape)))
     inside = slice(n_lines // 4, -n_lines // 4), slice(n_read // 4, -n_read // 4)
     images[:, :, *inside] += np.exp(-_ECHO_TIMES / 8e-3)[:, None, None, None]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
 
+from knightshift.core.field_tables import field_table
 from knightshift.sequences.gradient_echo import GradientEcho
 from knightshift.sequences.multi_echo_spin_echo import MultiEchoSpinEcho
 from knightshift.sequences.protocol_fields import ImagingFields, ProtocolFields, RefocusingFields
@@ -35,13 +35,6 @@ the echo, where k = 0 falls on sample `n/2` of the readout.
 Written by `knightshift.sequences.protocol_reference`; a test keeps it current.
 """
 
-_SCALES: dict[str, tuple[tuple[float, str], ...]] = {
-    "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")),
-    "m": ((1.0, "m"), (1e-3, "mm"), (1e-6, "um")),
-    "rad": ((0.017453292519943295, "deg"),),
-    "1": ((1e-6, "ppm"),),
-}
-
 
 def render_reference() -> str:
     """Write the whole page as Markdown."""
@@ -50,49 +43,6 @@ def render_reference() -> str:
 
 def _section(title: str, model: type[ProtocolFields]) -> str:
     """Write the fields that `model` adds to those of its parent."""
-    schema = model.model_json_schema()
-    required = set(schema["required"])
     inherited = {name for base in model.__mro__[1:] for name in getattr(base, "model_fields", {})}
-    lines = [
-        f"## {title}",
-        "",
-        inspect.getdoc(model) or "",
-        "",
-        "| field | unit | default | meaning |",
-        "| --- | --- | --- | --- |",
-    ]
-    for name, field in schema["properties"].items():
-        if name != "kind" and name not in inherited:
-            default = "required" if name in required else _default(field)
-            meaning = " ".join(field["description"].split())
-            lines.append(f"| `{name}` | {_unit_text(field)} | {default} | {meaning} |")
-    return "\n".join([*lines, ""])
-
-
-def _unit_of(schema: Any) -> str | None:
-    """Find the unit that a quantity carries, however deep in the schema."""
-    if isinstance(schema, dict):
-        if "unit" in schema:
-            return str(schema["unit"])
-        found = [_unit_of(part) for part in schema.values()]
-    elif isinstance(schema, list):
-        found = [_unit_of(part) for part in schema]
-    else:
-        return None
-    return next((unit for unit in found if unit is not None), None)
-
-
-def _unit_text(field: dict[str, Any]) -> str:
-    unit = _unit_of(field)
-    return {None: "", "1": "ppm", "rad": "deg"}.get(unit, unit or "")
-
-
-def _default(field: dict[str, Any]) -> str:
-    value, unit = field["default"], _unit_of(field)
-    if value is None:
-        return "none"
-    if unit is None:
-        return f"`{value}`"
-    scales = _SCALES[unit]
-    scale, name = next((item for item in scales if value >= item[0]), scales[-1] if value else scales[0])
-    return f'`"{value / scale:g} {name}"`'
+    table = field_table(model, skip=frozenset({"kind", *inherited}))
+    return "\n".join([f"## {title}", "", inspect.getdoc(model) or "", "", *table, ""])
