@@ -228,14 +228,21 @@ def profile(signal: RealArray, problem: Problem, law: Law, log_rate: RealArray) 
     """Twice the loss at given rates, with the best amplitude; shape ``(voxel,)``."""
     scaled = signal / problem.noise_std[:, None]
     shape = _decay(problem, np.zeros_like(log_rate), np.exp(log_rate))
-    amplitude = np.maximum(np.einsum("ev,ev->v", scaled, shape) / np.einsum("ev,ev->v", shape, shape), 0.01)
+    return np.asarray(2 * law.loss(scaled, best_amplitude(scaled, shape, law) * shape).sum(axis=0))
+
+
+def best_amplitude(scaled: RealArray, shape: RealArray, law: Law) -> RealArray:
+    """Amplitude of a given decay, both in units of the noise and of shape ``(echo, voxel)``; shape ``(voxel,)``."""
+    smallest = np.finfo(float).tiny  # a decay that is over before the first echo has no amplitude
+    norm = np.maximum(np.einsum("ev,ev->v", shape, shape), smallest)
+    amplitude = np.maximum(np.einsum("ev,ev->v", scaled, shape) / norm, 0.01)
     for _ in range(_AMPLITUDE_STEPS):  # Fisher scoring: never leaves the positive side, and stops at the optimum
         signal_now = amplitude * shape
         slope, _ = law.derivatives(scaled, signal_now)
         weight = np.maximum(law.information(signal_now), 0.05)
-        change = np.einsum("ev,ev->v", slope, shape) / np.einsum("ev,ev->v", weight * shape, shape)
-        amplitude = np.maximum(amplitude - change, amplitude / 4)
-    return np.asarray(2 * law.loss(scaled, amplitude * shape).sum(axis=0))
+        curvature = np.maximum(np.einsum("ev,ev->v", weight * shape, shape), smallest)
+        amplitude = np.maximum(amplitude - np.einsum("ev,ev->v", slope, shape) / curvature, amplitude / 4)
+    return np.asarray(amplitude)
 
 
 def _start(scaled: RealArray, problem: Problem) -> tuple[RealArray, RealArray]:

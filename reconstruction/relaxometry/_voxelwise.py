@@ -19,7 +19,7 @@ from scipy.stats import chi2 as chi_squared
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
-from knightshift.reconstruction.relaxometry import _least_squares, _likelihood
+from knightshift.reconstruction.relaxometry import _least_squares, _likelihood, _train_likelihood
 from knightshift.reconstruction.relaxometry._least_squares import ONE_SIDED, Problem, Solution
 from knightshift.reconstruction.relaxometry.noise import RAYLEIGH_MEAN
 from knightshift.reconstruction.relaxometry.options import T2Options
@@ -192,6 +192,8 @@ def _status_of(solution: Solution) -> StatusMap:
 
 
 def solver_of(problem: Problem, options: T2Options) -> _Solver:
+    if options.train is not None and options.estimator == "rician":
+        return partial(_train_likelihood.solve, decays=options.train.decays)
     if options.train is not None:
         return partial(_least_squares.solve, curves=_least_squares.Tabulated(problem, options.train.decays))
     if options.estimator == "rician":

@@ -118,8 +118,8 @@ def fit_series(series: ImageSeries, options: T2Options | None = None, *, false_v
 
 
 def with_train(options: T2Options, series: ImageSeries) -> T2Options:
-    """Options that fit an echo train by the model of it, where there is one and the estimator can; else as they are."""
-    if options.train is not None or options.estimator == "rician" or options.offset != "none":
+    """Options that fit an echo train by the model of it, where there is one and no offset; else as they are."""
+    if options.train is not None or options.offset != "none":
         return options
     return options.model_copy(update={"train": train_of(series)})
 

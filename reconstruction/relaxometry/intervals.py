@@ -10,7 +10,7 @@ from scipy.stats import chi2 as chi_squared
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
-from knightshift.reconstruction.relaxometry import _least_squares, _likelihood
+from knightshift.reconstruction.relaxometry import _least_squares, _likelihood, _train_likelihood
 from knightshift.reconstruction.relaxometry._least_squares import Problem
 from knightshift.reconstruction.relaxometry.noise import RAYLEIGH_MEAN
 from knightshift.reconstruction.relaxometry.result import T2Fit
@@ -104,6 +104,10 @@ def misfit_of(fit: T2Fit, chosen: BoolArray) -> Misfit:
     options = fit.options
     problem = Problem(fit.echo_times, fit.noise_std, _reach(fit), options.offset == "free", 0)
     columns = fit.signal[:, chosen]
+    if options.train is not None and options.estimator == "rician":
+        train = _train_likelihood.train_curves(problem, options.train.decays)
+        scaled = columns * train.weights[:, None]
+        return lambda log_rate: _train_likelihood.profile(scaled, train, log_rate)
     if options.estimator == "rician" or options.offset == "noise-quadrature":
         law = _likelihood.RicianLaw() if options.estimator == "rician" else _likelihood.QuadratureLaw()
         return lambda log_rate: _likelihood.profile(columns, problem, law, log_rate)

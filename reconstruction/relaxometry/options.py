@@ -59,8 +59,8 @@ class T2Options(BaseModel):
             raise ValueError(
                 f"the Rician likelihood already holds the noise floor: use offset 'none' instead of {self.offset!r}"
             )
-        if self.train is not None and (self.estimator == "rician" or self.offset != "none"):
-            raise ValueError("an echo train is fitted with estimator 'complex' or 'gaussian' and offset 'none'")
+        if self.train is not None and self.offset != "none":
+            raise ValueError("an echo train is fitted with offset 'none'")
         if self.phase_window % 2 == 0:
             raise ValueError(f"phase_window {self.phase_window} is even: use {self.phase_window + 1}")
         if self.t2_range is not None and self.t2_range[0] >= self.t2_range[1]:

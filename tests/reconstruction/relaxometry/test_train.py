@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from knightshift.core.errors import InputError, ShapeError
-from knightshift.reconstruction.relaxometry import EchoTrain, T2Options, cpmg_echoes, cramer_rao_t2, fit_t2, fit_t2_maps
+from knightshift.reconstruction.relaxometry import (
+    EchoTrain,
+    T2Options,
+    T2Status,
+    cpmg_echoes,
+    cramer_rao_t2,
+    fit_t2,
+    fit_t2_maps,
+    t2_interval,
+)
 
 ESP, T1 = 6e-3, 17.1e-3
 
@@ -135,4 +144,44 @@ def test_train_and_echo_times_must_agree() -> None:
     with pytest.raises(ShapeError, match="not those of the train"):
         fit_t2_maps(np.ones((5, 2)), ESP * np.arange(1, 6), options, noise_std=1.0)
     with pytest.raises(ValidationError, match="echo train is fitted with"):
-        T2Options(estimator="rician", train=EchoTrain(echo_spacing=ESP, n_echoes=4, t1=T1))
+        T2Options(estimator="gaussian", offset="free", train=EchoTrain(echo_spacing=ESP, n_echoes=4, t1=T1))
+
+
+@pytest.mark.parametrize("field", ["uniform", "metal"])
+def test_rician_fit_of_a_train_is_right_where_least_squares_of_magnitudes_is_not(field: str) -> None:
+    train = EchoTrain(echo_spacing=ESP, n_echoes=5, t1=T1, refocusing=np.radians(150), field=field)
+    decay = np.abs(train.decays(np.full(6000, 12e-3)))
+    sigma = float(decay[0, 0]) / 5
+    random = np.random.default_rng(4)
+    magnitude = np.hypot(decay + sigma * random.normal(size=decay.shape), sigma * random.normal(size=decay.shape))
+    rician, gaussian = (
+        fit_t2_maps(magnitude, train.echo_times, T2Options(estimator=name, train=train), noise_std=sigma)
+        for name in ("rician", "gaussian")
+    )
+    assert np.median(rician.t2[rician.ok]) == pytest.approx(12e-3, abs=0.7e-3)
+    assert np.median(gaussian.t2[gaussian.ok]) > 13e-3
+    low, high = t2_interval(rician)
+    assert 0.93 < ((low < 12e-3) & (high > 12e-3))[rician.ok].mean() < 0.97
+
+
+def test_rician_fit_of_a_train_of_strong_echoes_gives_back_its_t2() -> None:
+    train = EchoTrain(echo_spacing=ESP, n_echoes=5, t1=T1, field="metal")
+    t2 = np.array([5e-3, 7e-3, 16e-3])
+    fit = fit_t2_maps(
+        3 * train.decays(t2), train.echo_times, T2Options(estimator="rician", train=train), noise_std=1e-5
+    )
+    np.testing.assert_allclose(fit.t2, t2, rtol=1e-4)
+    np.testing.assert_allclose(fit.amplitude, 3, rtol=1e-4)
+
+
+def test_rician_fit_of_perfect_refocusing_is_that_of_separate_echoes() -> None:
+    train = EchoTrain(echo_spacing=ESP, n_echoes=5, t1=T1)
+    random = np.random.default_rng(8)
+    noise = random.normal(size=(2, 5, 200))
+    magnitude = np.hypot(8 * np.exp(-train.echo_times / 12e-3)[:, None] + noise[0], noise[1])
+    together = fit_t2_maps(magnitude, train.echo_times, T2Options(estimator="rician", train=train), noise_std=1.0)
+    separate = fit_t2_maps(magnitude, train.echo_times, T2Options(estimator="rician"), noise_std=1.0)
+    both = together.ok & (separate.status == T2Status.OK)
+    assert both.mean() > 0.8
+    np.testing.assert_allclose(together.t2[both], separate.t2[both], rtol=1e-3)
+    np.testing.assert_allclose(together.t2_std[both], separate.t2_std[both], rtol=1e-2)

@@ -96,8 +96,8 @@ def test_report_of_a_train_uses_its_model_and_says_so(play: Play, tmp_path: Path
     page = (tmp_path / "report" / "report.html").read_text()
     assert "in the skin depth of a metal (T1 held at 17.1 ms; 10 % of error in it would change" in page
     assert "Caution" not in page
-    report_to(run, tmp_path / "rician", ReportChoices(estimator="rician"))
-    assert "Caution: the echoes are those of a train" in (tmp_path / "rician" / "report.html").read_text()
+    report_to(run, tmp_path / "offset", ReportChoices(estimator="gaussian", offset="noise"))
+    assert "Caution: the echoes are those of a train" in (tmp_path / "offset" / "report.html").read_text()
     save_images(series, tmp_path)
     assert load_images(tmp_path).train == series.train
 
