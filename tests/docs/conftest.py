@@ -1,0 +1,124 @@
+"""What command blocks may find: small protocols under the names of the long ones, a night, an archive."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+_COMMON = """\
+nucleus: 23Na
+shift: "1126 ppm"
+field_of_view: {y: "4.8 mm", z: "2.208 mm"}
+matrix: {y: 16, z: 16}
+readout_axis: y
+projection_depth: "4 mm"
+repetition_time: "40 ms"
+averages: 4
+dwell_time: "8 us"
+excitation_flip_angle: "90 deg"
+excitation_pulse_length: "50 us"
+refocusing_flip_angle: "180 deg"
+refocusing_pulse_length: "100 us"
+crusher_cycles: 2
+spoiler_cycles: 5
+phase_cycle: 2
+dummy_scans: 2
+"""
+_SMALL = {
+    "overnight_t2": 'kind: spin_echo_series\nname: overnight_t2\necho_times: ["4 ms", "8 ms", "13 ms"]\n' + _COMMON,
+    "quick_look": 'kind: spin_echo_series\nname: quick_look\necho_times: ["4 ms"]\n' + _COMMON,
+}
+"""A file in the folder is taken before a shipped name, so that the commands of the pages play these."""
+
+Shell = Callable[[str, Path], None]
+
+
+@pytest.fixture(scope="session")
+def shell() -> Shell:
+    """Run a script with bash, with this installation first on the path and a home of its own."""
+
+    def run(script: str, folder: Path) -> None:
+        home = folder / ".home"
+        home.mkdir(exist_ok=True)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {
+            "PATH": path, "HOME": str(home), "TZ": "Europe/London", "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1",
+            "XDG_STATE_HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_DATA_HOME": str(home), "MPLBACKEND": "Agg",
+        } | {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}  # fmt: skip
+        result = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True,
+            timeout=600, check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, f"{script}\n{result.stdout}\n{result.stderr}"
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def night(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of the small protocols, acquired once."""
+    folder = tmp_path_factory.mktemp("night")
+    _write_small(folder)
+    for name in _SMALL:
+        shell(f"knightshift acquire {name} --phantom shorted --runs runs --virtual-clock --seed 1", folder)
+    return folder / "runs"
+
+
+def _write_small(folder: Path) -> None:
+    for name, text in _SMALL.items():
+        (folder / name).write_text(text)
+
+
+@pytest.fixture(scope="session")
+def givens(night: Path, shell: Shell) -> dict[str, Callable[[Path], None]]:
+    """What a page can ask for, each a function that puts it into the folder of the page."""
+
+    def theirs(folder: Path) -> None:
+        _write_small(folder)
+        shell("knightshift export-seq quick_look -o theirs.seq", folder)
+
+    return {
+        "small": _write_small,
+        "night": lambda folder: (_write_small(folder), shutil.copytree(night, folder / "runs"))[0],
+        "archive": _write_archive,
+        "theirs": theirs,
+        "tree": _link_tree,
+    }
+
+
+def _write_archive(folder: Path) -> None:
+    """Write a ParaVision scan of two echoes, a disk that decays with 12 ms, as ``archive/mouse.Ab1/5``."""
+    scan_type = _writers().SyntheticScan
+    y, x = np.mgrid[-16:16, -16:16]
+    disk = (x**2 + y**2 < 80).astype(float)
+    kspace = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(disk)))
+    noise = np.random.default_rng(1).normal(size=(2, 2, 32, 32))
+    echoes = [kspace * np.exp(-te / 12) + (noise[0, n] + 1j * noise[1, n]) for n, te in enumerate((10, 20))]
+    scan_type(1e3 * np.array(echoes)[np.newaxis, :, np.newaxis], n_echoes=2).write(folder / "archive/mouse.Ab1/5")
+
+
+def _writers():
+    """Load the writers of synthetic raw data."""
+    path = Path(__file__).resolve().parents[1] / "reconstruction" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("writers_of_raw_data", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _link_tree(folder: Path) -> None:
+    """Make ``examples/`` of the tree visible."""
+    (folder / "examples").symlink_to(Path(__file__).resolve().parents[2] / "examples")
