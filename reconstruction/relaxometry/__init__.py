@@ -17,10 +17,12 @@ from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.rician import rician_information, rician_mean
 from knightshift.reconstruction.relaxometry.train import EchoTrain, train_of
 from knightshift.reconstruction.relaxometry.train_maps import TrainFit, fit_train_and_b1, fit_train_with_maps
+from knightshift.reconstruction.relaxometry.train_marginal import MarginalFit, fit_train_marginal
 
 __all__ = [
     "DistributionOptions",
     "EchoTrain",
+    "MarginalFit",
     "PooledT2",
     "PopulationOptions",
     "Populations",
@@ -44,6 +46,7 @@ __all__ = [
     "fit_t2",
     "fit_t2_maps",
     "fit_train_and_b1",
+    "fit_train_marginal",
     "fit_train_with_maps",
     "pool_region",
     "region_statistics",
