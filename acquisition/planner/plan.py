@@ -41,6 +41,12 @@ class NightPlan:
     """SNR and uncertainty of T2."""
     advice: EchoTimeAdvice | None = None
     """Better echo times, if asked for."""
+    lead: float = 0.0
+    """Adjustments and checks before the first pass [s]; part of the duration."""
+    n_references: int = 0
+    """Reference FIDs between passes."""
+    reference_duration: float = 0.0
+    """Of one of them [s]."""
 
     @property
     def finish(self) -> float:
@@ -59,6 +65,9 @@ class NightPlan:
             "finish_time": self.local(self.finish).isoformat(timespec="seconds"),
             "scanner": self.scanner,
             "disk_bytes": self.disk_bytes,
+            "lead_s": self.lead,
+            "references": self.n_references,
+            "reference_duration_s": self.reference_duration,
             "night_duty": asdict(self.duty),
             "signal_origin": self.signal_origin or None,
             "expectations": [_finite(asdict(entry)) for entry in self.expectations],
@@ -99,7 +108,11 @@ def plan_night(
     LimitError
         If a program holds gradients whose duty is not known.
     """
+    plan = measurement.references
     return NightPlan(
+        lead=measurement.lead,
+        n_references=0 if plan is None else plan.count(measurement.n_passes),
+        reference_duration=0.0 if plan is None else plan.duration,
         summary=describe(measurement, limits),
         start=start,
         zone=zone,

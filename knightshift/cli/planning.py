@@ -197,6 +197,7 @@ def _rows(plan: NightPlan) -> list[tuple[str, str]]:
         ("duration", f"{summary.duration_s / 3600:.3f} h ({summary.duration_s:.1f} s)"),
         (f"finish, {started}", local_text(plan.finish, plan.zone)),
         ("passes", f"{summary.passes} of up to {summary.pass_duration_s:.2f} s, {summary.passes_per_image} an image"),
+        *_beside_passes(plan),
         ("echo times", f"{echoes} ms"),
         ("nucleus", f"{summary.nucleus} at {summary.working_frequency_hz / 1e6:.4f} MHz"),
     ]
@@ -216,6 +217,13 @@ def _rows(plan: NightPlan) -> list[tuple[str, str]]:
         ("recovery", summary.recovery_note),
     ]
     return rows
+
+
+def _beside_passes(plan: NightPlan) -> list[tuple[str, str]]:
+    if not plan.lead and not plan.n_references:
+        return []
+    references = f", {plan.n_references} references of {plan.reference_duration:.2f} s" if plan.n_references else ""
+    return [("beside the passes", f"{plan.lead:.1f} s before the first{references}")]
 
 
 def _per_axis(values: dict[str, float], fractions: dict[str, float], of: str) -> str:
