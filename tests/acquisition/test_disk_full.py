@@ -23,18 +23,20 @@ from knightshift.hardware.contract import ScannerState
 N_PASSES = 3
 
 
-def disk_full_from(call_number: int, monkeypatch: pytest.MonkeyPatch, how: str) -> list[int]:
-    """Let every write or sync from `call_number` on fail; returns a list that counts the calls."""
-    calls: list[int] = []
-    real = {name: getattr(os, name) for name in ("write", "fsync", "fdatasync")}
+def disk_full_from(call_number: int, monkeypatch: pytest.MonkeyPatch, how: str) -> list[str]:
+    """Let everything that may need room from `call_number` on fail; returns a list of the calls."""
+    calls: list[str] = []
+    real = {name: getattr(os, name) for name in ("write", "fsync", "fdatasync", "open", "mkdir", "rename")}
 
     def failing(name: str) -> Any:
-        def call(descriptor: int, *args: Any) -> Any:
-            calls.append(descriptor)
+        def call(target: Any, *args: Any, **options: Any) -> Any:
+            if name == "open" and not args[0] & os.O_CREAT:
+                return real[name](target, *args, **options)
+            calls.append(name)
             if len(calls) <= call_number:
-                return real[name](descriptor, *args)
+                return real[name](target, *args, **options)
             if how == "short" and name == "write" and len(calls) == call_number + 1:
-                return real[name](descriptor, bytes(args[0])[:7])
+                return real[name](target, bytes(args[0])[:7])
             raise OSError(errno.ENOSPC, "No space left on device")
 
         return call
@@ -45,7 +47,7 @@ def disk_full_from(call_number: int, monkeypatch: pytest.MonkeyPatch, how: str) 
 
 
 @pytest.mark.parametrize("how", ["at once", "short"])
-def test_disk_full_at_each_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_disk_full_at_each_call_that_needs_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     expected = open_run(acquire_tiny(tmp_path / "undisturbed", N_PASSES).path)
     call_number = 0
     while True:
@@ -74,7 +76,8 @@ def test_disk_full_at_each_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             assert "start" not in scanner.calls
             assert list(runs.glob(".*")) == []
         call_number += 1
-    assert call_number > 5 * N_PASSES + 15
+    assert call_number > 7 * N_PASSES + 30
+    assert set(calls) == {"write", "fsync", "fdatasync", "open", "mkdir", "rename"}
 
 
 def test_a_failed_commit_is_told_with_the_way_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
