@@ -29,7 +29,7 @@ from knightshift.reconstruction.fft_plans import borrowed_plan, in_threads, thre
 
 __all__ = ["centered_ifft", "centered_ifft2", "centered_ifft2_magnitude", "thread_count"]
 
-_SLAB_BYTES = 512 * 1024
+_SLAB_BYTES = 256 * 1024
 """Images are transformed together up to this size, so that they stay in the cache of a core."""
 _BUFFER_BYTES = 4 * 1024**2
 """Images larger than this are transformed axis by axis: planes first, then strips along the first axis."""

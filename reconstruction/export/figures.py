@@ -35,7 +35,7 @@ def write_echo_figures(series: ImageSeries, folder: Path) -> tuple[Path, ...]:
     StorageError
         If the disk is full or read-only.
     """
-    highest = float(np.abs(series.images).max()) or 1.0
+    highest = max(float(np.abs(one).max()) for echo in series.images for one in echo) or 1.0
     paths = []
     for echo in range(series.images.shape[0]):
         path = folder / f"echo{echo + 1}.png"

@@ -28,6 +28,8 @@ FILE_NAME = "images.h5"
 """Name of the file in an output folder."""
 _FORMAT = "knightshift images 1"
 _MAX_BYTES = 1 << 34
+_IN_MEMORY_BYTES = 64 * 1024**2
+"""Images up to this size are put together in memory and written in one go."""
 _MAX_STACKS = 4096
 _REMEDY = "reconstruct the raw data again"
 _TEXT_FIELDS = ("axes", "nucleus", "working_frequency", "methods", "missing", "provenance")
@@ -41,11 +43,28 @@ def write_images_file(series: ImageSeries, path: Path) -> None:
     StorageError
         If the disk is full or read-only.
     """
+    if series.images.nbytes > _IN_MEMORY_BYTES:
+        _write_large(series, path)
+        return
     content = io.BytesIO()
     with h5py.File(content, "w", libver=("v108", "v110")) as file:
         file.create_dataset("images", data=np.asarray(series.images, dtype=np.complex64))
         _describe(file, series)
     write_durably(path, content.getvalue())
+
+
+def _write_large(series: ImageSeries, path: Path) -> None:
+    """Write to the disk at once what would not be put together in memory first."""
+    part = path.with_name(path.name + PART_SUFFIX)
+    try:
+        with h5py.File(part, "w", libver=("v108", "v110")) as file:
+            file.create_dataset("images", data=np.asarray(series.images, dtype=np.complex64))
+            _describe(file, series)
+        move_durably(part, path)
+    except OSError as error:
+        raise storage_error(path, "writing images", error) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_images_in_slabs(slabs: Iterable[ImageSeries], n_slices: int, path: Path) -> None:

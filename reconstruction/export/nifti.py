@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -16,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightshift.core.arrays import RealArray
-from knightshift.core.durable import write_durably
+from knightshift.core.durable import PART_SUFFIX, move_durably, storage_error, write_durably
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.images import ImageSeries
 
 _MM_PER_M = 1e3
+_VOXELS_FROM = 352
+"""Where the voxels begin in a single NIfTI-1 file [bytes]."""
 
 
 def nifti_affine(geometry: ImageGeometry) -> RealArray:
@@ -45,15 +48,46 @@ def nifti_bytes(volume: RealArray | NDArray[np.uint8], geometry: ImageGeometry, 
         At most 79 characters of ASCII.
     """
     dtype = np.uint8 if volume.dtype == np.uint8 else np.float32
-    image = nib.Nifti1Image(np.ascontiguousarray(np.asarray(volume, dtype).T), nifti_affine(geometry))
-    image.header.set_xyzt_units("mm")
-    image.header["descrip"] = description.encode("ascii", "replace")[:79]
-    image.set_sform(image.affine, code=1)
-    image.set_qform(image.affine, code=1, strip_shears=True)
     packed = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=6, mtime=0) as file:
-        file.write(image.to_bytes())
+        file.write(_header(volume.shape, dtype, geometry, description))
+        file.write(np.ascontiguousarray(volume, np.dtype(dtype).newbyteorder("<")).tobytes())
     return packed.getvalue()
+
+
+def _header(shape: tuple[int, ...], dtype: type[np.generic], geometry: ImageGeometry, description: str) -> bytes:
+    """Everything before the voxels of a NIfTI-1 file; the last axis of `shape` runs fastest, there as here."""
+    header = nib.Nifti1Header(endianness="<")
+    header.set_data_dtype(dtype)
+    header.set_data_shape(shape[::-1])
+    header.set_data_offset(_VOXELS_FROM)
+    header.set_xyzt_units("mm")
+    header["descrip"] = description.encode("ascii", "replace")[:79]
+    affine = nifti_affine(geometry)
+    header.set_sform(affine, code=1)
+    header.set_qform(affine, code=1, strip_shears=True)
+    written = io.BytesIO()
+    header.write_to(written)
+    return written.getvalue().ljust(_VOXELS_FROM, b"\0")
+
+
+def _write_magnitudes(series: ImageSeries, path: Path) -> None:
+    """Write the magnitudes slice by slice, so that they are never in memory as a whole."""
+    part = path.with_name(path.name + PART_SUFFIX)
+    try:
+        with part.open("wb") as raw:
+            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as file:
+                file.write(_header(series.images.shape, np.float32, series.geometry, "magnitude, arbitrary units"))
+                for echo in series.images:
+                    for one in echo:
+                        file.write(np.abs(one).astype("<f4").tobytes())
+            raw.flush()
+            os.fsync(raw.fileno())
+        move_durably(part, path)
+    except OSError as error:
+        raise storage_error(path, "writing images", error) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_nifti(series: ImageSeries, folder: Path, stem: str = "images") -> tuple[Path, ...]:
@@ -77,7 +111,7 @@ def write_nifti(series: ImageSeries, folder: Path, stem: str = "images") -> tupl
     for number, part in enumerate(parts, start=1):
         name = stem if len(parts) == 1 else f"{stem}_stack{number}"
         path = folder / f"{name}.nii.gz"
-        write_durably(path, nifti_bytes(np.abs(part.images), part.geometry, "magnitude, arbitrary units"))
+        _write_magnitudes(part, path)
         write_durably(folder / f"{name}.json", (json.dumps(sidecar(part), indent=2) + "\n").encode())
         paths.append(path)
     return tuple(paths)
