@@ -13,6 +13,9 @@ from knightshift.reconstruction.report.decay_figure import ChosenVoxel
 from knightshift.reconstruction.report.human_units import plain
 from knightshift.reconstruction.report.image_axes import ImagePlane, plane_of_slice
 
+_WELL_DESCRIBED = 5 / 6
+"""Share of the voxels of a region, by chi-squared, of which one may stand for it."""
+
 
 def isolated_mask(populations: Populations) -> BoolArray:
     """Voxels of all isolated regions, shape ``(slice, phase_encode, readout)``."""
@@ -28,7 +31,8 @@ def slice_to_show(fit: T2Fit, populations: Populations | None) -> int:
 def typical_voxels(series: ImageSeries, fit: T2Fit, populations: Populations) -> list[ChosenVoxel]:
     """Choose one typical voxel of the two brightest electrodes and of each of the first two isolated regions.
 
-    Typical is the voxel whose T2 is nearest to the region's median, among the half with the smaller relative error.
+    Typical is the voxel whose T2 is nearest to the region's median, among the half with the smaller relative error and
+    without the sixth that the fit describes worst.
     """
     chosen = []
     brightest = sorted(populations.electrodes, key=lambda part: -float(part.snr[0]))[:2]
@@ -54,7 +58,9 @@ def _typical(
     name, isolated = called
     inside = inside & fit.ok
     error = np.where(inside, fit.t2_std / np.where(inside, fit.t2, 1.0), np.inf)
+    well_described = fit.chi2 <= np.quantile(fit.chi2[inside], _WELL_DESCRIBED)
     certain = inside & (error <= np.median(error[inside]))
+    certain = certain & well_described if (certain & well_described).any() else certain
     distance = np.where(certain, np.abs(fit.t2 - median), np.inf)
     index = tuple(int(i) for i in np.unravel_index(int(np.argmin(distance)), distance.shape))
     slice_index, row, column = index

@@ -260,7 +260,7 @@ def _histogram_groups(fit: T2Fit, populations: Populations | None, t2_range: tup
 def _decays(series: ImageSeries, fit: T2Fit, populations: Populations) -> CaptionedFigure:
     voxels = typical_voxels(series, fit, populations)
     caption = (
-        "Decay of single voxels, those with a T₂ typical of their region: signal over noise against echo time, with "
+        "Decay of single voxels, typical of their region in T₂ and χ²: signal over noise against echo time, with "
         "the fit. Bars are one standard deviation of the noise; the dashed line is the noise level. A triangle at the "
         "foot stands for a point below the axis."
     )
