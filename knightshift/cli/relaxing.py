@@ -14,10 +14,10 @@ from knightshift.core.errors import InputError
 from knightshift.core.quantities import UNITS_REQUIRED
 from knightshift.core.run_folder import MANIFEST
 from knightshift.reconstruction.export import load_images, save_images
-from knightshift.reconstruction.export.images_file import FILE_NAME as IMAGES_FILE
 from knightshift.reconstruction.export.relaxation import save_pseudo_2d, with_error, write_t1_maps
 from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.loading import is_images
 from knightshift.reconstruction.pseudo_2d import Pseudo2DFit, Pseudo2DOptions, fit_pseudo_2d
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
 from knightshift.reconstruction.reconstruct import images_of_scan
@@ -60,7 +60,7 @@ def fit_any(source: Path, output: Path, request: FitRequest) -> None:
 
 def _other_than_echoes(source: Path) -> FidSeries | ImageSeries | None:
     """Read spectra, or images at several inversion times; None for what `knightshift.cli.processing` fits."""
-    if source.name == IMAGES_FILE or (source / IMAGES_FILE).is_file():
+    if is_images(source):
         series = load_images(source)
         return series if series.inversion_times is not None else None
     if (source / MANIFEST).is_file() or detect(source) in (RawKind.RUN, RawKind.PARAVISION):
