@@ -20,6 +20,8 @@ _MILLIMETRES_FROM = 10e-3
 """Fields of view from this size on are labelled in mm [m]."""
 _LABORATORY = ("x", "y", "z")
 _MAX_COLUMNS = 6
+_MOST_VOXELS = 8_000_000
+"""Voxels of an echo that are drawn."""
 
 
 def write_echo_figures(series: ImageSeries, folder: Path) -> tuple[Path, ...]:
@@ -45,13 +47,15 @@ def write_echo_figures(series: ImageSeries, folder: Path) -> tuple[Path, ...]:
 
 
 def echo_figure(series: ImageSeries, echo: int, highest: float) -> Figure:
-    """Draw all slices of one echo on a grey scale from 0 to `highest`."""
-    magnitudes = np.abs(series.images[echo])
-    n_slices = len(magnitudes)
+    """Draw the slices of one echo on a grey scale from 0 to `highest`; of very many, some evenly spread."""
+    images = series.images[echo]
+    most = int(np.clip(_MOST_VOXELS // images[0].size, 1, len(images)))
+    chosen = np.unique(np.linspace(0, len(images) - 1, most).round().astype(int))
+    n_slices = len(chosen)
     columns = min(n_slices, _MAX_COLUMNS)
     rows = -(-n_slices // columns)
     geometries = _geometry_of_each_slice(series)
-    height, width = (n * size for n, size in zip(magnitudes.shape[1:], geometries[0].voxel_size[1:], strict=True))
+    height, width = (n * size for n, size in zip(images.shape[1:], geometries[0].voxel_size[1:], strict=True))
     panel = 3.4 if n_slices == 1 else 2.2
     ratio = min(2.0, max(0.3, height / width))
     figure = Figure(figsize=(panel * columns + 1.3, panel * ratio * rows + 0.9), dpi=200, layout="constrained")
@@ -61,9 +65,10 @@ def echo_figure(series: ImageSeries, echo: int, highest: float) -> Figure:
         if index >= n_slices:
             ax.set_axis_off()
             continue
-        shown = _draw_slice(ax, magnitudes[index], geometries[index], series.axes, highest)
+        one = chosen[index]
+        shown = _draw_slice(ax, np.abs(images[one]), geometries[one], series.axes, highest)
         if n_slices > 1:
-            ax.set_title(f"slice {index + 1}", fontsize=7)
+            ax.set_title(f"slice {one + 1}", fontsize=7)
     figure.suptitle(f"TE = {series.echo_times[echo] * 1e3:.3g} ms", fontsize=9)
     if shown is not None:
         bar = figure.colorbar(shown, ax=axes.ravel().tolist(), shrink=0.9)
