@@ -12,6 +12,7 @@ from knightshift.acquisition.adjustments.adjusting import (
     frequency_check,
 )
 from knightshift.acquisition.adjustments.bench import Bench, attempt, not_made
+from knightshift.acquisition.adjustments.measured_fid import MeasuredFid
 from knightshift.acquisition.adjustments.referencing import retune_if_far, values_of
 from knightshift.acquisition.adjustments.rf_checks import dummy_pass_check, noise_check
 from knightshift.acquisition.adjustments.schedule import brightest_program
@@ -25,6 +26,8 @@ from knightshift.hardware.preflight_rules import CheckName, RfChecks
 _LOG = logging.getLogger(__name__)
 
 _WITHOUT_LINE = "the line was not found"
+_SHORT_GAP = 60.0
+"""After a longer one the line is tuned to again, where it was tuned to before the first pass [s]."""
 _NOT_ASKED = "not asked for by the site file"
 
 
@@ -43,7 +46,13 @@ def before_first_pass(bench: Bench) -> tuple[Check, ...]:
     bench.log(now, "adjusting", epoch=bench.extra.epoch, time_s=now)
     bench.extra.player.tune(frequency=bench.working_frequency)
     frequency = _frequency(bench)
-    checks = [frequency, _transmitter(bench), _gain(bench), _noise(bench), _dummy_pass(bench, 0)]
+    checks = [
+        frequency,
+        _transmitter(bench),
+        _gain(bench),
+        _noise(bench, lambda: _at_final_gain(bench)),
+        _dummy_pass(bench, 0),
+    ]
     return apply_rules(checks, bench.site.preflight)
 
 
@@ -57,8 +66,8 @@ def before_going_on(bench: Bench, events: Sequence[JournalEvent], gap: float) ->
     events
         The journal so far.
     gap
-        How long nothing was played [s]. After less than the interval of the references the line is only looked at, so
-        that a resumed run is equal to an undisturbed one.
+        How long nothing was played [s]. After less than the interval of the references (without any: a minute) the
+        line is only looked at, so that a resumed run is equal to an undisturbed one.
     """
     impossible = _impossible(bench)
     if impossible is not None:
@@ -70,7 +79,7 @@ def before_going_on(bench: Bench, events: Sequence[JournalEvent], gap: float) ->
         attempt(CheckName.FREQUENCY, _wanted_frequency(bench), lambda: _look_again(bench, number, gap)),
         not_made(CheckName.TRANSMITTER, before if bench.site.adjustments.rf_calibration else _NOT_ASKED),
         not_made(CheckName.GAIN, before if bench.site.adjustments.receiver_gain else _NOT_ASKED),
-        _noise(bench),
+        _noise(bench, lambda: bench.last_fid),
         _dummy_pass(bench, number),
     ]
     return apply_rules(checks, bench.site.preflight)
@@ -139,9 +148,13 @@ def _look(bench: Bench) -> Check:
 def _look_again(bench: Bench, number: int, gap: float) -> Check:
     found, files = bench.measure(FidKind.CHECK, number)
     references, measurement = bench.site.references, bench.measurement
-    stale = references is not None and gap > references.interval * measurement.duration / measurement.n_passes
-    retuned = retune_if_far(bench, found) if stale else None
-    role = ReferenceRole.RELOCK if stale else ReferenceRole.CHECK
+    retuned, role = None, ReferenceRole.CHECK
+    if references is None:
+        if gap > _SHORT_GAP and bench.site.adjustments.centre_frequency:
+            bench.extra.player.tune(frequency=found.frequency)
+            retuned = found.frequency
+    elif gap > references.interval * measurement.duration / measurement.n_passes:
+        retuned, role = retune_if_far(bench, found), ReferenceRole.RELOCK
     facts = {"number": number, "before_pass": None, "role": role, **values_of(found), "retuned_to_Hz": retuned}
     bench.log(bench.clock.now(), "reference", epoch=bench.extra.epoch, **facts, files=files)
     done = "left as it is" if retuned is None else "tuned to it"
@@ -165,14 +178,27 @@ def _gain(bench: Bench) -> Check:
     return _with_line(bench, CheckName.GAIN, limit, lambda: adjust_gain(bench, config, program))
 
 
-def _noise(bench: Bench) -> Check:
+def _noise(bench: Bench, fid: Callable[[], MeasuredFid | None]) -> Check:
     checks = bench.site.preflight.with_rf
     if checks is None:
         return not_made(CheckName.NOISE, _NOT_ASKED)
-    found = bench.last_fid
-    if found is None:
-        return not_made(CheckName.NOISE, _WITHOUT_LINE)
-    return noise_check(bench, found, checks.noise)
+    limit = f"within {100 * checks.noise:g} %"
+
+    def look() -> Check:
+        found = fid()
+        return not_made(CheckName.NOISE, _WITHOUT_LINE) if found is None else noise_check(bench, found, checks.noise)
+
+    return _with_line(bench, CheckName.NOISE, limit, look)
+
+
+def _at_final_gain(bench: Bench) -> MeasuredFid | None:
+    """Measure again where the gain was changed meanwhile: a receiver's noise, referred to its input, depends on it."""
+    last = bench.last_fid
+    if last is None or last.receiver_gain == bench.scanner.status().receiver_gain:
+        return last
+    found, files = bench.measure(FidKind.CHECK, 1)
+    bench.log(bench.clock.now(), "fid_kept", files=files)
+    return found
 
 
 def _dummy_pass(bench: Bench, number: int) -> Check:

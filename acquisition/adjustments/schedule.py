@@ -78,6 +78,7 @@ def _lead(measurement: Measurement, site: SiteRules, fid: float) -> float:
     adjustments, checks = site.adjustments, site.preflight.with_rf
     program = brightest_program(measurement).duration
     looks = 2 if adjustments.centre_frequency else int(bool(checks or site.references))
+    looks += bool(checks and adjustments.receiver_gain)  # the noise, once more at the gain that was chosen
     looks += adjustments.rf_calibration.n_points if adjustments.rf_calibration else 0
     passes = _PASSES_FOR_GAIN * bool(adjustments.receiver_gain) + bool(checks)
     return looks * fid + passes * program

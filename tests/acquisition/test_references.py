@@ -175,6 +175,26 @@ def test_after_a_gap_a_resumed_run_locks_on_the_line_again(tmp_path: Path) -> No
     assert open_run(path).read_pass(9).frequency == pytest.approx(expected, abs=3)
 
 
+def test_after_a_gap_without_references_the_line_is_tuned_to_as_at_first(tmp_path: Path) -> None:
+    where = site(adjustments={**FAST, "centre_frequency": {}}, settings={"field_drift": "200 Hz/h"})
+    sample, clock, interrupting = phantom(), VirtualClock(), Interrupting(4)
+    runs_setup = setup(where, sample).model_copy(update={"clock": "system"})
+    options = AcquisitionOptions(disk_margin=0, run_name="night", stop=interrupting.stop)
+    path = acquire(
+        measurement(), open_scanner(where, clock=clock, phantom=sample, seed=SEED), tmp_path, setup=runs_setup,
+        clock=clock, options=options, on_progress=interrupting,
+    ).path  # fmt: skip
+    for later, retuned in ((VirtualClock(clock.now() + 5), False), (VirtualClock(clock.now() + 7200), True)):
+        interrupting = Interrupting(99 if retuned else 6)
+        resume(
+            path, open_scanner(where, clock=later, phantom=sample, seed=SEED), clock=later,
+            options=AcquisitionOptions(disk_margin=0, stop=interrupting.stop), on_progress=interrupting,
+        )  # fmt: skip
+        assert (events_of(path, "reference")[-1]["retuned_to_Hz"] is not None) == retuned
+    assert open_run(path).read_pass(5).frequency == pytest.approx(METAL, abs=2)
+    assert open_run(path).read_pass(9).frequency == pytest.approx(METAL + 400, abs=20)
+
+
 def test_a_device_that_lost_its_settings_gets_them_again(tmp_path: Path) -> None:
     """After a fault the console may come back with the frequency of its program and no gain."""
     where, sample, clock = full_site(faults={"faults": [LOST]}), phantom(), VirtualClock()
