@@ -27,11 +27,11 @@ def test_installed_room_has_every_file_of_the_tree(room: str, pattern: str) -> N
     assert _tree(installed, pattern) == _tree(_ROOT / room, pattern)
 
 
-def test_installed_command_line_and_core_have_every_module_of_the_tree() -> None:
+def test_installed_command_line_core_and_api_have_every_module_of_the_tree() -> None:
     if not (_ROOT / "knightshift").is_dir():
         pytest.skip(f"the tree is not at {_ROOT}")
     installed = Path(str(files("knightshift")))
-    for part in ("core", "cli"):
+    for part in ("core", "cli", "api"):
         assert _tree(installed / part, "*.py") == _tree(_ROOT / "knightshift" / part, "*.py")
 
 
