@@ -1,38 +1,59 @@
-"""Speed and quality of the T2 fit beside other programs: ``python benchmarks/t2.py [--voxels N]``.
+"""Speed and quality of the T2 fit beside other programs: ``python benchmarks/t2.py [--voxels N] [--no-peers]``.
 
-Two speeds are printed: by the clock on the wall, and for each second of processor time (of both processors), which
-hardly depends on what else the machine does.
+Voxels of one T2 with 5, 16 and 32 echoes, SNR of the first echo 4 to 100; with more echoes as many fewer voxels. Two
+speeds are printed: by the clock on the wall, and for each second of processor time (of both processors), which hardly
+depends on what else the machine does. Peers are installed into a scratch environment that is thrown away, or taken
+from ``--environment FOLDER``; what cannot be installed is said. They get the first voxels, as many as they fit in a
+second or two. ``--coverage`` prints bias, intervals and flagged voxels for three T2 instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import subprocess
+import sys
+import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable
-from dataclasses import dataclass
+import venv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from t2_peers import PEERS, Peer, quiet
+from t2_peers import PEERS
 
-from knightshift.reconstruction.relaxometry import T2Fit, cramer_rao_t2, fit_t2
+from knightshift.reconstruction.relaxometry import T2Fit, T2Options, T2Status, cramer_rao_t2, fit_t2_maps, t2_interval
 
 T2 = 16e-3
-SETTINGS = (
-    ("complex", "none"),
-    ("gaussian", "none"),
-    ("gaussian", "noise"),
-    ("gaussian", "noise-quadrature"),
-    ("gaussian", "free"),
-    ("rician", "none"),
+OURS = (
+    ("complex", "none", "numpy"),
+    ("complex", "none", "numba"),
+    ("gaussian", "none", "numpy"),
+    ("gaussian", "none", "numba"),
+    ("rician", "none", "numpy"),
+    ("rician", "none", "numba"),
 )
+OFFSETS = (
+    ("gaussian", "noise", "numpy"),
+    ("gaussian", "noise-quadrature", "numpy"),
+    ("gaussian", "free", "numpy"),
+)
+"""Fitted with five echoes only."""
 ECHO_TIMES = {
     5: 4e-3 * np.arange(1, 6),
     16: 2e-3 * np.arange(1, 17),
     32: 1.5e-3 * np.arange(1, 33),
 }
+PATIENCE = 240.0
+HEAD = (
+    "echo   SNR program                      voxels/s  per CPU s  bias/ms sigma/ms  bound/ms failed/%  memory\n"
+    "(bias: median error; sigma: half the 16 to 84 % range; memory: peak over the data handed in)"
+)
 
 
 @dataclass(frozen=True)
@@ -42,21 +63,51 @@ class Voxels:
     echo_times: np.ndarray
     images: np.ndarray
     noise_std: float
+    t2: float
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return f"voxels-{len(self.echo_times)}-{1 / self.noise_std:g}"
+
+    def bound(self, estimator: str, offset: str) -> float:
+        """Cramér-Rao bound of T2 [s]."""
+        law = "rician" if estimator == "rician" else "complex"
+        return float(
+            cramer_rao_t2(
+                self.echo_times,
+                self.t2,
+                amplitude=np.exp(self.echo_times[0] / self.t2),
+                noise_std=self.noise_std,
+                free_offset=offset == "free",
+                estimator=law,
+            )
+        )
 
 
-def make_voxels(n_voxels: int, n_echoes: int, snr: float) -> Voxels:
+@dataclass
+class Speeds:
+    """Voxels per second of processor time at five echoes and SNR 10, for the ratios at the end."""
+
+    ours: dict[str, tuple[float, float]] = field(default_factory=dict)
+    peers: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def make_voxels(n_voxels: int, n_echoes: int, snr: float, t2: float = T2) -> Voxels:
     random = np.random.default_rng(1)
     echo_times = ECHO_TIMES[n_echoes]
     side = int(np.sqrt(n_voxels))
-    decay = np.exp(-(echo_times - echo_times[0]) / T2)[:, None, None]
-    noise = random.normal(size=(2, n_echoes, side, n_voxels // side)) / snr
-    return Voxels(echo_times, decay + noise[0] + 1j * noise[1], 1 / snr)
+    decay = np.exp(-(echo_times - echo_times[0]) / t2)[:, None, None]
+    images = np.empty((n_echoes, side, n_voxels // side), complex)
+    images.real = decay + random.normal(size=images.shape) / snr
+    images.imag = random.normal(size=images.shape) / snr
+    return Voxels(echo_times, images, 1 / snr, t2)
 
 
 Found = TypeVar("Found")
 
 
-def timed(work: Callable[[], Found], repeats: int = 3) -> tuple[Found, float, float]:
+def timed(work: Callable[[], Found], repeats: int) -> tuple[Found, float, float]:
     """Return the result, and the shortest time of several runs: on the wall, and of the processors [s]."""
     wall, processor = [], []
     for _ in range(repeats):
@@ -75,50 +126,149 @@ def peak_memory(work: Callable[[], T2Fit]) -> int:
     return peak
 
 
-def report(voxels: Voxels, estimator: str, offset: str) -> None:
+def row(voxels: Voxels, name: str, speeds: tuple[float, float], t2: np.ndarray, rest: tuple[float, float]) -> str:
+    """One line of the table; `rest` is bound [s] and memory."""
+    sound = np.isfinite(t2) & (t2 > 0) & (t2 < 50 * voxels.echo_times[-1])
+    low, middle, high = np.quantile(t2[sound], [0.16, 0.5, 0.84]) if sound.any() else [np.nan] * 3
+    return (
+        f"{len(voxels.echo_times):4d} {1 / voxels.noise_std:5.0f} {name:27s}{speeds[0]:14.0f} {speeds[1]:10.0f} "
+        f"{1e3 * (middle - voxels.t2):+8.3f} {5e2 * (high - low):8.3f} {1e3 * rest[0]:9.3f} "
+        f"{100 * (1 - sound.mean()):8.2f} {rest[1]:7.1f}"
+    )
+
+
+def report(voxels: Voxels, setting: tuple[str, str, str], repeats: int) -> tuple[float, float]:
+    """Fit by one of our ways and print its line; voxels per second on the wall and of the processors."""
+    estimator, offset, engine = setting
     images = voxels.images if estimator == "complex" else np.abs(voxels.images)
+    options = T2Options(estimator=estimator, offset=offset, engine=engine)
 
     def work() -> T2Fit:
-        return fit_t2(images, voxels.echo_times, estimator=estimator, offset=offset, noise_std=voxels.noise_std)
+        return fit_t2_maps(images, voxels.echo_times, options, noise_std=voxels.noise_std)
 
-    fit, seconds, processor = timed(work)
-    low, middle, high = np.quantile(fit.t2[fit.ok], [0.16, 0.5, 0.84]) if fit.ok.any() else [np.nan] * 3
-    bound = cramer_rao_t2(
-        voxels.echo_times,
-        T2,
-        amplitude=np.exp(voxels.echo_times[0] / T2),
-        noise_std=voxels.noise_std,
-        free_offset=offset == "free",
-        estimator="rician" if estimator == "rician" else "complex",
-    )
-    print(
-        f"{len(voxels.echo_times):4d} {1 / voxels.noise_std:5.0f} {estimator:9s} {offset:17s}"
-        f"{fit.t2.size / seconds:12.0f} {fit.t2.size / processor:12.0f} {1e3 * (middle - T2):+9.3f} "
-        f"{5e2 * (high - low):8.3f} {1e3 * bound:8.3f}"
-        f"{100 * (1 - fit.ok.mean()):9.2f} {peak_memory(work) / images.nbytes:8.1f}",
-        flush=True,
-    )
+    if engine == "numba":
+        work()  # compiled, or read from the disk
+    fit, seconds, processor = timed(work, repeats)
+    speeds = fit.t2.size / seconds, fit.t2.size / processor
+    name = f"{estimator} {'' if offset == 'none' else offset} {engine}".replace("  ", " ")
+    memory = peak_memory(work) / images.nbytes
+    print(row(voxels, name, speeds, fit.t2.ravel(), (voxels.bound(estimator, offset), memory)), flush=True)
+    return speeds
 
 
-def report_peer(voxels: Voxels, peer: Peer) -> None:
-    """Fit a part of the voxels with another program."""
-    head = f"{len(voxels.echo_times):4d} {1 / voxels.noise_std:5.0f} {peer.name:27s}"
+def run_peer(python: Path | str, name: str, folder: Path, every: dict[str, Voxels]) -> dict[str, tuple[float, float]]:
+    """Let a peer fit all files of a folder in a process of its own, print its lines, return its speeds by file."""
+    script = Path(__file__).with_name("t2_peers.py")
     try:
-        with quiet():
-            fit = peer.load()
-    except ImportError as error:
-        print(f"{head} skipped: {error}")
+        done = subprocess.run(
+            [python, script, name, folder], capture_output=True, text=True, timeout=PATIENCE, check=True
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        words = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1:]
+        print(f"{name}: skipped: {' '.join(words)}", flush=True)
+        return {}
+    speeds = {}
+    for line in done.stdout.splitlines():
+        record = json.loads(line)
+        voxels, count = every[record["file"]], record["voxels"]
+        speeds[record["file"]] = count / record["seconds"], count / record["busy"]
+        t2 = np.load(folder / f"{record['file']}-t2.npy")
+        print(row(voxels, name, speeds[record["file"]], t2, (voxels.bound("gaussian", "none"), record["memory"])))
+    return speeds
+
+
+@contextmanager
+def environment(given: Path | None) -> Iterator[Path]:
+    """Python of an environment that holds the peers that can be installed; a scratch one unless `given`."""
+    if given is not None:
+        yield given / "bin" / "python"
         return
-    columns = np.abs(voxels.images).reshape(len(voxels.echo_times), -1)[:, : peer.n_voxels]
-    with quiet():
-        t2, seconds, processor = timed(lambda: fit(columns, voxels.echo_times), repeats=1)
-    sound = np.isfinite(t2) & (t2 > 0) & (t2 < 50 * voxels.echo_times[-1])
-    low, middle, high = np.quantile(t2[sound], [0.16, 0.5, 0.84])
-    print(
-        f"{head}{columns.shape[1] / seconds:12.0f} {columns.shape[1] / processor:12.0f} {1e3 * (middle - T2):+9.3f} "
-        f"{5e2 * (high - low):8.3f} {'':8s}{100 * (1 - sound.mean()):9.2f}",
-        flush=True,
-    )
+    with tempfile.TemporaryDirectory(prefix="t2-peers-") as scratch:
+        venv.create(scratch, with_pip=True)
+        python = Path(scratch) / "bin" / "python"
+        for package in dict.fromkeys(peer.package for peer in PEERS.values()):
+            command = [python, "-m", "pip", "install", "--quiet", package]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+            if done.returncode:
+                print(f"{package} cannot be installed here: {' '.join(done.stderr.strip().splitlines()[-1:])}")
+        yield python
+
+
+def optimum_of_curve_fit(voxels: Voxels, folder: Path) -> None:
+    """Print how many voxels are off the T2 that `curve_fit` found for them."""
+    theirs = np.load(folder / f"{voxels.name}-t2.npy")
+    magnitudes = np.abs(voxels.images).reshape(len(voxels.echo_times), -1)[:, : theirs.size]
+    for engine in ("numpy", "numba"):
+        options = T2Options(estimator="gaussian", engine=engine)
+        fit = fit_t2_maps(magnitudes, voxels.echo_times, options, noise_std=voxels.noise_std)
+        known = np.isfinite(theirs) & fit.ok
+        off = np.abs(fit.t2[known] / theirs[known] - 1) > 1e-3
+        flagged = np.count_nonzero(~fit.ok)
+        print(f"{engine}: {off.sum()} of {theirs.size} voxels are over 0.1 % off curve_fit, {flagged} flagged")
+
+
+def ratios(speeds: Speeds) -> None:
+    """Print how many times as fast ours is, per second of the wall and of the processors."""
+    fastest = max((name for name in speeds.peers if not PEERS[name].is_linear), key=lambda name: speeds.peers[name][0])
+    for name, ours in speeds.ours.items():
+        words = []
+        for other in dict.fromkeys(("scipy curve_fit", fastest)):
+            wall, processor = (mine / its for mine, its in zip(ours, speeds.peers[other], strict=True))
+            words.append(f"{wall:.0f} times {other} ({processor:.0f} by processor)")
+        print(f"{name:18s} {', '.join(words)}")
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Print the whole table."""
+    print(f"T2 = {1e3 * T2:g} ms, {arguments.voxels} voxels of five echoes\n{HEAD}")
+    speeds, every = Speeds(), {}
+    with tempfile.TemporaryDirectory(prefix="t2-") as name:
+        folder = Path(name)
+        for n_echoes in arguments.echoes:
+            for snr in arguments.snr:
+                voxels = make_voxels(arguments.voxels * 5 // n_echoes, n_echoes, snr)
+                every[voxels.name] = make_voxels(100_000, n_echoes, snr)
+                magnitudes = np.abs(every[voxels.name].images).reshape(n_echoes, -1)
+                np.savez(folder / f"{voxels.name}.npz", magnitudes=magnitudes, echo_times=voxels.echo_times)
+                for setting in (*OURS, *(OFFSETS if n_echoes == 5 else ())):
+                    found = report(voxels, setting, arguments.repeats)
+                    if (n_echoes, snr, setting[1]) == (5, 10.0, "none"):
+                        speeds.ours[f"{setting[0]} {setting[2]}"] = found
+        if arguments.no_peers:
+            return
+        with environment(arguments.environment) as python:
+            for peer in PEERS:
+                found = run_peer(sys.executable if peer.startswith("scipy") else python, peer, folder, every)
+                if peer.startswith("scipy"):
+                    optimum_of_curve_fit(next(iter(every.values())), folder)
+                if "voxels-5-10" in found:
+                    speeds.peers[peer] = found["voxels-5-10"]
+    if speeds.ours and speeds.peers:
+        ratios(speeds)
+
+
+def coverage(n_voxels: int) -> None:
+    """Print bias, coverage of the likelihood intervals among voxels with a T2, and the others, by their status."""
+    print("estimator T2/ms  SNR  bias/ms sigma/bound  95 %   68 %  no T2/%  of which")
+    for estimator in ("complex", "rician"):
+        for t2 in (8e-3, 12e-3, 16e-3):
+            for snr in (4.0, 6.0, 10.0, 30.0, 100.0):
+                voxels = make_voxels(n_voxels, 5, snr, t2)
+                images = voxels.images if estimator == "complex" else np.abs(voxels.images)
+                options = T2Options(estimator=estimator)
+                fit = fit_t2_maps(images, voxels.echo_times, options, noise_std=voxels.noise_std)
+                low, middle, high = np.quantile(fit.t2[fit.ok], [0.16, 0.5, 0.84])
+                held = []
+                for level in (0.95, 0.683):
+                    ends = t2_interval(fit, level)
+                    held.append(np.mean(((ends[0] < t2) & (ends[1] > t2))[fit.ok]))
+                lost = {status.name: fit.count(status) for status in T2Status if status and fit.count(status)}
+                spread = (high - low) / 2 / voxels.bound(estimator, "none")
+                print(
+                    f"{estimator:9s} {1e3 * t2:5g} {snr:4.0f} {1e3 * (middle - t2):+8.3f} {spread:11.3f} "
+                    f"{100 * held[0]:6.2f} {100 * held[1]:6.2f} {100 * (1 - fit.ok.mean()):8.2f}  {lost}",
+                    flush=True,
+                )
 
 
 def main() -> None:
@@ -126,17 +276,16 @@ def main() -> None:
     parser.add_argument("--voxels", type=int, default=1_000_000)
     parser.add_argument("--echoes", type=int, nargs="+", default=[5, 16, 32], choices=sorted(ECHO_TIMES))
     parser.add_argument("--snr", type=float, nargs="+", default=[4.0, 10.0, 30.0, 100.0])
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--environment", type=Path, help="an environment that has the peers already")
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--coverage", action="store_true")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)  # that a free offset is not identified is in the table
-    print(f"T2 = {1e3 * T2:g} ms, {arguments.voxels} voxels; SNR at the first echo; peak memory over that of the input")
-    print("echo   SNR estimator offset           voxels/s  per CPU s      bias/ms sigma/ms bound/ms failed/%   memory")
-    for n_echoes in arguments.echoes:
-        for snr in arguments.snr:
-            voxels = make_voxels(arguments.voxels, n_echoes, snr)
-            for estimator, offset in SETTINGS:
-                report(voxels, estimator, offset)
-            for peer in PEERS:
-                report_peer(voxels, peer)
+    if arguments.coverage:
+        coverage(min(arguments.voxels, 40_000))
+    else:
+        compare(arguments)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,24 @@
 """T2 fits of other programs on the voxels of `t2.py`: two parameters, magnitudes, as each recommends.
 
-They are not dependencies: install what you want to compare with (``pip install tedana qmrpy mdreg ukat``) into an
-environment of its own; what is absent is skipped with a line.
+``python t2_peers.py PEER FOLDER`` fits every ``voxels-*.npz`` of a folder and prints a line of JSON for each; `t2.py`
+runs it in an environment that holds the peers, which are no dependencies of ours. Nothing of ours is imported here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
+import resource
+import sys
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from scipy.optimize import curve_fit
 
 Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From magnitudes ``(echo, voxel)`` and echo times [s] to T2 [s] ``(voxel,)``; NaN or 0 where the fit failed."""
@@ -24,14 +28,19 @@ Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Peer:
     """Another program."""
 
-    name: str
+    package: str
+    """Name on the package index."""
     load: Callable[[], Fit]
-    """Import it; raises `ImportError` where it is absent."""
+    """Import it."""
     n_voxels: int
-    """As many as it fits in some seconds."""
+    """As many as it fits in a second or two."""
+    is_linear: bool = False
+    """Whether it is a linear or tabulated fit, not one to the optimum."""
 
 
 def curve_fit_per_voxel() -> Fit:
+    from scipy.optimize import curve_fit
+
     def fit(columns: np.ndarray, echo_times: np.ndarray) -> np.ndarray:
         found = np.full(columns.shape[1], np.nan)
         for voxel, column in enumerate(columns.T):
@@ -84,20 +93,35 @@ def ukat() -> Fit:
     return fit
 
 
-PEERS = (
-    Peer("scipy curve_fit", curve_fit_per_voxel, 2000),
-    Peer("tedana log-linear", lambda: tedana("loglin"), 100_000),
-    Peer("tedana curve_fit", lambda: tedana("curvefit"), 500),
-    Peer("qmrpy", qmrpy, 500),
-    Peer("mdreg", mdreg, 500),
-    Peer("ukat", ukat, 300),
-)
+def mrpro_lbfgs() -> Fit:
+    import torch
+    from mrpro.algorithms.optimizers import lbfgs
+    from mrpro.operators.functionals import MSE
+    from mrpro.operators.models import MonoExponentialDecay
+
+    def fit(columns: np.ndarray, echo_times: np.ndarray) -> np.ndarray:
+        measured = torch.as_tensor(columns)
+        start = 1.3 * measured[0], torch.full_like(measured[0], 15e-3)
+        functional = MSE(measured) @ MonoExponentialDecay(decay_time=torch.as_tensor(echo_times))
+        return lbfgs(functional, start, max_iterations=100)[1].detach().numpy()
+
+    return fit
+
+
+PEERS = {
+    "scipy curve_fit": Peer("scipy", curve_fit_per_voxel, 2000),
+    "tedana log-linear": Peer("tedana", lambda: tedana("loglin"), 100_000, is_linear=True),
+    "tedana curve_fit": Peer("tedana", lambda: tedana("curvefit"), 300),
+    "qmrpy": Peer("qmrpy", qmrpy, 300),
+    "mdreg": Peer("mdreg", mdreg, 300),
+    "ukat": Peer("ukat", ukat, 200),
+    "mrpro L-BFGS": Peer("mrpro", mrpro_lbfgs, 20_000),
+}
 
 
 @contextlib.contextmanager
-def quiet() -> object:
+def quiet() -> Iterator[None]:
     """Keep progress bars and warnings of peers out of the table."""
-    before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     with (
         warnings.catch_warnings(),
@@ -106,4 +130,25 @@ def quiet() -> object:
     ):
         warnings.simplefilter("ignore")
         yield
-    logging.disable(before)
+
+
+def main(name: str, folder: Path) -> None:
+    """Fit all files of a folder and write ``<file>-t2.npy`` beside each."""
+    with quiet():
+        fit = PEERS[name].load()
+    for path in sorted(folder.glob("voxels-*.npz")):
+        voxels = np.load(path)
+        columns = np.ascontiguousarray(voxels["magnitudes"][:, : PEERS[name].n_voxels])
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        began, busy = time.perf_counter(), time.process_time()
+        with quiet():
+            t2 = fit(columns, voxels["echo_times"])
+        seconds, busy = time.perf_counter() - began, time.process_time() - busy
+        grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        np.save(folder / f"{path.stem}-t2.npy", np.asarray(t2, dtype=float))
+        record = {"file": path.stem, "voxels": columns.shape[1], "seconds": seconds, "busy": busy}
+        print(json.dumps(record | {"memory": grown / columns.nbytes}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
