@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
+NIGHT ?= night
 
-.PHONY: demo test test-slow check lint types imports docs bench wheel-test clean help
+.PHONY: demo night test test-slow check lint types imports docs bench wheel-test clean help
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -19,6 +20,12 @@ $(STAMP): pyproject.toml setup.py
 
 demo: $(STAMP)  ## both cells, a whole night each on the simulated scanner, and their reports
 	$(BIN)/knightshift demo -o $(DEMO)
+
+night: $(STAMP) ## a night of 11.5 h with every kind of fault, played through the queue, and its report in night/results/report
+	$(BIN)/knightshift queue add overnight_t2 --queue $(NIGHT)/queue --scanner rehearsal --seed 1 --runs $(NIGHT)/runs \
+		-o $(NIGHT)/results --on-failure "retry 8" --then report
+	$(BIN)/knightshift run-queue --queue $(NIGHT)/queue --virtual-clock --until-idle
+	$(BIN)/knightshift queue log --queue $(NIGHT)/queue
 
 test: $(STAMP)  ## the default test suite, under five minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -48,4 +55,4 @@ wheel-test: $(STAMP) ## build the wheel and test it in a clean environment
 	bash .ci/test-wheel
 
 clean:          ## remove what the targets made
-	rm -rf $(VENV) build dist *.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info $(DEMO) $(NIGHT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
