@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
+
+from pydantic import ConfigDict, FiniteFloat
+from pydantic.dataclasses import dataclass
 
 from knightshift.acquisition.stop_rules.rules import StopRules
 from knightshift.core.journal import JournalEvent
@@ -22,7 +24,7 @@ FAILED_EVENT = "rule_failed"
 _DAY = 86400.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class RuleProgress:
     """How far one rule is, and when it will be met."""
 
@@ -30,11 +32,11 @@ class RuleProgress:
     """The rule as it was written."""
     words: str
     """The number beside its goal, for people."""
-    value: float | None
+    value: FiniteFloat | None
     """What is measured, SI units; None where it is not known yet."""
-    value_std: float | None
+    value_std: FiniteFloat | None
     """Its standard deviation; None where it is not known."""
-    target: float
+    target: FiniteFloat
     """What is wanted, SI units."""
     n_passes: int
     """Passes so far, flagged ones included."""
@@ -42,11 +44,11 @@ class RuleProgress:
     """Whether it is enough."""
     predicted_pass: int | None
     """Number of passes with which it will be; None where there is nothing to go by."""
-    predicted_time: float | None
+    predicted_time: FiniteFloat | None
     """When, seconds since the Unix epoch (UTC)."""
     in_time: bool
     """Whether that is before the run ends."""
-    ends: float
+    ends: FiniteFloat
     """When the run ends without the rule, by its plan or its deadline, seconds since the Unix epoch (UTC)."""
 
     def payload(self) -> dict[str, Any]:
@@ -66,10 +68,12 @@ class RuleProgress:
         }
 
     @classmethod
-    def of(cls, payload: Mapping[str, Any]) -> RuleProgress:
-        """Read what the journal says."""
-        facts = dict(payload)
-        return cls(predicted_time=facts.pop("predicted_time_s"), ends=facts.pop("ends_s"), **facts)
+    def of(cls, event: JournalEvent) -> RuleProgress:
+        """Read what the journal says. Raises `ConfigError` if it is not of this version."""
+        renamed = {"predicted_time_s": "predicted_time", "ends_s": "ends"}
+        facts = {renamed.get(key, key): value for key, value in event.payload.items()}
+        progress: RuleProgress = validate(cls, facts, f"journal, line {event.sequence + 1}")
+        return progress
 
     def forecast(self, zone: tzinfo) -> str:
         """Say when it will be met: ``04:10``, ``not before the end at 08:30``, or that it is."""
@@ -92,13 +96,13 @@ def _time_of_day(moment: float, now: float, zone: tzinfo) -> str:
 
 
 def progress_of(events: Iterable[JournalEvent]) -> tuple[RuleProgress, ...]:
-    """Take the newest progress of every rule in force from a journal."""
+    """Take the newest progress of every rule in force from a journal. Raises `ConfigError` as `RuleProgress.of`."""
     newest: dict[str, RuleProgress] = {}
     for event in events:
         if event.event == RULES_EVENT:
             newest.clear()
         elif event.event == PROGRESS_EVENT:
-            progress = RuleProgress.of(event.payload)
+            progress = RuleProgress.of(event)
             newest[progress.rule] = progress
     return tuple(newest.values())
 
@@ -114,7 +118,7 @@ def rules_in_force(events: Sequence[JournalEvent]) -> StopRules | None:
     rules: StopRules | None = None
     for event in events:
         if event.event == RULES_EVENT:
-            rules = validate(StopRules, event.payload["rules"], f"journal, line {event.sequence + 1}")
+            rules = validate(StopRules, event.payload.get("rules"), f"journal, line {event.sequence + 1}")
         elif event.event == MET_EVENT:
             rules = None
     return rules

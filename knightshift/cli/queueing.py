@@ -15,7 +15,7 @@ from knightshift.acquisition.local_time import local_zone
 from knightshift.acquisition.queue.service_state import ServiceStatus, service_status
 from knightshift.acquisition.queue.store import SCANNER, STOPPED, QueueStore
 from knightshift.acquisition.queue.transitions import FINISHED, JobState
-from knightshift.core.errors import DamagedDataError, InputError
+from knightshift.core.errors import ConfigError, DamagedDataError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -275,7 +275,7 @@ def _rules_of(job: Job) -> tuple[RuleProgress, ...]:
 
     try:
         return progress_of(read_journal(Path(job.result) / JOURNAL).events)
-    except DamagedDataError:
+    except (ConfigError, DamagedDataError):
         return ()  # `status` tells of the queue; `verify` tells of the run
 
 

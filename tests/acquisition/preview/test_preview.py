@@ -79,20 +79,14 @@ def test_each_pass_is_read_once_whatever_the_journal_shows(
     assert follower.state() is RunState.COMPLETED
 
 
-def test_only_its_own_folder_is_written(finished: RunResult) -> None:
-    before = content(finished.path)
-    preview_run(finished.path, None, follow=False, every="1 s")
-    after = content(finished.path)
+def test_only_its_own_folder_is_written_and_the_lock_is_neither_needed_nor_taken(growing: Path) -> None:
+    with RunLock(growing / LOCK):
+        before = content(growing)
+        preview_run(growing, None, follow=False, every="1 s")
+        after = content(growing)
     made = {name for name in after if name not in before}
     assert made == {f"derived/preview/{name}" for name in ("echoes.png", "t2_map.png", "snr.png", "preview.json")}
     assert {name: after[name] for name in before} == before
-
-
-def test_it_neither_needs_nor_takes_the_lock(growing: Path, tmp_path: Path) -> None:
-    with RunLock(growing / LOCK):
-        before = content(growing)
-        preview_run(growing, tmp_path / "pictures", follow=False, every="1 s")
-        assert content(growing) == before
 
 
 @pytest.mark.parametrize("place", ["passes", "passes/pictures", "."])
@@ -165,8 +159,21 @@ def test_following_ends_with_the_run_and_shows_all_of_it(tmp_path: Path) -> None
     assert read_journal(tmp_path / "night" / JOURNAL).events[-1].event == "ended"
 
 
-def test_following_a_run_that_nobody_acquires_ends_too(growing: Path, finished: RunResult, tmp_path: Path) -> None:
-    events = (finished.path / JOURNAL).read_bytes().splitlines(keepends=True)
-    (growing / JOURNAL).write_bytes(b"".join(events[:-1]))  # killed before it could say how it ended
+def killed(growing: Path) -> None:
+    """Take the last word from the journal."""
+    events = (growing / JOURNAL).read_bytes().splitlines(keepends=True)
+    (growing / JOURNAL).write_bytes(b"".join(events[:-1]))
+
+
+def test_a_run_that_ended_without_a_word_was_interrupted(growing: Path) -> None:
+    killed(growing)
+    follower = RunFollower(open_run(growing))
+    assert follower.catch_up() == N_PASSES
+    assert follower.state() is RunState.INTERRUPTED
+
+
+@pytest.mark.slow
+def test_following_a_run_that_nobody_acquires_ends_too(growing: Path, tmp_path: Path) -> None:
+    killed(growing)
     preview_run(growing, tmp_path / "pictures", follow=True, every="10 ms")
     assert json.loads((tmp_path / "pictures" / "preview.json").read_text())["state"] == "interrupted"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from uniform_cell import (
 
 from knightshift.acquisition import RunResult, RunStatus, StopRequest
 from knightshift.acquisition.stop_rules import parse_rules, progress_of, rules_in_force
-from knightshift.core.errors import InputError
+from knightshift.core.errors import ConfigError, InputError
 from knightshift.core.run_folder import Run, open_run
 
 BLOCK = 2
@@ -142,6 +143,15 @@ def test_the_rules_of_a_run_hold_when_it_goes_on_until_they_were_met(tmp_path: P
     )
     assert rules_in_force(open_run(tmp_path / "night").events()) == SNR_RULE
     assert rules_in_force(open_run(stopped.path).events()) is None
+
+
+@pytest.mark.parametrize("change", [{"target": "many"}, {"value": float("inf")}, {"colour": "red"}])
+def test_progress_of_another_version_is_refused_with_its_line(stopped: RunResult, change: dict[str, object]) -> None:
+    events = [event for event in open_run(stopped.path).events() if event.event == "rule_progress"]
+    assert progress_of(events)[0].payload() == events[-1].payload
+    odd = replace(events[0], payload=dict(events[0].payload) | change)
+    with pytest.raises(ConfigError, match=f"line {odd.sequence + 1}: {next(iter(change))}"):
+        progress_of([odd])
 
 
 def test_flagged_passes_count_for_time_and_not_for_signal(tmp_path: Path) -> None:

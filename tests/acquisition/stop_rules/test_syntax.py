@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knightshift.acquisition.stop_rules import SnrRule, T2StdRule, parse_rule, parse_rules, read_rules
@@ -17,6 +17,7 @@ _METRES = st.floats(-5e-3, 5e-3).map(lambda value: round(value, 7))
 _SIDES = st.tuples(_METRES, _METRES).filter(lambda pair: pair[0] < pair[1])
 
 
+@settings(max_examples=30)
 @given(
     sides=st.dictionaries(st.sampled_from("xyz"), _SIDES, min_size=1),
     echo=st.integers(1, 99),
@@ -77,6 +78,7 @@ def test_what_makes_no_sense_is_refused_with_a_remedy(text: str, words: str) -> 
         parse_rule(text)
 
 
+@settings(max_examples=30)
 @given(st.text(max_size=80))
 def test_any_other_text_is_refused_in_words(text: str) -> None:
     with pytest.raises(InputError):
