@@ -16,7 +16,7 @@ _REPLICA_SEED = 0
 _REPLICA_VOXELS = 20_000
 """Replicas are repeated until so many voxels were seen: the noise is then known to half a percent."""
 _MAX_REPLICAS = 16
-_MOST_VOXELS = 16_000_000
+_MOST_VOXELS = 4_000_000
 """Images of more voxels have their noise estimated in some of their slices."""
 
 
