@@ -58,7 +58,7 @@ def main() -> None:
         scan = Path(name) / "scan"
         scan.mkdir()
         write_scan(scan, n_slices)
-        command = [sys.executable, "-m", "knightshift", "reconstruct", str(scan), "-o", str(Path(name) / "images")]
+        command = [sys.executable, "-m", "knightshift.cli", "reconstruct", str(scan), "-o", str(Path(name) / "images")]
         begin = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - begin
