@@ -150,7 +150,7 @@ def adjust_gain(bench: Bench, config: ReceiverGainConfig, program: PassProgram) 
         if largest is None:
             gain, chosen = lower_gain(gain, config), False
             continue
-        largest = max(largest, _largest_of_reference(bench, gain))
+        largest = max(largest, _largest_of_fid(bench, gain))
         best = best_gain(largest, gain, full_scale, config)
         if best == gain or (chosen and best > gain):
             break
@@ -178,10 +178,10 @@ def _largest(bench: Bench, program: PassProgram, number: int, files: list[KeptFi
     return None if "overrange" in record.flags else largest_component(record.samples)
 
 
-def _largest_of_reference(bench: Bench, gain: float) -> float:
-    """Largest sample that a reference FID will have at this gain, where there will be any."""
+def _largest_of_fid(bench: Bench, gain: float) -> float:
+    """Largest sample that an FID will have at this gain, where there will be any."""
     fid = bench.last_fid
-    if fid is None or bench.site.references is None:
+    if fid is None or not (bench.site.references or bench.site.preflight.with_rf):
         return 0.0
     scale = 10 ** ((gain - fid.receiver_gain) / 20)
     return float(scale * (fid.line.amplitude + 4 * fid.line.noise_std))
