@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -103,7 +103,12 @@ class Night:
         return sum(again.cost for again in self.repetitions)
 
 
-_WORDS = ("reason", "file", "kept_as", "bytes", "rule", "pass", "message", "service", "problem", "holder", "words")
+_WORDS = (
+    "kind", "reason", "file", "kept_as", "bytes", "rule", "pass", "message", "service", "problem", "holder", "words",
+    "receiver_frequency_Hz", "receiver_gain_dB",
+)  # fmt: skip
+_WORTH_A_LINE = frozenset({"warning", "failed"})
+"""Verdicts of the pre-flight."""
 _HAPPENINGS = (
     "quarantined",
     "file_quarantined",
@@ -113,6 +118,7 @@ _HAPPENINGS = (
     "stale_lock_taken",
     "adjusted",
     "rule_met",
+    "rule_failed",
     "notification_failed",
 )
 
@@ -183,6 +189,8 @@ class NightReader:
             self._epochs[-1].reason = str(event.payload["reason"])
         if event.event in _HAPPENINGS:
             self._happenings.append(Happening(time, event.event, words_of(event.payload)))
+        elif event.event == "preflight":
+            self._happenings += [Happening(time, event.event, words) for words in _found(event.payload["checks"])]
         self._curves.read(event)
         if self._epochs and event.event != "notification_failed":  # which may be written when all is over
             self._epochs[-1].ended = max(self._epochs[-1].ended, time)
@@ -236,6 +244,13 @@ class NightReader:
             happenings=tuple(self._happenings),
             curves=self._curves.curves(),
         )
+
+
+def _found(checks: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Say what a pre-flight did not like."""
+    for check in checks:
+        if check["verdict"] in _WORTH_A_LINE:
+            yield f"{check['verdict']}: {check['name']}, {check['subject']}: {check['value']}, wanted {check['limit']}"
 
 
 def words_of(payload: Mapping[str, Any]) -> str:

@@ -180,6 +180,16 @@ def test_the_sentence_at_the_top_tells_passes_local_times_and_cost(
     assert "1 without weight, which cost 13 % of the SNR" in sentence
 
 
+def test_what_the_pre_flight_did_not_like_and_what_was_adjusted_is_told(run_of: RunOf) -> None:
+    found = {"name": "disk", "subject": "/runs", "value": "1 MB free", "limit": "343 MB", "remedy": "free some"}
+    checks = [{**found, "verdict": "warning"}, {**found, "verdict": "ok"}, {**found, "verdict": "not made"}]
+    tuned = {"kind": "centre_frequency", "time_s": EVENING + 1.0, "receiver_frequency_Hz": 1e8, "values": {}}
+    night = night_of(run_of([("preflight", {"stage": "dry", "checks": checks}), *ROUGH, ("adjusted", tuned)]))
+    assert [one.event for one in night.happenings] == ["preflight", "adjusted"]
+    assert night.happenings[0].words == "warning: disk, /runs: 1 MB free, wanted 343 MB"
+    assert night.happenings[1].words == "kind centre_frequency, receiver frequency Hz 100000000.0"
+
+
 @pytest.mark.parametrize("key", ["time_s", "device", "attempt"])
 def test_an_event_that_lacks_a_fact_is_damage_with_its_line(run_of: RunOf, key: str) -> None:
     payload = {name: value for name, value in ROUGH[2][1].items() if name != key}
