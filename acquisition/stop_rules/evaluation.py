@@ -42,10 +42,9 @@ class Standing:
     def shortfall(self) -> float:
         """How many times as long it takes in all: noise falls with the square root of the passes."""
         value, goal = self.measured.value, self.rule.goal
-        ratio = goal / value if isinstance(self.rule, SnrRule) and value else value / goal
-        if isinstance(self.rule, SnrRule) and not value:
-            return math.inf
-        return ratio**2
+        if isinstance(self.rule, SnrRule):
+            return (goal / value) ** 2 if value else math.inf
+        return (value / goal) ** 2
 
     def passes_needed(self, block: int) -> int | None:
         """Tell with how many passes it will be met, a whole number of blocks; None where there is nothing to go by."""

@@ -95,6 +95,12 @@ def test_pictures_are_not_put_among_the_passes(growing: Path, place: str) -> Non
         preview_run(growing, growing / place, follow=False, every="1 s")
 
 
+@pytest.mark.parametrize(("every", "words"), [("30", "needs a unit"), ("0 s", "above zero"), ("5 mm", "--every")])
+def test_how_often_it_draws_is_a_time(growing: Path, every: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        preview_run(growing, None, follow=True, every=every)
+
+
 def test_the_numbers_are_those_of_the_cell(finished: RunResult, tmp_path: Path) -> None:
     follower = RunFollower(open_run(finished.path))
     follower.catch_up()

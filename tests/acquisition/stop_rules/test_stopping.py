@@ -18,9 +18,12 @@ from uniform_cell import (
 )
 
 from knightshift.acquisition import RunResult, RunStatus, StopRequest
-from knightshift.acquisition.stop_rules import parse_rules, progress_of, rules_in_force
-from knightshift.core.errors import ConfigError, InputError
+from knightshift.acquisition.stop_rules import RuleObserver, RuleProgress, parse_rules, progress_of, rules_in_force
+from knightshift.core.clock import VirtualClock
+from knightshift.core.errors import ConfigError, DamagedDataError, InputError
+from knightshift.core.passes import PassRecord
 from knightshift.core.run_folder import Run, open_run
+from knightshift.reconstruction.live import RunningSum
 
 BLOCK = 2
 GOAL = 12.0
@@ -143,6 +146,38 @@ def test_the_rules_of_a_run_hold_when_it_goes_on_until_they_were_met(tmp_path: P
     )
     assert rules_in_force(open_run(tmp_path / "night").events()) == SNR_RULE
     assert rules_in_force(open_run(stopped.path).events()) is None
+
+
+def test_a_deadline_before_the_goal_is_foreseen(tmp_path: Path) -> None:
+    deadline = VirtualClock.EVENING + 24.0 * (ANALYTIC - 4)
+    observer = RuleObserver(SNR_RULE, deadline)
+    acquire_uniform(tmp_path, 10, None, observers=(observer,))
+    (progress,) = observer.progress
+    assert progress.ends == pytest.approx(VirtualClock.EVENING + 240.0), "the plan ends before the deadline"
+    acquire_uniform(tmp_path / "longer", PLANNED, None, observers=(observer,))
+    events = open_run(tmp_path / "longer" / "night").events()
+    first = RuleProgress.of(next(event for event in events if event.event == "rule_progress"))
+    assert first.ends == deadline
+    assert not first.in_time
+
+
+def test_rules_that_cannot_be_looked_at_any_more_do_not_end_the_night(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = RunningSum.add
+
+    def failing(self: RunningSum, record: PassRecord) -> None:
+        if record.index == 5:
+            raise DamagedDataError("p000005.h5", "slice", "counters lie")
+        add(self, record)
+
+    monkeypatch.setattr(RunningSum, "add", failing)
+    result = acquire_uniform(tmp_path, ANALYTIC + 6, SNR_RULE)
+    assert result.status is RunStatus.COMPLETED
+    failed = [event for event in open_run(result.path).events() if event.event == "rule_failed"]
+    assert [(event.payload["pass"], event.payload["reason"]) for event in failed] == [
+        (5, "p000005.h5: slice: counters lie")
+    ]
 
 
 @pytest.mark.parametrize("change", [{"target": "many"}, {"value": float("inf")}, {"colour": "red"}])
