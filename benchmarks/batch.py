@@ -5,11 +5,9 @@ Writes its own archive of simulated k-space into a temporary folder; needs the e
 
 from __future__ import annotations
 
-import resource
-import subprocess
-import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,7 +60,7 @@ def throughput(folder: Path) -> None:
 
 
 def slab_memory(folder: Path) -> None:
-    """Print how much memory fitting slabs of a volume takes, in processes of their own."""
+    """Print how much memory fitting slabs of a volume takes."""
     path = folder / "volume.h5"
     n_slices, n_lines, n_read = _VOLUME
 
@@ -74,26 +72,18 @@ def slab_memory(folder: Path) -> None:
     size = path.stat().st_size / _MEGABYTE
     print(f"\nvolume of {size:.0f} MB, fitted in slabs")
     print(f"{'allowed (MB)':>13} {'slices a slab':>14} {'taken (MB)':>11} {'ratio':>6}")
+    options = BatchOptions().model_dump_json()
+    fit_slab(str(path), 0, 1, str(folder / "first.h5"), options)
     for allowed in (64, 128, 256):
         edges = slab_edges(images_shape(path), allowed * _MEGABYTE)
-        command = [sys.executable, __file__, "slab", str(path), str(edges[1]), str(folder / f"slab{allowed}.h5")]
-        taken = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        tracemalloc.start()
+        fit_slab(str(path), 0, edges[1], str(folder / f"slab{allowed}.h5"), options)
+        taken = tracemalloc.get_traced_memory()[1] / _MEGABYTE
+        tracemalloc.stop()
         print(f"{allowed:>13} {edges[1]:>14} {taken:>11.0f} {taken / allowed:>6.2f}")
 
 
-def one_slab(path: str, stop: int, target: str) -> None:
-    """Fit one slab and print by how much the memory of this process grew [MB]; a small one first, for the libraries."""
-    options = BatchOptions().model_dump_json()
-    fit_slab(path, 0, 1, target, options)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    fit_slab(path, 0, stop, target, options)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["slab"]:
-        one_slab(sys.argv[2], int(sys.argv[3]), sys.argv[4])
-    else:
-        with tempfile.TemporaryDirectory() as name:
-            throughput(Path(name))
-            slab_memory(Path(name))
+    with tempfile.TemporaryDirectory() as name:
+        throughput(Path(name))
+        slab_memory(Path(name))

@@ -45,8 +45,8 @@ _MAPS: tuple[tuple[str, Any, str], ...] = (
     ("amplitude", np.float32, "arbitrary"),
     ("status", np.int8, "1"),
 )
-_COPIES = 12
-"""Memory that a fit takes, in units of the images that it is given; `benchmarks/batch.py` measures it."""
+_COPIES = 8
+"""Memory that a fit takes at most, in units of the images that it is given; `benchmarks/batch.py` measures it."""
 _MAX_SLAB_BYTES = 1 << 34
 
 

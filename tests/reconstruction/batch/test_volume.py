@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -33,8 +36,6 @@ def volume(n_slices: int) -> ImageSeries:
 
 def slabs(series: ImageSeries, thick: int):
     for start in range(0, series.images.shape[1], thick):
-        from dataclasses import replace
-
         yield replace(series, images=series.images[:, start : start + thick])
 
 
@@ -83,7 +84,23 @@ def test_slabs_cover_every_slice_once_within_the_memory(n_slices: int, memory: i
     assert (edges[0], edges[-1]) == (0, n_slices)
     thick = np.diff(edges)
     assert (thick > 0).all()
-    assert thick.max() == 1 or 12 * 8 * 5 * 64 * 32 * thick.max() <= memory
+    assert thick.max() == 1 or 8 * 8 * 5 * 64 * 32 * thick.max() <= memory
+
+
+def test_fitting_a_slab_takes_no_more_memory_than_allowed(tmp_path) -> None:
+    series = volume(12)
+    larger = replace(series, images=np.tile(series.images, (1, 1, 12, 12)))  # 12 slices of 144 x 120
+    write_images_in_slabs(slabs(larger, 12), 12, tmp_path / "images.h5")
+    memory = 4 * larger.images[:, 0].nbytes * 8
+    edges = slab_edges(larger.images.shape, memory)
+    assert edges == (0, 4, 8, 12)
+    options = BatchOptions().model_dump_json()
+    fit_slab(str(tmp_path / "images.h5"), 0, 1, str(tmp_path / "first.h5"), options)  # what is loaded and compiled once
+    tracemalloc.start()
+    fit_slab(str(tmp_path / "images.h5"), 0, 4, str(tmp_path / "slab.h5"), options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < memory < 8 * larger.images.nbytes
 
 
 def test_slabs_that_do_not_fit_together_leave_no_file(tmp_path) -> None:
