@@ -158,6 +158,11 @@ def inversion_recovery(t1: float, scale: float = 1e6) -> np.ndarray:
 @pytest.fixture(scope="session")
 def valid_raw_data() -> dict[str, Writer]:
     """Writers of one small valid data set of every format: folder in, path to read out."""
+    return valid_writers()
+
+
+def valid_writers() -> dict[str, Writer]:
+    """Writers of one small valid data set of every format: folder in, path to read out."""
 
     def topspin(folder: Path) -> Path:
         fids = line_fids(inversion_recovery(0.7), 40.0, 64)

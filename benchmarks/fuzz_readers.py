@@ -1,0 +1,226 @@
+"""Spoil small valid data of every format and read them: how many inputs, how many refused, the longest time, findings.
+
+Each format runs in a process of its own whose memory is limited. An input is one to three spoiled files: bytes flipped,
+cut, inserted, repeated, numbers replaced by absurd ones, files replaced by links to themselves, pipes and folders.
+A finding is anything but data or a typed error within ten seconds. ParaVision and MRD are reconstructed as well.
+
+Run ``python benchmarks/fuzz_readers.py --inputs 2000``; the parameter files of ParaVision are fuzzed with coverage as a
+guide by ``benchmarks/fuzz_jcamp.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the writers of valid data are those of the tests
+
+from knightshift.core.errors import KnightshiftError
+from knightshift.reconstruction.console_images import repetitions_of_scan
+from knightshift.reconstruction.kspace import KSpaceScan
+from knightshift.reconstruction.readers import read_raw
+from tests.reconstruction.conftest import SyntheticScan
+from tests.reconstruction.readers.conftest import AGILENT_IMAGE, Agilent, valid_writers
+from tests.reconstruction.readers.test_mrd import acquisitions, write
+
+MEMORY = 2 * 1024**3
+SECONDS = 10
+TOKENS = (
+    b"9" * 12, b"-1", b"nan", b"inf", b"1e308", b"1e-300", b"@9999999*(1)", b"@999999999*(@9*(1))", b"( 99999999 )",
+    b"<", b"(", b")", b"##$", b"\x00", b"\xff\xfe", b"\n##END=\n", b"0", b"1000000000000", b"", b"Yes", b"No",
+)  # fmt: skip
+WORDS = (0, -1, 1, 2**31 - 1, -(2**31), 10**9, 65535)
+
+Writer = Callable[[Path], Path]
+
+
+def paravision(folder: Path) -> Path:
+    """Write a multi-echo scan of two receivers and repetitions."""
+    kspace = np.random.default_rng(0).integers(-99, 99, (2, 4, 2, 8, 8)) + 1j
+    return SyntheticScan(kspace, n_echoes=2, big_endian=True).write(folder / "scan")
+
+
+def paravision_360(folder: Path) -> Path:
+    """Write a job with partial Fourier and all that the console says of its own images."""
+    kspace = np.random.default_rng(0).integers(-99, 99, (1, 2, 1, 8, 128)) + 1j
+    sorting = {
+        "RecoSortSize": "( 2 )\n8 2", "RecoSortRange": "( 2 )\n8 2", "RecoSortSegment": "( 2 )\n4 0",
+        "RecoSortMaps": "( 10 )\n0 1 2 3 4 5 6 7 0 1", "RECO_offset": "( 2, 2 )\n@4*(0)", "RecoScaleChan": "( 1 )\n1.5",
+        "RecoStageNodes": "( 1 )\n(<compute>, 0, <RecoFTFilter FT0{direction=0}>)",
+        "RECO_ft_size": "( 2 )\n256 8", "RECO_size": "( 2 )\n256 8",
+    }  # fmt: skip
+    scan = SyntheticScan(
+        kspace,
+        rare_factor=4,
+        acqp={"ACQ_sw_version": "<PV-360.3.6>", "ACQ_jobs": "( 1 )\n(256, 1, 0, 16, 101, 5e4, 16, 1, <job0>)",
+              "ACQ_ScanPipeJobSettings": "( 1 )\n(STORE_processed, STORE_32bit_signed)"},
+        method={"PVM_EncPft": "( 2 )\n1.6 1", "PVM_EncPftAlgorithm": "Pocs", "PVM_Matrix": "( 2 )\n160 8"},
+        reco=sorting,
+    ).write(folder / "scan")  # fmt: skip
+    (scan / "fid").rename(scan / "rawdata.job0")
+    visu = {"VisuCoreOrientation": "( 1, 9 )\n1 0 0 0 1 0 0 0 1", "VisuCorePosition": "( 2, 3 )\n-5 3 2 -5 3 4"}
+    lines = [f"##${name}={value}" for name, value in visu.items()]
+    (scan / "pdata/1/visu_pars").write_text("\n".join(["##TITLE=Parameter List", *lines, "##END=", ""]))
+    return scan
+
+
+def agilent_volume(folder: Path) -> Path:
+    """Write a 3D scan of two receivers."""
+    traces = np.random.default_rng(1).normal(size=(8, 8, 16)) + 0j
+    parameters = AGILENT_IMAGE | {
+        "seqcon": ["nccsn"], "seqfil": ["ge3d"], "ns": [1], "pss": [0.0], "nv2": [4], "lpe2": [1.2], "rcvrs": ["yy"],
+    }  # fmt: skip
+    return Agilent(traces, parameters).write(folder / "volume.fid")
+
+
+def mrd(folder: Path) -> Path:
+    """Write acquisitions of two contrasts."""
+    return write(folder / "a.h5", acquisitions())
+
+
+def writers() -> dict[str, Writer]:
+    """Writers of every format."""
+    ours = {"paravision": paravision, "paravision 360": paravision_360, "agilent volume": agilent_volume, "mrd": mrd}
+    return ours | valid_writers()
+
+
+def spoiled(content: bytes, rng: random.Random) -> bytes:
+    """Change some content in one way."""
+    place = rng.randrange(len(content) + 1)
+    head, tail = content[:place], content[place:]
+    line = content.rfind(b"\n", 0, place) + 1, content.find(b"\n", place) + 1 or len(content)
+    changes: tuple[Callable[[], bytes], ...] = (
+        lambda: head + rng.choice(TOKENS) + tail,
+        lambda: head + tail[rng.randint(1, 30) :],
+        lambda: head + rng.randbytes(rng.randint(1, 8)) + tail[8:],
+        lambda: head + _with_another_number(tail, rng),
+        lambda: _with_word(content, place - place % 4, rng),
+        lambda: head + content[place // 2 :],
+        lambda: head if rng.random() < 0.5 else b"",
+        lambda: content[: line[0]] + content[line[1] :],
+    )
+    return rng.choice(changes)()
+
+
+def _with_another_number(tail: bytes, rng: random.Random) -> bytes:
+    """Put another number in the place of the next one."""
+    start = next((at for at, byte in enumerate(tail) if 48 <= byte < 58), 0)
+    length = next((at for at, byte in enumerate(tail[start:]) if byte not in b"0123456789."), 1)
+    return tail[:start] + rng.choice(TOKENS) + tail[start + length :]
+
+
+def _with_word(content: bytes, at: int, rng: random.Random) -> bytes:
+    word = np.array(rng.choice(WORDS)).astype(rng.choice(("<i4", ">i4", "<f8"))).tobytes()
+    return content[:at] + word + content[at + len(word) :]
+
+
+def spoil(file: Path, rng: random.Random) -> None:
+    """Spoil one file of a copy."""
+    kind = rng.randrange(40)
+    if kind >= 4:
+        file.write_bytes(spoiled(file.read_bytes(), rng))
+        return
+    file.unlink()
+    if kind == 0:
+        file.symlink_to(file)
+    elif kind == 1:
+        os.mkfifo(file)
+    elif kind == 2:
+        file.mkdir()
+
+
+@dataclass
+class Result:
+    """What came of the inputs of one format."""
+
+    inputs: int = 0
+    refused: int = 0
+    longest: float = 0.0
+    findings: list[str] = field(default_factory=list)
+
+
+def read(path: Path) -> None:
+    """Read, and reconstruct where it is k-space."""
+    raw = read_raw(path)
+    if isinstance(raw, KSpaceScan):
+        repetitions_of_scan(raw)
+
+
+def run(name: str, n_inputs: int, seed: int, answers: multiprocessing.Queue[Result]) -> None:
+    """Try inputs of one format; a separate process, whose memory is limited."""
+    np.seterr(all="ignore")
+    rng, result = random.Random(f"{name} {seed}"), Result()
+    folder = Path(tempfile.mkdtemp())
+    (folder / "original").mkdir()
+    target = writers()[name](folder / "original")
+    read(target)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    files = sorted(file.relative_to(folder / "original") for file in (folder / "original").rglob("*") if file.is_file())
+    for number in range(n_inputs):
+        copy = folder / f"copy{number}"
+        shutil.copytree(folder / "original", copy)
+        for file in rng.sample(files, min(len(files), rng.choice((1, 1, 1, 2, 3)))):
+            spoil(copy / file, rng)
+        _try(copy / target.relative_to(folder / "original"), f"{name}, seed {seed}, input {number}", result)
+        shutil.rmtree(copy)
+    shutil.rmtree(folder)
+    answers.put(result)
+
+
+def _try(path: Path, which: str, result: Result) -> None:
+    result.inputs += 1
+    begin = time.process_time()
+    signal.alarm(SECONDS)
+    try:
+        read(path)
+    except KnightshiftError:
+        result.refused += 1
+    except Exception as error:  # noqa: BLE001 - any other error is what is looked for
+        result.findings.append(f"{which}: {error!r}")
+    signal.alarm(0)
+    result.longest = max(result.longest, time.process_time() - begin)
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError(f"no answer within {SECONDS} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--inputs", type=int, default=1000, help="for each format")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    signal.signal(signal.SIGALRM, _too_long)
+    print(f"{'format':<20} {'inputs':>8} {'refused':>8} {'longest s':>10}  findings")
+    context = multiprocessing.get_context("fork")
+    total = Result()
+    for name in writers():
+        answers: multiprocessing.Queue[Result] = context.Queue()
+        process = context.Process(target=run, args=(name, asked.inputs, asked.seed, answers))
+        process.start()
+        result = answers.get(timeout=3600)
+        process.join()
+        print(f"{name:<20} {result.inputs:8d} {result.refused:8d} {result.longest:10.2f}  {len(result.findings)}")
+        for finding in result.findings[:5]:
+            print(f"    {finding}")
+        total.inputs += result.inputs
+        total.findings += result.findings
+    print(f"{total.inputs} inputs, {len(total.findings)} findings")
+    sys.exit(1 if total.findings else 0)
+
+
+if __name__ == "__main__":
+    main()
