@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import threading
 import time
+from collections import Counter
 from datetime import UTC
 from pathlib import Path
 
@@ -284,7 +287,7 @@ class WallClock:
         return self.steady_time
 
 
-@pytest.mark.parametrize("jump", [-9 * HOUR, -400 * 24 * HOUR, 9 * HOUR, 400 * 24 * HOUR])
+@pytest.mark.parametrize("jump", [-HOUR, HOUR, -9 * HOUR, -400 * 24 * HOUR, 9 * HOUR, 400 * 24 * HOUR])
 def test_clock_that_jumps_loses_no_job_and_runs_none_twice(tmp_path: Path, jump: float) -> None:
     clock = WallClock()
     store = QueueStore(tmp_path, clock.now)
@@ -311,6 +314,38 @@ def test_clock_that_jumps_loses_no_job_and_runs_none_twice(tmp_path: Path, jump:
     assert [str(job.state) for job in store.jobs()] == ["done"] * 3
     assert sorted(scans.starts) == [1, 2, 3]
     assert any("jumped by" in entry.reason for entry in store.log())
+
+
+@pytest.mark.parametrize("n_jobs", [50, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+def test_many_jobs_power_cuts_and_jumps_of_an_hour_and_each_pass_is_played_once(tmp_path: Path, n_jobs: int) -> None:
+    """The power goes, or the clock jumps by an hour, at one pass in ten each."""
+    chance, clock, played = random.Random(1), WallClock(), Counter()
+    store = QueueStore(tmp_path, clock.now)
+    scans = FakeScans(clock)
+
+    def disturb(job, _control) -> None:
+        played[job.number] += 1
+        if chance.random() < 0.1:
+            clock.error = chance.choice((-HOUR, 0.0, HOUR))
+        if chance.random() < 0.1:
+            raise PowerCut
+
+    scans.on_pass = disturb
+    later = EVENING + 30 * 24 * HOUR
+    store.add(*[scan(averages=2, average_s=60.0, priority=chance.randrange(3), deadline=later) for _ in range(n_jobs)])
+    lives = 0
+    while any(job.state is not JobState.DONE for job in store.jobs()):
+        scheduler = Scheduler(store, clock, UTC, workshop(scans), SchedulerOptions(poll=0.0), InlinePool())
+        scheduler._watch = ClockWatch(clock, clock.steady)
+        scheduler.recover()
+        lives += 1
+        with contextlib.suppress(PowerCut):
+            while scheduler.step().starts:
+                pass
+    assert lives > n_jobs // 8
+    assert played == dict.fromkeys(range(1, n_jobs + 1), 2), "a pass was lost, or played twice"
+    ends = Counter(entry.number for entry in store.log() if entry.event == "complete")
+    assert ends == dict.fromkeys(range(1, n_jobs + 1), 1)
 
 
 def test_clock_behind_the_history_is_noticed_at_the_start(tmp_path: Path) -> None:
