@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC
 from pathlib import Path
 
 import pytest
 from fakes import InlinePool, computation
-from uniform_cell import EVERYWHERE, UniformCell, measurement, passes_for_snr
+from uniform_cell import EVERYWHERE, UniformCell, acquire_uniform, measurement, passes_for_snr
 
 from knightshift.acquisition import AcquisitionOptions, StopRequest
 from knightshift.acquisition.queue import (
     Job,
+    JobEvent,
     JobKind,
     JobRequest,
     JobState,
@@ -25,6 +28,7 @@ from knightshift.acquisition.queue import (
 )
 from knightshift.acquisition.queue.scan_executor import PreparedScan, ScanExecutor, passes_on_disk
 from knightshift.acquisition.stop_rules import parse_rules
+from knightshift.cli.queueing import print_status
 from knightshift.core.clock import VirtualClock
 from knightshift.core.manifest import RunSetup
 from knightshift.core.run_folder import open_run
@@ -92,3 +96,20 @@ def test_the_next_job_begins_at_once_and_the_saving_is_said(night: Night) -> Non
     saved = PASS * (PLANNED - first.n_committed)
     assert "its goal was reached" in words
     assert f"saved {int(saved // 60)} min" in words
+
+
+def test_status_tells_when_the_goal_will_be_reached(
+    night: Night, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    rules = parse_rules([f"snr of echo 1 in {EVERYWHERE} >= {GOAL}"])
+    run = acquire_uniform(tmp_path, 6, rules).path  # three blocks of a night that goes on
+    night.add()
+    night.store.apply(1, JobEvent.BEGIN, "", run_name="night")
+    night.store.apply(1, JobEvent.START, "", started=0.0)
+    night.store.note_progress(1, n_committed=6, n_passes=PLANNED, result=str(run))
+    print_status(night.folder, as_json=False)
+    assert re.search(rf"  SNR \d\.\d\d of {GOAL:g}: not before the end at 19:02", capsys.readouterr().out)
+    print_status(night.folder, as_json=True)
+    (job,) = json.loads(capsys.readouterr().out)["in_hand"]
+    assert job["rules"][0]["target"] == GOAL
