@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from knightshift.core.arrays import RealArray
+from knightshift.reconstruction.relaxometry._compiled import RATE as RATE_ROW
 from knightshift.reconstruction.relaxometry._compiled import ROWS, climb_from_grid
 from knightshift.reconstruction.relaxometry._compiled import X as X_ROW
 from knightshift.reconstruction.relaxometry._kernel_tools import (
@@ -43,10 +44,11 @@ _LARGEST = np.float32(1e4)  # argument of the ratio in single precision: its sev
 
 # Rows of the array of a block; the names of `_likelihood`: slope and bend by ln(amplitude) "a" and ln R "x".
 _AMPLITUDE, _X, _RATE, _SLOPE_A, _SLOPE_X, _BEND_AA, _BEND_AX, _BEND_XX = (BLOCK * row for row in range(8))
-_STEP, _MISFIT, _BESSEL, _ENERGY, _PRODUCT, _LEAST, _LEAST_PRODUCT, _I0, _I1, _I2 = (
+_SIGNAL, _MISFIT, _BESSEL, _ENERGY, _PRODUCT, _LEAST, _LEAST_PRODUCT, _I0, _I1, _I2 = (
     BLOCK * row for row in range(8, 18)
 )
-_ROWS = 18
+_AT_MAGNITUDE, _AT_BESSEL, _AT_SIGNAL = (BLOCK * row for row in range(18, 21))
+_ROWS = 21
 
 
 class Magnitudes(NamedTuple):
@@ -67,16 +69,20 @@ class Magnitudes(NamedTuple):
 
 
 @compiled
-def _lookup(table: RealArray, inverse: float) -> float:
-    """Value of a cubic spline at ``1 / (1 + z)``."""
-    last = table.shape[1]
-    position = inverse * last
-    index = min(int(position), last - 1)
-    rest = (position - index) / last
-    value: float = table[0, index] * rest + table[1, index]
-    value = value * rest + table[2, index]
-    value = value * rest + table[3, index]
-    return value  # noqa: RET504 - the type is known to mypy this way
+def _lookup(table: RealArray, position: float, width: float) -> float:
+    """Value of a spline at a position in intervals of a width; its cubic term is below 1e-9 in a table as fine."""
+    index = int(position)
+    rest = (position - index) * width
+    value: float = (table[1, index] * rest + table[2, index]) * rest + table[3, index]
+    return value
+
+
+@compiled
+def _rough_lookup(table: RealArray, position: float, width: float) -> float:
+    """Follow the tangent only: off by 1e-6, for errors of errors."""
+    index = int(position)
+    value: float = table[2, index] * (position - index) * width + table[3, index]
+    return value
 
 
 @compiled
@@ -158,20 +164,40 @@ def _slopes(m: RealArray, magnitudes: Magnitudes, b: RealArray) -> None:
             b[_BEND_AA + v] += second
             b[_BEND_AX + v] += second * t
             b[_BEND_XX + v] += second * t * t
-            b[_STEP + v] = signal
-        for v in range(BLOCK):
-            magnitude, signal = row[v], b[_STEP + v]
-            one_more, z_more = 1 + magnitude, 1 + magnitude * signal
-            b[_MISFIT + v] += (magnitude - signal) * (magnitude - signal)
-            b[_ENERGY + v] += magnitude * magnitude
-            b[_PRODUCT + v] *= z_more / (one_more * one_more)
-            b[_LEAST_PRODUCT + v] *= one_more
-            b[_BESSEL + v] += _lookup(magnitudes.log_bessel, 1 / z_more)
-            b[_LEAST + v] += _lookup(magnitudes.least_loss, 1 / one_more)
-            information = signal * signal * _lookup(magnitudes.information, 1 / (1 + signal))
-            b[_I0 + v] += information
-            b[_I1 + v] += information * t
-            b[_I2 + v] += information * t * t
+            b[_SIGNAL + v] = signal
+        _lay_out(row, b, float(magnitudes.log_bessel.shape[1]))
+        _look_up(magnitudes, t, b)
+
+
+@compiled
+def _lay_out(row: RealArray, b: RealArray, intervals: float) -> None:
+    """Add what one echo gives without a table, and find the places in the tables: all divisions are in this loop."""
+    highest = intervals * (1 - 1e-15)
+    for v in range(BLOCK):
+        magnitude, signal = row[v], b[_SIGNAL + v]
+        one_more, z_more = 1 + magnitude, 1 + magnitude * signal
+        inverse = 1 / one_more
+        b[_MISFIT + v] += (magnitude - signal) * (magnitude - signal)
+        b[_ENERGY + v] += magnitude * magnitude
+        b[_PRODUCT + v] *= z_more * inverse * inverse
+        b[_LEAST_PRODUCT + v] *= one_more
+        b[_AT_MAGNITUDE + v] = min(intervals * inverse, highest)
+        b[_AT_BESSEL + v] = min(intervals / z_more, highest)
+        b[_AT_SIGNAL + v] = min(intervals / (1 + signal), highest)
+
+
+@compiled
+def _look_up(magnitudes: Magnitudes, t: float, b: RealArray) -> None:
+    """Add what the tables say of one echo."""
+    width = 1 / magnitudes.log_bessel.shape[1]
+    for v in range(BLOCK):
+        signal = b[_SIGNAL + v]
+        b[_BESSEL + v] += _lookup(magnitudes.log_bessel, b[_AT_BESSEL + v], width)
+        b[_LEAST + v] += _lookup(magnitudes.least_loss, b[_AT_MAGNITUDE + v], width)
+        information = signal * signal * _rough_lookup(magnitudes.information, b[_AT_SIGNAL + v], width)
+        b[_I0 + v] += information
+        b[_I1 + v] += information * t
+        b[_I2 + v] += information * t * t
 
 
 @compiled
@@ -198,15 +224,16 @@ def _write(
         determinant = aa * xx - ax * ax
         by_a, by_x = (ax * slope_x - xx * slope_a) / determinant, (ax * slope_a - aa * slope_x) / determinant
         near = abs(by_a) < _NEAR and abs(by_x) < _NEAR and aa > 0 and determinant > 0
-        x = np.log(rate) + by_x
-        if not (near and limits.lowest < x < limits.highest and b[_AMPLITUDE + v] > _FAINTEST):
+        inside = limits.lowest < b[_X + v] + by_x < limits.highest
+        if not (near and inside and b[_AMPLITUDE + v] > _FAINTEST):
             status[i] = AGAIN
             continue
         rate *= 1 + by_x
         information = rate * rate * (b[_I2 + v] - b[_I1 + v] ** 2 / b[_I0 + v])
         chi2 = b[_MISFIT + v] - 2 * (b[_BESSEL + v] + b[_LEAST + v]) + np.log(b[_PRODUCT + v])
         explained = b[_ENERGY + v] - chi2 - 2 * (b[_LEAST + v] + np.log(b[_LEAST_PRODUCT + v]))
-        amplitude = b[_AMPLITUDE + v] * (1 + by_a) * np.exp(rate * first_echo) * magnitudes.mean_noise
+        at_first = b[_AMPLITUDE + v] * (1 + by_a) * magnitudes.mean_noise
+        amplitude = at_first / exp_of_negative(-rate * first_echo)
         if not explained > limits.explained:
             status[i] = _NO_SIGNAL
         write_voxel(maps, i, status[i], (1 / rate, 1 / (rate * np.sqrt(information)), amplitude, 0.0, chi2, explained))
@@ -226,7 +253,7 @@ def fit_magnitudes(
     n_echoes = decays.times.size
     m, freed = np.zeros((n_echoes, BLOCK)), np.zeros((n_echoes, BLOCK))
     y32, m32 = np.zeros((n_echoes, BLOCK), np.float32), np.zeros((n_echoes, BLOCK), np.float32)
-    b, a = np.zeros(ROWS * BLOCK), np.zeros(ROWS * BLOCK, np.float32)
+    b, a = np.zeros(max(ROWS, _ROWS) * BLOCK), np.zeros(ROWS * BLOCK, np.float32)
     heights = np.zeros((rough.grid.size, BLOCK), np.float32)
     delays, weights = magnitudes.delays.astype(np.float32), magnitudes.weights.astype(np.float32)
     bounds = np.float32(limits.lowest + 1), np.float32(limits.highest - 1)
@@ -238,8 +265,7 @@ def fit_magnitudes(
             climb_from_grid(freed, y32, rough, heights, b, a)
             for v in range(BLOCK):
                 x = max(min(a[X_ROW + v], bounds[1]), bounds[0])
-                a[_X + v] = x
-                a[_RATE + v] = np.exp(x)
+                a[_X + v], a[_RATE + v] = x, a[RATE_ROW + v] if x == a[X_ROW + v] else np.exp(x)
                 a[_AMPLITUDE + v] = freed[0, v]
             for e in range(n_echoes):
                 m32[e, :] = m[e]
@@ -247,6 +273,6 @@ def fit_magnitudes(
                 _rough_slopes(m32, delays, weights, a)
                 _rough_step(a, bounds)
             for v in range(BLOCK):
-                b[_RATE + v], b[_AMPLITUDE + v] = a[_RATE + v], a[_AMPLITUDE + v]
+                b[_X + v], b[_RATE + v], b[_AMPLITUDE + v] = a[_X + v], a[_RATE + v], a[_AMPLITUDE + v]
             _slopes(m, magnitudes, b)
         _write(b, magnitudes, here, decays.times[0], limits, status, maps)

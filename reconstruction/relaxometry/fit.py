@@ -165,7 +165,7 @@ def fit_t2_maps(
     real = _real_signal(signal, noise, options)
     problem = _problem(echo_times, noise, options)
     columns = real.reshape(len(real), -1)
-    positive = magnitudes_only(columns, status == T2Status.OK)
+    positive = options.estimator == "gaussian" and magnitudes_only(columns, status == T2Status.OK)
     judgement = Judgement.of(options, len(real), is_magnitude=positive) if source != "residuals" else None
     maps = fit_voxels(columns, status, problem, options, judgement)
     if judgement is None:
@@ -240,7 +240,7 @@ def _real_signal(signal: RealArray | ComplexArray, noise: RealArray, options: T2
     if options.estimator == "complex":
         precision = np.complex64 if signal.dtype == np.complex64 else np.complex128
         return remove_phase(np.asarray(signal, dtype=precision), noise, options.phase_window)
-    if np.iscomplexobj(signal) or (options.needs_noise and (signal < 0).any()):
+    if np.iscomplexobj(signal) or (options.needs_noise and not signal.min(initial=0.0) >= 0):
         signal = np.abs(signal)
     return np.asarray(signal, dtype=np.float32 if signal.dtype == np.float32 else np.float64)
 
