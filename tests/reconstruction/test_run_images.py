@@ -152,7 +152,7 @@ def test_noise_alone_is_not_mistaken_for_drift(synthetic_run: Any, small_encodin
 def test_a_late_echo_of_noise_alone_turns_no_phase(
     synthetic_run: Any, small_encoding: Encoding, tmp_path: Path, n_passes: int
 ) -> None:
-    """Five echo times stepped pass by pass, the last without a signal: its phase is chance, and must not be followed."""
+    """Five echo times stepped pass by pass, the last without signal: its phase is chance, and must not be followed."""
     encoding = small_encoding.model_copy(update={"echo_times": (4e-3, 8e-3, 13e-3, 20e-3, 30e-3), "phase_cycle": 1})
     rng, point = np.random.default_rng(5), kspace_of_point(encoding, 6, 1)
     heights = (4.0, 2.0, 0.8, 0.2, 0.0)
