@@ -65,20 +65,20 @@ def ours_into(kspace: np.ndarray, n_axes: int) -> Run:
     from knightshift.reconstruction.fft import centered_ifft
 
     image = np.empty_like(kspace)
-    return lambda: centered_ifft(kspace, n_axes=n_axes, measure=True, out=image)
+    return lambda: centered_ifft(kspace, n_axes=n_axes, out=image)
 
 
 def ours(kspace: np.ndarray, n_axes: int) -> Run:
     from knightshift.reconstruction.fft import centered_ifft
 
-    return lambda: centered_ifft(kspace, n_axes=n_axes, measure=True)
+    return lambda: centered_ifft(kspace, n_axes=n_axes)
 
 
 def ours_in_place(kspace: np.ndarray, n_axes: int) -> Run:
     from knightshift.reconstruction.fft import centered_ifft
 
     def run() -> object:
-        return centered_ifft(kspace, n_axes=n_axes, measure=True, out=kspace)
+        return centered_ifft(kspace, n_axes=n_axes, out=kspace)
 
     def restore() -> None:
         level = max(abs(image).max() for image in kspace)  # each transform takes a mean: values fade to denormals
