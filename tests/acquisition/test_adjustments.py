@@ -313,3 +313,11 @@ def test_one_receiver_is_listened_to_however_strong_another_becomes() -> None:
     assert mean_fid(fids).channel == 1
     later = mean_fid(fids * np.array([3.0, 1.0])[:, None], channel=1)
     assert find_line(later, timing, 20e3).phase == pytest.approx(0.2, abs=1e-6)
+
+
+def test_a_file_that_no_event_names_is_told_and_no_damage(tmp_path: Path) -> None:
+    path = acquire_adjusted(tmp_path, site(adjustments=ONLY_FREQUENCY), what=measurement(1)).path
+    (path / "adjustments" / "reference-000007.h5").write_bytes(b"left behind")
+    report = verify_run(path)
+    assert report.intact
+    assert report.notes == ("adjustments/reference-000007.h5: not recorded",)
