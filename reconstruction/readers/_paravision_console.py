@@ -24,8 +24,7 @@ _SAME_IMAGE = frozenset({
     "RecoMinMaxFilter", "RecoPhasCorrFilter", "RecoProfileDisplayFilter", "RecoProgressMonitorFilter",
     "RecoQueueSink", "RecoQueueSource", "RecoReImFilter", "RecoScaleFilter", "RecoSharedQueueSink",
     "RecoSharedQueueSource", "RecoSortFilter", "RecoSplitFilter", "RecoSumOfSquaresFilter", "RecoTeeFilter",
-    "RecoTransposeFilter", "RecoZfillFilter", "RecoConjQnegFilter", "RecoReverseFilter", "RecoDetermineB0Filter",
-    "RecoReloadB0Filter",
+    "RecoTransposeFilter", "RecoZfillFilter", "RecoReverseFilter", "RecoDetermineB0Filter", "RecoReloadB0Filter",
 })  # fmt: skip
 """Filters that only move data, or that our own reconstruction does as well or accounts for."""
 _ANOTHER_IMAGE = re.compile(r"Regrid|Backpro|Grappa|EpiGhost|Sense|^RecoCS")
@@ -122,6 +121,16 @@ def _filters(reco: ParameterFile) -> set[str]:
 
 def _words(reco: ParameterFile, name: str) -> list[str]:
     return reco.values(name) if name in reco else []
+
+
+def negates_every_other_point(reco: ParameterFile, n_dims: int) -> tuple[bool, ...]:
+    """Whether ``RECO_qopts`` changes the sign of every other point, for each transformed axis.
+
+    ParaVision 6 and later write the option down but apply it only where their network has the filter for it.
+    """
+    options = _words(reco, "RECO_qopts")[:n_dims]
+    applied = "RecoStageNodes" not in reco or "RecoConjQnegFilter" in _filters(reco)
+    return tuple(applied and "QNEG" in option for option in options) + (False,) * (n_dims - len(options))
 
 
 def reversed_segment(reco: ParameterFile | None) -> int:

@@ -10,7 +10,7 @@ from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.kspace import Partitions
-from knightshift.reconstruction.readers._paravision_console import first_kept_point
+from knightshift.reconstruction.readers._paravision_console import first_kept_point, negates_every_other_point
 from knightshift.reconstruction.readers._paravision_files import ScanFiles, dimensions
 from knightshift.reconstruction.readers._paravision_geometry import MAX_LENGTH, partition_geometries, slice_geometries
 from knightshift.reconstruction.readers._paravision_visu import agreed_geometries
@@ -129,10 +129,8 @@ def rotations(files: ScanFiles, n_slices: int, n_echoes: int) -> RealArray:
         problem = f"{rotate.size} values for {n_dims} x {n_slices * n_echoes} objects"
         raise DamagedDataError(files.reco.path, "RECO_rotate", problem)
     rotate = rotate.reshape(n_dims, n_slices, n_echoes)[:, :, 0].copy()
-    options = files.reco.values("RECO_qopts") if "RECO_qopts" in files.reco else []
-    for axis, option in enumerate(options[:n_dims]):
-        if "QNEG" in option:  # a change of sign of every other point is the half-field shift
-            rotate[axis] += 0.5
+    for axis, negated in enumerate(negates_every_other_point(files.reco, n_dims)):
+        rotate[axis] += 0.5 * negated  # a change of sign of every other point is the half-field shift
     return rotate
 
 

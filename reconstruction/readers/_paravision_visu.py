@@ -95,11 +95,14 @@ def _placed(geometry: ImageGeometry, rotation: RealArray, corner: RealArray) -> 
 
 
 def _volume(shown: tuple[ImageGeometry, ...], rotation: RealArray, corner: RealArray) -> tuple[ImageGeometry, ...]:
-    """Slices of a 3D scan from the corner of the whole."""
+    """Slices of a 3D scan from the corner of the whole; of the two ways from there, the one to where the slab is."""
     first = _placed(shown[0], rotation, corner)
     if first is shown[0]:
         return shown
+    middle = (shown[0].origin + shown[-1].origin) / 2
     step = first.voxel_size[0] * first.directions[0]
-    return tuple(
-        ImageGeometry(first.voxel_size, first.directions, corner + index * step) for index in range(len(shown))
-    )
+    half = step * (len(shown) - 1) / 2
+    if np.linalg.norm(corner - half - middle) < np.linalg.norm(corner + half - middle):
+        step = -step
+    directions = np.vstack([step / first.voxel_size[0], first.directions[1:]])
+    return tuple(ImageGeometry(first.voxel_size, directions, corner + index * step) for index in range(len(shown)))

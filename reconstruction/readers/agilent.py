@@ -177,7 +177,7 @@ def _line_steps(procpar: Procpar, n_lines: int) -> IntArray:
     if not np.array_equal(np.sort(rows), np.arange(n_lines)):
         problem = f"steps {listed.min():g} to {listed.max():g} are not one for each of {n_lines} lines"
         raise DamagedDataError(procpar.path, "pelist", problem)
-    return rows - n_lines // 2
+    return np.asarray(rows - n_lines // 2)
 
 
 def _partitions(procpar: Procpar, loops: Loops) -> Partitions | None:

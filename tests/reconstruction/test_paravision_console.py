@@ -120,6 +120,34 @@ def test_where_the_console_places_its_slices_it_is_believed(synthetic_scan: Any,
     assert any("VisuCorePosition" in text for text in series.missing)
 
 
+@pytest.mark.parametrize("towards_feet", [False, True])
+def test_a_volume_is_placed_by_the_corner_the_console_names(
+    synthetic_scan: Any, tmp_path: Path, towards_feet: bool
+) -> None:
+    folder = three_dimensional(synthetic_scan, random_kspace(1, N_PART, N_LINES, N_SAMPLES), tmp_path / "scan")
+    corner_z = 5.1 if towards_feet else -5.1  # of a slab 12 mm thick, centred at 0 or nearly so
+    visu = {"VisuCoreOrientation": "( 1, 9 )\n1 0 0 0 1 0 0 0 1", "VisuCorePosition": f"( 1, 3 )\n-5 -2 {corner_z}"}
+    lines = [f"##${name}={value}" for name, value in visu.items()]
+    (folder / "pdata/1/visu_pars").write_text("\n".join(["##TITLE=Parameter List", *lines, "##END=", ""]))
+    series = reconstruct(folder)
+    last = (series.geometry.affine @ [N_PART - 1, 0, 0, 1])[:3]
+    np.testing.assert_allclose(series.geometry.origin, [5e-3, 2e-3, corner_z * 1e-3])
+    np.testing.assert_allclose(last, [5e-3, 2e-3, -4.9e-3 if towards_feet else 4.9e-3], atol=1e-12)
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_sign_of_every_other_point_counts_where_it_was_applied(
+    synthetic_scan: Any, tmp_path: Path, applied: bool
+) -> None:
+    """ParaVision 6 names the option and has no filter for it in its network; 5.1 has no network and applies it."""
+    kspace = random_kspace(1, 1, 1, 8, 10)
+    reco = {"RECO_qopts": "( 2 )\nCONJ_AND_QNEG NO_QOPTS"}
+    if not applied:
+        reco["RecoStageNodes"] = "( 1 )\n(<compute>, 0, <RecoFTFilter FT0{direction=0}>)"
+    image = reconstruct(synthetic_scan(kspace, reco=reco).write(tmp_path)).images[0, 0]
+    np.testing.assert_allclose(image, np.roll(by_numpy(kspace[0, 0, 0]), 5 if applied else 0, axis=1), atol=1e-3)
+
+
 @pytest.mark.parametrize("partitions_inside", [False, True])
 def test_encoding_tables_of_3d_scans_say_the_order_of_their_lines(
     synthetic_scan: Any, tmp_path: Path, partitions_inside: bool
