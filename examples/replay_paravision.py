@@ -90,7 +90,7 @@ def as_readouts(scan: KSpaceScan) -> tuple[ComplexArray, IntArray]:
     along_samples = np.arange(scan.kspace.shape[5]) - scan.center_sample
     turns = np.multiply.outer(scan.shifts[:, 0], scan.line_steps / scan.grid[0])[:, :, np.newaxis]
     turns = turns + np.multiply.outer(scan.shifts[:, 1], along_samples / scan.grid[1])[:, np.newaxis, :]
-    shifted = scan.kspace * np.exp(-2j * np.pi * turns)[:, np.newaxis]
+    shifted = np.asarray(scan.kspace) * np.exp(-2j * np.pi * turns)[:, np.newaxis]
     # (repetition, echo, slice, channel, line, sample) to (repetition, line, slice, echo, channel, sample)
     ordered = shifted.transpose(0, 4, 2, 1, 3, 5).astype(np.complex64)
     counters: NDArray[Any] = np.zeros(ordered.shape[:4], COUNTERS)

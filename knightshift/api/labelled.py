@@ -86,7 +86,7 @@ def kspace_array(scan: KSpaceScan) -> xr.DataArray:
         times = (np.arange(scan.kspace.shape[-1]) - scan.center_sample) * scan.dwell_time
         coordinates["time"] = ("sample", times, {"units": "s", "long_name": "time from k = 0"})
     attributes = {"units": "arbitrary", **_origin(scan)}
-    return _array("kspace", scan.kspace, _KSPACE, coordinates, attributes)
+    return _array("kspace", np.asarray(scan.kspace), _KSPACE, coordinates, attributes)
 
 
 def fid_array(series: FidSeries) -> xr.DataArray:
