@@ -100,10 +100,19 @@ def mrpro_lbfgs() -> Fit:
     from mrpro.operators.models import MonoExponentialDecay
 
     def fit(columns: np.ndarray, echo_times: np.ndarray) -> np.ndarray:
-        measured = torch.as_tensor(columns)
-        start = 1.3 * measured[0], torch.full_like(measured[0], 15e-3)
-        functional = MSE(measured) @ MonoExponentialDecay(decay_time=torch.as_tensor(echo_times))
-        return lbfgs(functional, start, max_iterations=100)[1].detach().numpy()
+        measured, unit = torch.as_tensor(columns), 1e-2  # times in 10 ms: its search wants parameters of one size
+        start = 1.3 * measured[0], torch.full_like(measured[0], 1.5)
+        functional = MSE(measured) @ MonoExponentialDecay(decay_time=torch.as_tensor(echo_times / unit))
+        return unit * lbfgs(functional, start, max_iterations=100)[1].detach().numpy()
+
+    return fit
+
+
+def qmri() -> Fit:
+    from qmri.relaxometry import t2
+
+    def fit(columns: np.ndarray, echo_times: np.ndarray) -> np.ndarray:
+        return np.asarray(t2.fit(columns.T, echo_times, model="reduced").t2).reshape(-1)
 
     return fit
 
@@ -115,6 +124,7 @@ PEERS = {
     "qmrpy": Peer("qmrpy", qmrpy, 300),
     "mdreg": Peer("mdreg", mdreg, 300),
     "ukat": Peer("ukat", ukat, 200),
+    "qmri": Peer("qmri", qmri, 300),
     "mrpro L-BFGS": Peer("mrpro", mrpro_lbfgs, 20_000),
 }
 
