@@ -271,9 +271,10 @@ class _Recorder:
         self._step(New(node, is_folder))
         self._rename(place[0], (place[1], node))
 
-    def _on_open(self, real: Any, path: Any, flags: int, *args: Any, **options: Any) -> int:
-        existed = isinstance(path, int) or os.path.lexists(path)
-        descriptor: int = real(path, flags, *args, **options)
+    def _on_open(self, real: Any, given: Any, flags: int, *args: Any, **options: Any) -> int:
+        path = _absolute(given, **options)
+        existed = os.path.lexists(path)
+        descriptor: int = real(given, flags, *args, **options)
         if flags & os.O_CREAT and not existed:
             self._create(path, is_folder=False)
         node = 0 if Path(path).resolve() == self.root else self._node(path)
@@ -341,9 +342,9 @@ class _Recorder:
 
     _on_replace = _on_rename
 
-    def _on_unlink(self, real: Any, path: Any) -> None:
-        place = self._find(path)
-        real(path)
+    def _on_unlink(self, real: Any, path: Any, **options: Any) -> None:
+        place = self._find(_absolute(path, **options))
+        real(path, **options)
         if place is not None:
             self._rename(place[0], (place[1], None))
 
@@ -352,6 +353,11 @@ class _Recorder:
     def _on_mkdir(self, real: Any, path: Any, *args: Any) -> None:
         real(path, *args)
         self._create(path, is_folder=True)
+
+
+def _absolute(path: Any, dir_fd: int | None = None, **_options: Any) -> Path:
+    """Where a path lies that may be meant from an open folder."""
+    return Path(path) if dir_fd is None else Path(f"/proc/self/fd/{dir_fd}").readlink() / path
 
 
 def states_after(recording: Recording, n_steps: int, n_random: int, chance: random.Random) -> Iterator[Tree]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from adjusted_night import acquire_adjusted, resume_adjusted
 from fake_scanner import FakeScanner, acquire_tiny, measurement, resume_tiny
 from forgetful_disk import Claim, Recording, fingerprint, recording, states_after, write_tree
 
@@ -18,6 +19,7 @@ from knightshift.core.manifest import RunSetup
 from knightshift.core.passes import PassRecord
 from knightshift.core.run_folder import MANIFEST, open_run
 from knightshift.core.run_verification import verify_run
+from knightshift.reconstruction.pass_sum import sum_passes
 
 N_PASSES = 3
 
@@ -27,18 +29,23 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[PassRecord]:
     return list(open_run(acquire_tiny(tmp_path_factory.mktemp("undisturbed"), N_PASSES).path).passes())
 
 
+def claimer(recorded: Recording) -> Callable[[ProgressEvent], None]:
+    """Write down when the run says that a pass is committed."""
+
+    def claim(event: ProgressEvent) -> None:
+        if event.kind is ProgressKind.COMMITTED:
+            assert event.pass_index is not None
+            recorded.steps.append(Claim(event.pass_index))
+
+    return claim
+
+
 def record_run(disk: Path, ignored: Callable[[str, str], bool] = lambda _call, _path: False) -> Recording:
     """Record a whole run; the run itself says when a pass is committed."""
     disk.mkdir(exist_ok=True)
     clock, options = VirtualClock(), AcquisitionOptions(run_name="night", disk_margin=0)
     with recording(disk, ignored) as recorded:
-
-        def claim(event: ProgressEvent) -> None:
-            if event.kind is ProgressKind.COMMITTED:
-                assert event.pass_index is not None
-                recorded.steps.append(Claim(event.pass_index))
-
-        path = disk / "runs"
+        claim, path = claimer(recorded), disk / "runs"
         if (path / "night").exists():
             resume(path / "night", FakeScanner(clock), clock=clock, options=options, on_progress=claim)
         else:
@@ -141,6 +148,30 @@ def test_second_power_cut_while_resuming_loses_nothing_either(
     recorded = record_run(tmp_path / "disk")
     states = cut_everywhere(recorded, tmp_path / "states", undisturbed, 30, monkeypatch, committed)
     assert states > 250
+
+
+@pytest.mark.slow
+def test_power_cut_of_a_night_with_adjustments_and_references_loses_nothing(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    with recording(tmp_path / "disk") as recorded:
+        path = acquire_adjusted(tmp_path / "disk" / "runs", on_progress=claimer(recorded)).path
+    whole, chance, n_states = sum_passes(open_run(path)), random.Random(2), 0
+    for n_steps in range(len(recorded.steps), 0, -37):
+        states = list(states_after(recorded, n_steps, 3, chance))
+        for state in chance.sample(states, min(3, len(states))):
+            n_states += 1
+            disk = tmp_path / str(n_states)
+            write_tree(state, disk)
+            found = disk / "runs" / "night"
+            claims = recorded.claims(n_steps)
+            if not (found / MANIFEST).exists():
+                assert not claims
+                continue
+            assert claims <= set(verify_run(found).good)
+            assert verify_run(found).intact
+            resume_adjusted(found)
+            np.testing.assert_array_equal(sum_passes(open_run(found)).kspace, whole.kspace)
+    assert n_states > 20
 
 
 FORGOTTEN = {
