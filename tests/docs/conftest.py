@@ -36,7 +36,8 @@ dummy_scans: 2
 """
 _SMALL = {
     "overnight_t2": 'kind: spin_echo_series\nname: overnight_t2\necho_times: ["4 ms", "8 ms", "13 ms"]\n' + _COMMON,
-    "quick_look": 'kind: spin_echo_series\nname: quick_look\necho_times: ["4 ms"]\n' + _COMMON,
+    "quick_look": 'kind: spin_echo_series\nname: quick_look\necho_times: ["4 ms", "12 ms"]\n'
+    + _COMMON.replace("averages: 4", "averages: 24"),
 }
 """A file in the folder is taken before a shipped name, so that the commands of the pages play these."""
 
