@@ -52,6 +52,12 @@ def test_flipped_bit_in_a_pass_is_named(cli: Cli, finished_run: Path, tmp_path: 
     assert result.returncode == 4
     assert "p000003.h5" in result.stderr
     assert "11 of 12 passes are intact" in result.stdout
+    refused = cli("reconstruct", damaged, "-o", tmp_path / "images")
+    assert (refused.returncode, "p000003.h5" in refused.stderr) == (4, True)
+    result = cli("verify", damaged, "--set-aside")
+    assert (result.returncode, "11 of 12 passes are intact" in result.stdout) == (0, True), result.stderr
+    assert (damaged / "quarantine" / "p000003.h5").read_bytes() == bytes(content)
+    assert cli("reconstruct", damaged, "-o", tmp_path / "images").returncode == 0
 
 
 def test_missing_runs_option_or_run_is_bad_input(cli: Cli, protocol: Path, tmp_path: Path) -> None:
