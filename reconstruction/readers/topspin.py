@@ -61,7 +61,8 @@ def read_topspin(path: Path) -> FidSeries:
     acqus = read_parameters(folder / "acqus")
     if is_processed(path):
         return _processed(folder, path if path.is_dir() else path.parent, acqus)
-    if (folder / "acqu3s").is_file():
+    flat = "PARMODE" in acqus and acqus.text("PARMODE") in ("0", "1")  # then acqu3s is a leftover
+    if (folder / "acqu3s").is_file() and not flat:
         raise UnsupportedDataError(f"{folder}: it has three or more dimensions (acqu3s): 1D and pseudo-2D are read")
     for name in ("ser", "fid"):
         if (folder / name).is_file():

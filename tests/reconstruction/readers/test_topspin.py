@@ -98,6 +98,13 @@ def test_three_dimensions_are_refused(tmp_path: Path) -> None:
         read_topspin(folder)
 
 
+def test_a_leftover_third_dimension_of_a_two_dimensional_experiment_is_ignored(tmp_path: Path) -> None:
+    fids = np.rint(line_fids(np.array([1e6, 2e6]), 0.0))
+    folder = TopSpin(fids, extra={"PARMODE": "1"}).write(tmp_path)
+    (folder / "acqu3s").write_text("##TITLE= x\n##END=\n")
+    np.testing.assert_allclose(read_topspin(folder).values, fids, atol=1)
+
+
 def test_group_delay_of_the_digital_filter_is_removed(tmp_path: Path) -> None:
     delay = 20
     late = np.zeros((1, 256), complex)
