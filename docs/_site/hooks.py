@@ -30,14 +30,21 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Begin lists where GitHub does: a list may follow a paragraph without an empty line."""
+    """Write lists as MkDocs wants them: an empty line before the first item, and four spaces before what is inside."""
     lines: list[str] = []
-    fenced = False
+    fenced, indent = False, 0
     for line in markdown.splitlines():
-        fenced ^= line.lstrip().startswith("```")
+        item = None if fenced else _ITEM.match(line)
         before = lines[-1] if lines else ""
-        if not fenced and _ITEM.match(line) and before.strip() and not _ITEM.match(before) and before[0] not in " |":
-            lines.append("")
+        if item:
+            if before.strip() and not indent:
+                lines.append("")
+            indent = len(item[0])
+        elif indent and line.startswith(" " * indent):
+            line = "    " + line[indent:]  # noqa: PLW2901 - the line as it is written out
+        elif line.strip() and not fenced:
+            indent = 0
+        fenced ^= line.lstrip().startswith("```")
         lines.append(line)
     return "\n".join(lines)
 
