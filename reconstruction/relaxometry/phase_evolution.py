@@ -8,7 +8,7 @@ from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry.phase import turns_of_echoes
 
-_BRIGHT = 10.0  # times the energy of noise
+_BRIGHT = 20.0  # times the energy of noise
 _ENOUGH_VOXELS = 50_000
 _SIGNIFICANCE = 6.0  # standard deviations
 _LARGEST_ANGLE = 0.1
@@ -38,12 +38,12 @@ def phase_evolution(signal: RealArray | ComplexArray, noise_std: RealArray, mask
     chosen = voxels[:: 1 + voxels.size // _ENOUGH_VOXELS]
     sample = np.asarray(signal.reshape(len(signal), -1)[:, chosen], dtype=complex)
     scaled = (sample.T * (turns_of_echoes(sample, noise_std) / noise_std)).T
-    energy = np.sum(np.abs(scaled) ** 2, axis=0)
-    scaled = scaled[:, energy > _BRIGHT * 2 * len(signal)]
-    if scaled.shape[1] == 0:
-        return 0.0, 0.0
     along = scaled * np.exp(-0.5j * np.angle(np.sum(scaled**2, axis=0)))  # as little as possible is left across it
-    noise = scaled.shape[1] * (len(signal) - 1)  # each voxel has its own phase
+    energy = np.sum(along.real**2, axis=0)  # that across would single out voxels whose noise lies across
+    along = along[:, energy > _BRIGHT * len(signal)]
+    if along.shape[1] == 0:
+        return 0.0, 0.0
+    noise = along.shape[1] * (len(signal) - 1)  # each voxel has its own phase
     across = float(np.sum(along.imag**2)) - noise
     angle = np.arctan(np.sqrt(max(across, 0.0) / float(np.sum(along.real**2))))
     return float(angle), across / float(np.sqrt(2 * noise))
