@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,13 @@ PASS = 20.0
 OUT_OF_REACH = (
     "snr of echo 5 in box z=[-0.8 mm, 0.8 mm], y=[-2 mm, 2 mm] >= 1000",
     "t2 std in box z=[-0.8 mm, 0.8 mm], y=[-2 mm, 2 mm] <= 0.001 ms",
+)
+CHROMIUM_OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
 )
 _HEAD = f"{'beside the scan':44} | gaps | {'mean':>8} {'median':>8} {'95 %':>8} {'longest':>8} | idle at {PASS:g} s"
 
@@ -103,6 +111,25 @@ def preview(run: Path) -> Iterator[None]:
         process.wait(timeout=60.0)
 
 
+def browsers(count: int) -> Callable[[Path], Iterator[None]]:
+    """`knightshift dashboard` with its previews, and so many browsers that follow the run; needs Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    def beside(run: Path) -> Iterator[None]:
+        command = [sys.executable, "-m", "knightshift.cli", "dashboard", "--runs", str(run.parent), "--port", "0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process, sync_playwright() as playwright:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[-1]
+            chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(CHROMIUM_OPTIONS))
+            for _ in range(count):
+                chromium.new_context().new_page().goto(address)
+            yield
+            chromium.close()
+            process.terminate()
+
+    return beside
+
+
 def _again_and_again(work: Callable[[], object]) -> Iterator[None]:
     stop = threading.Event()
 
@@ -145,6 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--passes", type=int, default=200)
     parser.add_argument("--speed", type=float, default=60.0)
+    parser.add_argument("--browsers", type=int, default=0, help="so many follow the live page in one row more")
     parser.add_argument("--only", type=int, nargs="*", help="rows to measure, from 1")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="knightshift-idle-") as name:
@@ -159,6 +187,9 @@ def main() -> None:
             ("commits and reports in a process", report_in_a_process(finished, folder / "r"), False),
             ("commits and reports in a thread", report_in_a_thread(finished, folder / "r"), False),
         ]
+        if arguments.browsers:
+            words = f"commits, live page and {arguments.browsers} browsers"
+            cases.append((words, browsers(arguments.browsers), False))
         print(_HEAD)
         for number, (words, beside, rules) in enumerate(cases, start=1):
             if arguments.only and number not in arguments.only:

@@ -13,13 +13,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from knightshift.acquisition.preview.snapshot import Snapshot
 from knightshift.core.arrays import RealArray
 from knightshift.core.durable import make_folder, write_durably
+from knightshift.reconstruction.relaxometry import t2_histogram
 from knightshift.reconstruction.report.chosen_voxels import slice_to_show
 from knightshift.reconstruction.report.comparison_section import t2_slice_of
 from knightshift.reconstruction.report.human_units import quantity
 from knightshift.reconstruction.report.intensity_figures import echoes_figure
 from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, render, styled
-from knightshift.reconstruction.report.t2_figures import t2_map_figure, t2_range_of
+from knightshift.reconstruction.report.t2_figures import T2Population, histogram_figure, t2_map_figure, t2_range_of
 
 NUMBERS = "preview.json"
 """The numbers of a preview, written last: what it names is there."""
@@ -28,7 +29,7 @@ _COLORS = (BLACK, BLUE, GREEN, ORANGE, GREY)
 
 
 def write_preview(snapshot: Snapshot, folder: Path, made: float) -> tuple[Path, ...]:
-    """Write ``echoes.png``, ``t2_map.png``, ``snr.png``, as far as there is anything to show, and ``preview.json``.
+    """Write echoes, T2 map, histogram and SNR as PNG, as far as there is anything to show, and ``preview.json``.
 
     Parameters
     ----------
@@ -67,7 +68,10 @@ def _figures(snapshot: Snapshot) -> Iterator[tuple[str, Figure]]:
     index = slice_to_show(fit, None) if fit is not None and has_t2 else 0
     yield "echoes.png", echoes_figure(series, index)
     if fit is not None and has_t2:
-        yield "t2_map.png", t2_map_figure(t2_slice_of(series, fit, None, index), t2_range_of(fit.t2, fit.t2_std))
+        t2_range = t2_range_of(fit.t2, fit.t2_std)
+        yield "t2_map.png", t2_map_figure(t2_slice_of(series, fit, None, index), t2_range)
+        everything = T2Population("voxels with T2", t2_histogram(fit.t2[fit.ok]), False)
+        yield "histogram.png", histogram_figure([everything], t2_range)
     if snapshot.growth is not None:
         yield "snr.png", snr_figure(*snapshot.growth, series.echo_times)
 

@@ -85,7 +85,8 @@ def test_only_its_own_folder_is_written_and_the_lock_is_neither_needed_nor_taken
         preview_run(growing, None, follow=False, every="1 s")
         after = content(growing)
     made = {name for name in after if name not in before}
-    assert made == {f"derived/preview/{name}" for name in ("echoes.png", "t2_map.png", "snr.png", "preview.json")}
+    names = ("echoes.png", "t2_map.png", "histogram.png", "snr.png", "preview.json")
+    assert made == {f"derived/preview/{name}" for name in names}
     assert {name: after[name] for name in before} == before
 
 
