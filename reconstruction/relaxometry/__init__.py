@@ -10,7 +10,7 @@ from knightshift.reconstruction.relaxometry.intervals import t2_interval
 from knightshift.reconstruction.relaxometry.model_comparison import RicherFit, fit_richer_model
 from knightshift.reconstruction.relaxometry.noise import estimate_noise
 from knightshift.reconstruction.relaxometry.options import T2Options
-from knightshift.reconstruction.relaxometry.pooled import PooledT2, bootstrap_t2_std, pool_region
+from knightshift.reconstruction.relaxometry.pooled import PooledT2, bootstrap_t2_std, pool_populations, pool_region
 from knightshift.reconstruction.relaxometry.populations import PopulationOptions, Populations, find_populations
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics, region_statistics
 from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
@@ -48,6 +48,7 @@ __all__ = [
     "fit_train_and_b1",
     "fit_train_marginal",
     "fit_train_with_maps",
+    "pool_populations",
     "pool_region",
     "region_statistics",
     "rician_information",

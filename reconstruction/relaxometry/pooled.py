@@ -13,6 +13,7 @@ from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry.fit import fit_t2_maps
 from knightshift.reconstruction.relaxometry.intervals import interval_ends, misfit_of
+from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.relaxometry.result import T2Fit
 
 _GRID = 25
@@ -141,3 +142,26 @@ def bootstrap_t2_std(
     spread[enough] = (high - low) / 2
     std[fit.ok] = spread
     return std
+
+
+def pool_populations(fit: T2Fit, populations: Populations, *, level: float = 0.95) -> dict[str, PooledT2]:
+    """Pool every electrode and isolated region of a map, for tables with intervals.
+
+    Parameters
+    ----------
+    fit
+        The map, with a known noise.
+    populations
+        What was found in it.
+    level
+        Of the intervals.
+
+    Returns
+    -------
+    dict[str, PooledT2]
+        By the name of the region. Where `PooledT2.homogeneity` is tiny, the voxels of a region do not share one T2,
+        and its interval is that of their mean, not of their spread.
+    """
+    masks = (*populations.electrode_masks(), *(populations.mask(number) for number in range(len(populations.isolated))))
+    regions = (*populations.electrodes, *populations.isolated)
+    return {region.name: pool_region(fit, mask, level=level) for region, mask in zip(regions, masks, strict=True)}

@@ -10,8 +10,11 @@ from knightshift.reconstruction.relaxometry import (
     EchoTrain,
     T2Options,
     bootstrap_t2_std,
+    find_populations,
+    fit_series,
     fit_t2,
     fit_t2_maps,
+    pool_populations,
     pool_region,
     t2_interval,
 )
@@ -87,3 +90,14 @@ def test_what_cannot_be_pooled_or_resampled_is_refused() -> None:
     rician = fit_t2(np.abs(noisy(np.full(4, 8e-3), 30, 2)), TIMES, estimator="rician", noise_std=1 / 30)
     with pytest.raises(InputError, match="without an offset"):
         bootstrap_t2_std(rician)
+
+
+def test_every_region_of_a_map_is_pooled_under_its_name(shorted) -> None:
+    fit = fit_series(shorted(1))
+    found = find_populations(fit)
+    pooled = pool_populations(fit, found)
+    assert list(pooled) == [region.name for region in (*found.electrodes, *found.isolated)]
+    dendrite = pooled[found.isolated[0].name]
+    assert dendrite.n_voxels == found.isolated[0].n_voxels
+    assert dendrite.interval[0] < 16.2e-3 < dendrite.interval[1]
+    assert max(one.t2 for name, one in pooled.items() if name != found.isolated[0].name) < 11e-3
