@@ -9,6 +9,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from knightshift.cli.exporting import export_to
+from knightshift.core.errors import InputError
+
 from .conftest import SMALL_PROTOCOL, Cli
 
 CENTRE_MM = {"y": 0.9, "z": -0.4}
@@ -56,10 +59,9 @@ def test_nifti_shows_the_block_where_the_phantom_has_it(cli: Cli, block: Path, t
     assert json.loads((tmp_path / "numpy" / "arrays.json").read_text())["laboratory_axes"] == ["x", "z", "y"]
 
 
-def test_mrd_of_a_run_opens_with_the_ismrmrd_package(cli: Cli, block: Path, tmp_path: Path) -> None:
+def test_mrd_of_a_run_opens_with_the_ismrmrd_package(block: Path, tmp_path: Path) -> None:
     ismrmrd = pytest.importorskip("ismrmrd", reason="the extra 'mrd' is not installed")
-    result = cli("export", block, "--to", "mrd", "-o", tmp_path)
-    assert result.returncode == 0, result.stderr
+    export_to(block, ["mrd"], tmp_path, "01", None)
     with ismrmrd.Dataset(tmp_path / "kspace.mrd", mode="r") as file:
         header = ismrmrd.xsd.CreateFromDocument(file.read_xml_header())
         assert file.number_of_acquisitions() == 3 * 16
@@ -72,11 +74,15 @@ def test_mrd_of_a_run_opens_with_the_ismrmrd_package(cli: Cli, block: Path, tmp_
     assert header.experimentalConditions.H1resonanceFrequency_Hz == round(42.577478e6 * b0)  # unshifted protons
 
 
-def test_what_cannot_be_exported_is_told(cli: Cli, block: Path, tmp_path: Path) -> None:
-    wrong = cli("export", block, "--to", "dicom", "-o", tmp_path / "out")
-    assert wrong.returncode == 2
-    assert "bids, mrd, nifti, csv, numpy" in wrong.stderr
-    label = cli("export", block, "--to", "bids", "--subject", "../me", "-o", tmp_path / "out")
-    assert label.returncode == 2
-    assert "letters and digits" in label.stderr
+@pytest.mark.parametrize(("options", "words"), [
+    ((["dicom"], "01", None), "bids, mrd, nifti, csv, numpy"),
+    ((["bids"], "../me", None), "letters and digits"),
+    ((["bids"], "01", "night 1"), "letters and digits"),
+])  # fmt: skip
+def test_what_cannot_be_exported_is_told(
+    tmp_path: Path, options: tuple[list[str], str, str | None], words: str
+) -> None:
+    formats, subject, session = options
+    with pytest.raises(InputError, match=words):
+        export_to(tmp_path, formats, tmp_path / "out", subject, session)
     assert not (tmp_path / "out").exists()
