@@ -23,7 +23,7 @@ from knightshift.hardware.scanner_base import LocalScanner
 from knightshift.hardware.simulated.phantom import Phantom
 from knightshift.hardware.simulated.receiver import digitise, noise
 from knightshift.hardware.simulated.settings import SimulatorSettings
-from knightshift.hardware.simulated.signals import PassSignal, SignalLibrary
+from knightshift.hardware.simulated.signals import PassSignal, library_of
 from knightshift.hardware.simulated.spoiling import SpoiledPass, disturb, spoiled
 
 _DAY = 86400.0
@@ -76,7 +76,7 @@ class SimulatedScanner(LocalScanner[_PlayingPass]):
     ) -> None:
         super().__init__("simulated scanner", clock, largest_gain=_LARGEST_GAIN)
         self._limits, self._settings, self._phantom, self._seed = limits, settings, phantom, seed
-        self._library = SignalLibrary(phantom, limits.b0, settings)
+        self._library = library_of(phantom, limits.b0, settings)
         self._checked: dict[str, EventTables] = {}
         self._strikes = StrikeCounter(faults or FaultScript(), SCANNER_FAULTS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from knightshift.hardware.simulated.timeline import Timeline, build_timeline
 
 _FREQUENCY_GRID = 1e3
 _KEPT = 64
+_LIBRARIES_KEPT = 4
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class SignalLibrary:
     def __init__(self, phantom: Phantom, b0: float, settings: SimulatorSettings) -> None:
         self._phantom, self._b0, self._settings = phantom, b0, settings
         self._kept: OrderedDict[tuple[str, float], PassSignal] = OrderedDict()
+        self._lock = threading.Lock()
 
     def signal(self, program: PassProgram, tables: EventTables, frequency: float) -> PassSignal:
         """Signal of `program` near the working frequency `frequency` [Hz].
@@ -74,12 +77,13 @@ class SignalLibrary:
         steps = round((frequency - program.working_frequency) / _FREQUENCY_GRID)
         computed_at = program.working_frequency + steps * _FREQUENCY_GRID
         key = (program.digest, computed_at)
-        if key not in self._kept:
-            self._kept[key] = self._compute(program, tables, computed_at)
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = self._compute(program, tables, computed_at)
+                if len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
 
     def _compute(self, program: PassProgram, tables: EventTables, frequency: float) -> PassSignal:
         timeline = build_timeline(tables)
@@ -89,6 +93,31 @@ class SignalLibrary:
         ensembles = cut(self._phantom, timeline, surroundings, self._settings.isochromats)
         raw = sum_of_signals(timeline, ensembles, self._settings)
         return PassSignal(timeline, received(timeline, raw), frequency)
+
+
+def library_of(phantom: Phantom, b0: float, settings: SimulatorSettings) -> SignalLibrary:
+    """Give the library of a phantom; scanners of this process that are equal share one, as those of a resumed run are.
+
+    Where voxels come from files, which may change, each scanner has its own.
+
+    Parameters
+    ----------
+    phantom, b0, settings
+        As for `SignalLibrary`.
+    """
+    if phantom.voxel_maps:
+        return SignalLibrary(phantom, b0, settings)
+    key = f"{phantom.model_dump_json()} {b0!r} {settings.model_dump_json()}"
+    with _SHARING:
+        library = _LIBRARIES.pop(key, None) or SignalLibrary(phantom, b0, settings)
+        _LIBRARIES[key] = library
+        if len(_LIBRARIES) > _LIBRARIES_KEPT:
+            _LIBRARIES.popitem(last=False)
+    return library
+
+
+_LIBRARIES: OrderedDict[str, SignalLibrary] = OrderedDict()
+_SHARING = threading.Lock()
 
 
 def sum_of_signals(timeline: Timeline, ensembles: list[Ensemble], settings: SimulatorSettings) -> ComplexArray:

@@ -102,8 +102,8 @@ def test_each_kind_of_fault_has_left_its_trace_in_the_journal(night: Night) -> N
     repeated = {(event["pass"], event["kind"]) for event in night.events("pass_repeated")}
     assert {(1, "ReadoutTimeoutError"), (6, "LinkFault"), (9, "LinkFault"), (760, "LinkFault")} <= repeated
     assert sum(event["pass"] == 1450 for event in night.events("pass_repeated")) == 3
+    assert 2 not in {index for index, _ in repeated}, "a late readout is waited for"
     commits = night.run.commits()
-    assert commits[2].finished - commits[2].started > commits[0].finished - commits[0].started + 0.19  # a late readout
     flags = {index: set(commit.flags) for index, commit in commits.items() if commit.flags}
     assert {index for index, found in flags.items() if "overrange" in found} == {3, 411, 1333}
     assert {10, 521, 522} <= {index for index, found in flags.items() if "interlock probe_temperature" in found}
