@@ -127,7 +127,7 @@ def test_out_that_does_not_fit_is_refused() -> None:
 
 
 def test_transform_in_place_takes_a_fraction_of_the_data() -> None:
-    kspace = noise((4, 64, 64, 64), np.complex64)
+    kspace = noise((12, 64, 64, 64), np.complex64)
     centered_ifft(kspace, n_axes=3, out=kspace)
     tracemalloc.start()
     centered_ifft(kspace, n_axes=3, out=kspace)
