@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def batch_to(sources: list[Path], output: Path, choices: BatchChoices) -> None:
     recipe = Recipe() if choices.recipe is None else read_recipe(choices.recipe)
     fit = t2_options(choices.estimator, choices.offset).model_copy(update={"threads": 1})
     options = BatchOptions(recipe=recipe, fit=fit, memory=choices.memory_mb * _MEGABYTE)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it meets is told once, as our error
     console = Console()
     with open_cluster(choices.scheduler, choices.workers) as client, _progress(console) as progress:
         task = progress.add_task("looking for scans", total=None)

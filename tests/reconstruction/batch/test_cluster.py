@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
+from knightshift.core.errors import HardwareError
 from knightshift.reconstruction.batch import BatchOptions, BatchReport, ItemRecord, run_batch
 from knightshift.reconstruction.batch.cluster import open_cluster
 from knightshift.reconstruction.export.images_file import write_images_in_slabs
@@ -101,6 +103,41 @@ def test_the_work_of_a_killed_worker_is_done_by_the_other(write_run: WriteRun, t
     assert killed == [first]
     assert report.count("done") == 40
     assert len([path for path in (tmp_path / "out" / "archive").iterdir() if not path.name.startswith(".")]) == 40
+
+
+_SCHEDULER = """\
+import time
+from distributed import LocalCluster
+
+if __name__ == "__main__":
+    with LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
+        print(cluster.scheduler_address, flush=True)
+        time.sleep(300)
+"""
+
+
+def test_a_cluster_that_goes_away_is_one_clear_error_and_what_is_done_is_kept(
+    write_run: WriteRun, tmp_path: Path
+) -> None:
+    for number in range(30):
+        write_run(tmp_path / "archive" / f"run{number}", number)
+    (tmp_path / "scheduler.py").write_text(_SCHEDULER)
+    command = [sys.executable, tmp_path / "scheduler.py"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+
+        def kill_it(finished: int, _total: int, _record: ItemRecord) -> None:
+            if finished == 3:
+                os.killpg(process.pid, signal.SIGKILL)
+
+        try:
+            with pytest.raises(HardwareError, match="cluster is gone"), open_cluster(address, 1) as client:
+                run_batch(client, (tmp_path / "archive",), tmp_path / "out", BatchOptions(), kill_it)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert len(list((tmp_path / "out").rglob("item.json"))) >= 3
 
 
 def test_nobody_without_the_certificates_gets_work_done(client: Any) -> None:
