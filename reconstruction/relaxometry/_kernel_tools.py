@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
@@ -19,6 +21,7 @@ _ZERO, _ONE, _HALF = (np.float32(value) for value in (0, 1, 0.5))
 _LOWEST, _SHRINK = np.float32(-80), np.float32(1 / 128)
 _THIRD, _FOURTH, _FIFTH = np.float32(1 / 3), np.float32(1 / 4), np.float32(1 / 5)
 
+_LOGGER = logging.getLogger(__name__)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -64,7 +67,12 @@ class Limits(NamedTuple):
 def compiled(function: _Function) -> _Function:
     """Compile at the first call and keep the result on disk; releases the lock of the interpreter."""
     rules = {"contract", "reassoc", "nsz", "arcp"}  # not-a-number must stay what it is
-    return cast(_Function, numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=rules)(function))
+    compiler: Any = partial(numba.njit, nogil=True, error_model="numpy", fastmath=rules)
+    try:
+        return cast(_Function, compiler(cache=True)(function))
+    except RuntimeError as error:  # neither the folder of the sources nor that of the user can be written
+        _LOGGER.warning("the compiled T2 fit is compiled again in every process: %s; set NUMBA_CACHE_DIR", error)
+        return cast(_Function, compiler()(function))
 
 
 @compiled
