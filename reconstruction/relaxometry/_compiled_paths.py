@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from knightshift.core.arrays import RealArray
 from knightshift.reconstruction.relaxometry import _compiled, _compiled_rician, _kernel_tools, rician
 from knightshift.reconstruction.relaxometry._least_squares import Exponentials, Problem, grid_of
-from knightshift.reconstruction.relaxometry._voxelwise import Judgement, fit_columns, solver_of
+from knightshift.reconstruction.relaxometry._voxelwise import Judgement
 from knightshift.reconstruction.relaxometry.noise import RAYLEIGH_MEAN
 from knightshift.reconstruction.relaxometry.options import T2Options
 
@@ -37,14 +37,9 @@ def prepare(
         return fit_part
 
     model = (decays, rough, _magnitudes(problem))
-    solve = solver_of(problem, options)
 
     def fit_magnitudes(part: slice) -> None:
         _compiled_rician.fit_magnitudes(signal, (part.start, part.stop), model, limits, status, maps)
-        again = part.start + np.flatnonzero(status[part] == _compiled_rician.AGAIN)
-        if again.size:
-            found, status[again] = fit_columns(signal[:, again], solve, problem, judgement)
-            maps[:, again] = found[: len(maps)]
 
     return fit_magnitudes
 

@@ -23,11 +23,9 @@ from knightshift.reconstruction.relaxometry._kernel_tools import (
     small_exp,
     write_voxel,
 )
+from knightshift.reconstruction.relaxometry._voxelwise import AGAIN
 from knightshift.reconstruction.relaxometry.result import T2Status
 from knightshift.reconstruction.relaxometry.rician import RATIO_ABOVE, RATIO_BELOW
-
-AGAIN = 100
-"""Status of a voxel that is left to the slower steps of `_likelihood`."""
 
 _OK, _NO_SIGNAL = int(T2Status.OK), int(T2Status.NO_SIGNAL)
 _MASKED, _INVALID_INPUT = int(T2Status.MASKED), int(T2Status.INVALID_INPUT)

@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2 as chi_squared
 
-from knightshift.core.arrays import BoolArray, RealArray
+from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry import _least_squares, _likelihood, _train_likelihood
 from knightshift.reconstruction.relaxometry._least_squares import ONE_SIDED, Problem, Solution
@@ -32,6 +32,9 @@ _Solver: TypeAlias = Callable[[RealArray, Problem], Solution]
 MAPS = ("t2", "t2_std", "amplitude", "offset", "chi2")
 """Rows of the maps; a sixth, what the decay explains, is kept where voxels are judged later."""
 
+
+AGAIN = 100
+"""Status of a voxel that the compiled path leaves to the one of numpy."""
 
 _MANY_VOXELS = 200_000  # numpy fits fewer before numba is even imported
 
@@ -126,16 +129,41 @@ def fit_voxels(
 
         fit_part = _compiled_paths.prepare(signal, status, problem, options, judgement, maps)
     else:
-        fit_part = partial(_fit_part, signal, status, solver_of(problem, options), problem, judgement, maps)
+        fit_part = partial(_fit_part, signal, status, _solver_of(problem, options), problem, judgement, maps)
     size = options.chunk_voxels
-    parts = [slice(start, min(start + size, status.size)) for start in range(0, status.size, size)]
+    _run(fit_part, [slice(start, min(start + size, status.size)) for start in range(0, status.size, size)], options)
+    rest = np.flatnonzero(status == AGAIN)
+    if rest.size:
+        solve = _solver_of(problem, options)
+        fit_again = partial(_fit_again, signal, status, solve, problem, judgement, maps)
+        _run(fit_again, np.array_split(rest, -(-rest.size // size) * options.threads), options)
+    return maps
+
+
+_Part = TypeVar("_Part")
+
+
+def _run(fit_part: Callable[[_Part], None], parts: list[_Part], options: T2Options) -> None:
     if options.threads == 1 or len(parts) == 1:
         for part in parts:
             fit_part(part)
     else:
         with ThreadPoolExecutor(options.threads) as pool:
             list(pool.map(fit_part, parts))
-    return maps
+
+
+def _fit_again(
+    signal: RealArray,
+    status: StatusMap,
+    solve: _Solver,
+    problem: Problem,
+    judgement: Judgement | None,
+    maps: RealArray,
+    voxels: IntArray,
+) -> None:
+    """Fit single voxels that the compiled path left over by numpy."""
+    found, status[voxels] = _fit_columns(signal[:, voxels], solve, problem, judgement)
+    maps[:, voxels] = found[: len(maps)]
 
 
 def _fit_part(
@@ -150,16 +178,16 @@ def _fit_part(
     """Fit the voxels of one chunk by numpy."""
     chosen = status[part] == T2Status.OK
     if chosen.all():
-        found, status[part] = fit_columns(signal[:, part], solve, problem, judgement)
+        found, status[part] = _fit_columns(signal[:, part], solve, problem, judgement)
         maps[:, part] = found[: len(maps)]
         return
     maps[:, part] = np.nan
     if chosen.any():
-        found, fitted = fit_columns(signal[:, part][:, chosen], solve, problem, judgement)
+        found, fitted = _fit_columns(signal[:, part][:, chosen], solve, problem, judgement)
         maps[:, part][:, chosen], status[part][chosen] = found[: len(maps)], fitted
 
 
-def fit_columns(
+def _fit_columns(
     columns: RealArray, solve: _Solver, problem: Problem, judgement: Judgement | None
 ) -> tuple[RealArray, StatusMap]:
     """Fit all columns by numpy: six rows of maps, and the status."""
@@ -191,7 +219,7 @@ def _status_of(solution: Solution) -> StatusMap:
     return status
 
 
-def solver_of(problem: Problem, options: T2Options) -> _Solver:
+def _solver_of(problem: Problem, options: T2Options) -> _Solver:
     if options.train is not None and options.estimator == "rician":
         return partial(_train_likelihood.solve, decays=options.train.decays)
     if options.train is not None:
