@@ -26,6 +26,10 @@ from knightshift.core.errors import KnightshiftError
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_RETRY_DELAY = 3600.0
+_WHY_TRUNCATED: dict[StopCause | None, str] = {
+    StopCause.DEADLINE: "its time was over",
+    StopCause.RULE: "its goal was reached",
+}
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,11 @@ class Scheduler:
         for job in self._store.jobs():
             if not job.in_hand:
                 continue
-            n_committed = self._workshop.passes_on_disk(job)
+            try:
+                n_committed = self._workshop.passes_on_disk(job)
+            except (KnightshiftError, OSError) as error:
+                self._fail(job.number, f"the service died while it was {job.state}, and then: {error}")
+                continue
             recovery = after_interruption(job, n_committed, f"the service died while it was {job.state}")
             _LOG.warning("job %s: %s", job.number, recovery.reason)
             started = job.started or (now if n_committed else None)  # it may have died before that was written down
@@ -241,7 +249,7 @@ class Scheduler:
             words = _joined(f"stopped by {outcome.stopped_by}", outcome.words)
             self._fail(number, words, JobEvent.TRUNCATE if outcome.n_committed else JobEvent.FAIL, **fields)
         elif outcome.n_committed:
-            why = "its time was over" if cause is StopCause.DEADLINE else "its goal was reached"
+            why = _WHY_TRUNCATED.get(cause, "stopped from outside")
             self._store.apply(number, JobEvent.TRUNCATE, _joined(why, outcome.stopped_by, outcome.words), **fields)
         else:
             why = outcome.stopped_by or "its time was over"

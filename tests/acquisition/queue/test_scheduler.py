@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from knightshift.acquisition.queue import (
 from knightshift.acquisition.queue.clock_watch import JUMP, SETTLE, ClockWatch
 from knightshift.acquisition.queue.store import STOPPED
 from knightshift.core.clock import VirtualClock
-from knightshift.core.errors import InterlockFault, ScannerFault
+from knightshift.core.errors import DamagedDataError, InterlockFault, ScannerFault
 
 
 class Night:
@@ -443,6 +444,25 @@ def test_scheduler_that_dies_while_an_interlock_keeps_a_scan_goes_on_with_it(nig
     night.run()
     assert (night.states(), night.scans.starts) == (["done"], [1])
     assert any("died while it was suspended" in entry.reason for entry in night.store.log(1))
+
+
+def test_interrupted_scan_whose_journal_is_damaged_fails_and_the_others_run(night: Night) -> None:
+    night.store.add(scan(), scan(averages=1))
+    for event in (JobEvent.BEGIN, JobEvent.START):
+        night.store.apply(1, event, started=EVENING, run_name="damaged")
+    shop = workshop(night.scans)
+
+    def damaged(job: Job) -> int:
+        raise DamagedDataError("journal.jsonl", "line 7", "checksum", "run `knightshift verify`")
+
+    scheduler = Scheduler(
+        night.store, night.clock, UTC, replace(shop, passes_on_disk=damaged),
+        SchedulerOptions(until_idle=True, poll=0.01), InlinePool(),
+    )  # fmt: skip
+    scheduler.recover()
+    scheduler.run(StopRequest())
+    assert night.states() == ["failed", "done"]
+    assert "line 7" in night.store.job(1).reason
 
 
 @pytest.mark.parametrize(
