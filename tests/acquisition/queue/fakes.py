@@ -6,8 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from knightshift.acquisition import StopRequest
 from knightshift.acquisition.queue import (
     Job,
     JobControl,
@@ -18,11 +20,14 @@ from knightshift.acquisition.queue import (
     Outcome,
     ProcessingTask,
     Progress,
+    QueueStore,
     ScanTask,
+    Scheduler,
+    SchedulerOptions,
     StopCause,
     Workshop,
 )
-from knightshift.core.clock import Clock
+from knightshift.core.clock import Clock, VirtualClock
 from knightshift.core.errors import KnightshiftError
 
 EVENING = datetime(2026, 1, 5, 19, 0, tzinfo=UTC).timestamp()
@@ -106,3 +111,49 @@ def workshop(scans: FakeScans, computations: FakeComputations | None = None) -> 
     executors = {Lane.SCANNER: scans, Lane.PROCESSING: computations or FakeComputations()}
     committed = getattr(scans, "committed", {})
     return Workshop(executors=executors, passes_on_disk=lambda job: committed.get(job.number, 0))
+
+
+class Night:
+    """A queue, a clock, and fakes that do the work."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = VirtualClock(EVENING)
+        self.store = QueueStore(folder, self.clock.now)
+        self.scans, self.computations = FakeScans(self.clock), FakeComputations()
+
+    def scheduler(self) -> Scheduler:
+        return Scheduler(
+            self.store, self.clock, UTC, workshop(self.scans, self.computations),
+            SchedulerOptions(until_idle=True, poll=0.01), InlinePool(),
+        )  # fmt: skip
+
+    def run(self, stop: StopRequest | None = None) -> None:
+        scheduler = self.scheduler()
+        scheduler.recover()
+        scheduler.run(stop or StopRequest())
+
+    def states(self) -> list[str]:
+        return [str(job.state) for job in self.store.jobs()]
+
+    def hours(self) -> float:
+        return (self.clock.now() - EVENING) / HOUR
+
+
+class PowerCut(BaseException):
+    """Not one of our errors: the process is gone."""
+
+
+class WallClock:
+    """A clock that a person, or a flat battery, can set."""
+
+    def __init__(self) -> None:
+        self.steady_time, self.error = 0.0, 0.0
+
+    def now(self) -> float:
+        return EVENING + self.steady_time + self.error
+
+    def sleep(self, duration: float) -> None:
+        self.steady_time += max(0.0, duration)
+
+    def steady(self) -> float:
+        return self.steady_time
