@@ -273,7 +273,7 @@ def coverage(n_voxels: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--voxels", type=int, default=1_000_000)
+    parser.add_argument("--voxels", type=int, default=250_000)
     parser.add_argument("--echoes", type=int, nargs="+", default=[5, 16, 32], choices=sorted(ECHO_TIMES))
     parser.add_argument("--snr", type=float, nargs="+", default=[4.0, 10.0, 30.0, 100.0])
     parser.add_argument("--repeats", type=int, default=2)
