@@ -31,8 +31,13 @@ __all__ = ["centered_ifft", "centered_ifft2", "centered_ifft2_magnitude", "threa
 
 _SLAB_BYTES = 256 * 1024
 """Images are transformed together up to this size, so that they stay in the cache of a core."""
-_BUFFER_BYTES = 4 * 1024**2
+_BUFFER_BYTES = 128 * 1024
 """Images larger than this are transformed axis by axis: planes first, then strips along the first axis."""
+_CACHE_BYTES = 1024**2
+"""Images up to this size are transformed one after the other along all their axes, while they are in the cache."""
+_STRIP_BYTES = 144 * 1024
+"""Strips are copied together up to this size. Estimated plans are slow for columns that lie a power of two apart, where
+cache lines collide; with this size the width of a strip is no power of two."""
 
 _Factor = RealArray | ComplexArray
 
@@ -136,18 +141,33 @@ def _checked_lengths(kspace: ComplexArray, n_axes: int) -> tuple[int, ...]:
 
 def _transform(source: ComplexArray, image: ComplexArray, modulation: _Modulation, measure: bool) -> None:
     """Transform images of shape ``(image, *lengths)`` in pieces that fit the cache."""
+    n_threads = thread_count(image.size)
+    if image[0].nbytes <= _BUFFER_BYTES or image.ndim == 2 or image[0].nbytes > _CACHE_BYTES:
+        _transform_part(source, image, modulation, (measure, n_threads))
+        return
+
+    def one_image(number: int) -> None:
+        part = slice(number, number + 1)
+        _transform_part(source[part], image[part], modulation, (measure, 1))
+
+    in_threads(one_image, range(len(image)), n_threads)
+
+
+def _transform_part(source: ComplexArray, image: ComplexArray, modulation: _Modulation, how: tuple[bool, int]) -> None:
+    """Transform images whole or, where they are large, by planes and then along the first axis."""
     lengths = image.shape[1:]
     if image[0].nbytes <= _BUFFER_BYTES or len(lengths) == 1:
-        _transform_slabs(source, image, modulation, measure)
+        _transform_slabs(source, image, modulation, how)
         return
     n_planes, n_first = len(image) * lengths[0], lengths[0]
     planes = (n_planes, *lengths[1:])
-    _transform(source.reshape(planes), image.reshape(planes), modulation.without_first_axis(), measure)
-    _transform_first_axis(image.reshape(len(image), n_first, -1), modulation, measure)
+    _transform_part(source.reshape(planes), image.reshape(planes), modulation.without_first_axis(), how)
+    _transform_first_axis(image.reshape(len(image), n_first, -1), modulation, how)
 
 
-def _transform_slabs(source: ComplexArray, image: ComplexArray, modulation: _Modulation, measure: bool) -> None:
+def _transform_slabs(source: ComplexArray, image: ComplexArray, modulation: _Modulation, how: tuple[bool, int]) -> None:
     """Transform images as many at a time as fit the cache, in the buffer of a plan."""
+    measure, n_threads = how
     before, after = modulation.of_image(image.dtype)
     step = max(1, _SLAB_BYTES // image[0].nbytes)
     axes = tuple(range(1, image.ndim))
@@ -156,32 +176,32 @@ def _transform_slabs(source: ComplexArray, image: ComplexArray, modulation: _Mod
         start = number * step
         target = image[start : start + step]
         with borrowed_plan(target.shape, axes, image.dtype, measure) as plan:
-            buffer = plan.input_array
-            _modulate(source[start : start + step], before, buffer)
+            _modulate(source[start : start + step], before, plan.input_array)
             plan.execute()
-            _modulate(buffer, after, target)
+            _modulate(plan.output_array, after, target)
 
-    in_threads(one_slab, range(-(-len(image) // step)), thread_count(image.size))
+    in_threads(one_slab, range(-(-len(image) // step)), n_threads)
 
 
-def _transform_first_axis(volumes: ComplexArray, modulation: _Modulation, measure: bool) -> None:
+def _transform_first_axis(volumes: ComplexArray, modulation: _Modulation, how: tuple[bool, int]) -> None:
     """Transform the first axis of large volumes, shape ``(volume, k_1, rest)``, in place and strip by strip."""
+    measure, n_threads = how
     before, after = modulation.of_first_axis(volumes.dtype)
     number = volumes.dtype if np.iscomplexobj(before) or np.iscomplexobj(after) else volumes.real.dtype
     n_first, n_rest = volumes.shape[1:]
-    step = max(1, _SLAB_BYTES // (n_first * volumes.itemsize))
+    step = max(1, _STRIP_BYTES // (n_first * volumes.itemsize))
     n_strips = -(-n_rest // step)
 
     def one_strip(index: int) -> None:
         volume, strip = divmod(index, n_strips)
         target = volumes[volume, :, strip * step : (strip + 1) * step]
         with borrowed_plan(target.shape, (0,), volumes.dtype, measure) as plan:
-            parts, buffer = target.view(number), plan.input_array.view(number)
-            np.multiply(parts, before, out=buffer)
+            parts = target.view(number)
+            np.multiply(parts, before, out=plan.input_array.view(number))
             plan.execute()
-            np.multiply(buffer, after, out=parts)
+            np.multiply(plan.output_array.view(number), after, out=parts)
 
-    in_threads(one_strip, range(len(volumes) * n_strips), thread_count(volumes.size))
+    in_threads(one_strip, range(len(volumes) * n_strips), n_threads)
 
 
 @dataclass
@@ -191,6 +211,7 @@ class _Modulation:
     before: list[_Factor]
     after: list[_Factor]
     _products: dict[np.dtype[Any], tuple[_Factor, _Factor]] = field(default_factory=dict)
+    _rest: _Modulation | None = None
 
     def of_image(self, dtype: np.dtype[Any]) -> tuple[_Factor, _Factor]:
         """Products over all axes, kept from call to call."""
@@ -204,8 +225,10 @@ class _Modulation:
         return before, after
 
     def without_first_axis(self) -> _Modulation:
-        """Those of the other axes."""
-        return _Modulation(self.before[1:], self.after[1:])
+        """Those of the other axes, kept from call to call."""
+        if self._rest is None:
+            self._rest = _Modulation(self.before[1:], self.after[1:])
+        return self._rest
 
 
 def _modulation_of(

@@ -14,6 +14,8 @@ import pyfftw
 
 _THREADS_FROM = 1_000_000
 """Points from which a second thread pays: below, a busy neighbour makes two threads a hundred times slower than one."""
+_BUSY = 1.5
+"""Programs that want to run, per core, above which one thread is faster than two that wait for each other."""
 _PLANNING_LIMIT = 2.0
 """Longest time that measuring plans may take [s]."""
 _MAX_KEPT_SHAPES = 16
@@ -27,12 +29,12 @@ _lock = threading.Lock()
 
 @contextmanager
 def borrowed_plan(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any], measure: bool) -> Iterator[Any]:
-    """Lend a plan with a buffer of its own to one thread; it is kept for the next transform of that shape.
+    """Lend a plan with buffers of its own to one thread; it is kept for the next transform of that shape.
 
     Yields
     ------
     pyfftw.FFTW
-        An inverse transform in place of its ``input_array``.
+        An inverse transform from its ``input_array`` to its ``output_array``.
     """
     key = shape, axes, dtype, measure
     with _lock:
@@ -48,10 +50,10 @@ def borrowed_plan(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype
 
 
 def _make_plan(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any], measure: bool) -> Any:
-    buffer = pyfftw.empty_aligned(shape, dtype=dtype)
+    before, after = (pyfftw.empty_aligned(shape, dtype=dtype) for _ in range(2))
     return pyfftw.FFTW(
-        buffer,
-        buffer,
+        before,
+        after,
         axes=axes,
         direction="FFTW_BACKWARD",
         flags=("FFTW_MEASURE" if measure else "FFTW_ESTIMATE",),
@@ -61,10 +63,12 @@ def _make_plan(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[An
 
 
 def thread_count(points: int) -> int:
-    """Threads worth using for a transform of `points` points."""
+    """Threads worth using for a transform of `points` points: one where it is small or the machine is busy."""
     if points < _THREADS_FROM:
         return 1
-    return max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    busy = hasattr(os, "getloadavg") and os.getloadavg()[0] > _BUSY * cores
+    return 1 if busy else max(1, min(8, cores))
 
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
