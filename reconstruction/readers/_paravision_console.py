@@ -86,7 +86,7 @@ def check_console_steps(reco: ParameterFile) -> tuple[str, ...]:
         used = {word for word in _words(reco, name) if word != plain}
         if used:
             told.append(f"{', '.join(sorted(used))} ({name}), which the console applied and we do not")
-    if _words(reco, "RecoCorrPhase")[:1] not in ([], ["RecoCorrPhaseOff"]):
+    if _words(reco, "RecoCorrPhase")[:1] not in ([], ["RecoCorrPhaseOff"], ["Off"], ["No"]):
         told.append("the phase correction of the console (RecoCorrPhase), which is not applied")
     if _words(reco, "RecoNnDenoising")[:1] == ["Yes"]:
         told.append("the neural denoising of the console (RecoNnDenoising), which is not applied")
@@ -104,7 +104,7 @@ def _refuse_other_images(reco: ParameterFile) -> None:
             f"{reco.path}: RECO_mode {reco.text('RECO_mode')}: projections are not reconstructed"
         )
     regrids = _words(reco, "RECO_regrid_mode")[:1] not in ([], ["NO_REGRID"])
-    if regrids or _words(reco, "RecoRegridN")[:1] not in ([], ["Off"]):
+    if regrids or _words(reco, "RecoRegridN")[:1] not in ([], ["Off"], ["No"]):
         raise UnsupportedDataError(f"{reco.path}: samples on gradient ramps or trajectories are not regridded")
     needed = sorted(name for name in _filters(reco) if _ANOTHER_IMAGE.search(name))
     needed += [name for name in _YES_REFUSED if _words(reco, name)[:1] == ["Yes"]]
@@ -115,8 +115,7 @@ def _refuse_other_images(reco: ParameterFile) -> None:
 
 def _filters(reco: ParameterFile) -> set[str]:
     """Names of the filters of the reconstruction network."""
-    nodes = "\n".join(_words(reco, "RecoStageNodes"))
-    return set(_NODE.findall(nodes))
+    return set(_NODE.findall(reco.raw("RecoStageNodes")))
 
 
 def _words(reco: ParameterFile, name: str) -> list[str]:

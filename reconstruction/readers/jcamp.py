@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nmrglue as ng
 import numpy as np
@@ -47,6 +48,10 @@ class ParameterFile:
         if not values:
             raise DamagedDataError(self.path, name, "the parameter is empty")
         return str(values[0])
+
+    def raw(self, name: str) -> str:
+        """Text of a value as the file has it; empty where it is missing."""
+        return self.texts.get(_label(name), "")
 
     def values(self, name: str) -> list[str]:
         """All values of a parameter as flat text, runs expanded, structs flattened.
@@ -219,29 +224,42 @@ def _close(run: tuple[int, int] | None, values: list[str]) -> None:
     """Expand the run that a bracket closes, if it is one."""
     if run is None:
         return
+    _repeat(run, values)
+
+
+def _repeat(run: tuple[int, int], values: list[Any]) -> None:
+    """Repeat what came since a run began."""
     repeats, start = run
     body = values[start:]
-    if start + repeats * len(body) > MAX_VALUES:
+    size = sum(len(one) if isinstance(one, list) else 1 for one in body)
+    if start + repeats * size > MAX_VALUES:
         raise ValueError(f"claims a run of {repeats} values; at most {MAX_VALUES} are read")
     values[start:] = body * repeats
 
 
 def _top_level_structs(body: str) -> list[list[str]]:
+    """Flat text of each struct; runs of structs, and of values within one, are expanded."""
     structs: list[list[str]] = []
-    depth = 0
+    open_brackets: list[tuple[int, int] | None] = []  # None, or (repeats, start) of a run
+    depth = 0  # of structs
     for word in _tokens(body):
         if word.startswith("@"):
-            raise ValueError("a run of structs is not read")
-        if word == "(":
+            open_brackets.append((_run_length(word), len(structs[-1]) if depth else len(structs)))
+        elif word == "(":
+            open_brackets.append(None)
             depth += 1
             if depth == 1:
                 structs.append([])
         elif word == ")":
-            depth -= 1
-            if depth < 0:
+            if not open_brackets:
                 raise ValueError("a bracket closes that was never opened")
+            run = open_brackets.pop()
+            if run is None:
+                depth -= 1
+            else:
+                _repeat(run, structs[-1] if depth else structs)
         elif word != "," and depth:
             structs[-1].append(word[1:-1] if word.startswith("<") else word)
-    if depth:
+    if open_brackets:
         raise ValueError("a bracket is never closed")
     return structs

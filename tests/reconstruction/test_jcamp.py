@@ -101,3 +101,22 @@ def test_a_folder_or_a_link_to_itself_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "loop", tmp_path / "none", tmp_path):
         with pytest.raises(DamagedDataError):
             read_parameters(path)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("( 2 )\n@2*((20, <job0>))", [["20", "job0"], ["20", "job0"]]),
+        ("( 3 )\n(1, 2) @2*((3, @2*(4)))", [["1", "2"], ["3", "4", "4"], ["3", "4", "4"]]),
+        ("(<BRUKER>, (1 2))", [["BRUKER", "1", "2"]]),
+    ],
+)
+def test_structs_are_kept_apart_and_runs_of_them_expanded(tmp_path: Path, raw: str, expected: list[list[str]]) -> None:
+    (tmp_path / "acqp").write_text(f"##TITLE=Parameter List\n##$ACQ_jobs={raw}\n##END=\n")
+    assert read_parameters(tmp_path / "acqp").structs("ACQ_jobs") == expected
+
+
+def test_a_run_of_structs_that_claims_too_much_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "acqp").write_text("##TITLE=x\n##$ACQ_jobs=( 2 )\n@9999999*((1, @999*(2)))\n##END=\n")
+    with pytest.raises(DamagedDataError, match="claims a run"):
+        read_parameters(tmp_path / "acqp").structs("ACQ_jobs")
