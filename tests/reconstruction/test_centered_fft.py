@@ -138,3 +138,14 @@ def test_transform_in_place_takes_a_fraction_of_the_data() -> None:
     tracemalloc.stop()
     assert in_place < 0.2 * kspace.nbytes
     assert new_array < 1.2 * kspace.nbytes
+
+
+def test_windows_and_shifts_of_large_volumes_are_those_of_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    kspace = noise((2, 12, 18, 20))
+    windows = tuple(np.linspace(0.5, 1, n) for n in kspace.shape[1:])
+    shifts = (1.5, -2.25, 3.0)
+    whole = centered_ifft(kspace, n_axes=3, windows=windows, shifts=shifts)
+    for name in ("_BUFFER_BYTES", "_SLAB_BYTES", "_STRIP_BYTES"):
+        monkeypatch.setattr(f"knightshift.reconstruction.fft.{name}", 1 << 10)
+    by_parts = centered_ifft(kspace, n_axes=3, windows=windows, shifts=shifts)
+    np.testing.assert_allclose(by_parts, whole, atol=1e-14)
