@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _AHEAD = 2  # tasks handed out for each thread of the cluster: one at work, one waiting
-_QUIET: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+_LOCAL: dict[str, object] = {
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    # not dask's own, which make the allocator give every array back at once: a fit then spends its time in page faults
+    "distributed.nanny.pre-spawn-environ": dict.fromkeys(
+        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1
+    ),
+}
+"""Settings of dask for processes of this machine."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ def open_cluster(scheduler: str | None, workers: int) -> Iterator[Client]:
             yield client
         return
     with (
-        dask.config.set(_QUIET),
+        dask.config.set(_LOCAL),
         LocalCluster(
             n_workers=workers, threads_per_worker=1, host="127.0.0.1", protocol="tls", security=True,
             dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
