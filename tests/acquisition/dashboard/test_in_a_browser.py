@@ -16,6 +16,8 @@ import pytest
 from dashboard_visit import TOKEN
 
 from knightshift import configs
+from knightshift.core.journal import JournalWriter
+from knightshift.core.run_folder import JOURNAL
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -52,6 +54,10 @@ def night(tmp_path: Path) -> Iterator[Path]:
         (path,) = runs.glob("[!.]*")
         copy = runs / _HOSTILE
         shutil.copytree(path, copy, ignore=shutil.ignore_patterns("run.lock", "*.part"))
+        with JournalWriter(copy / JOURNAL) as journal:
+            now = time.time()
+            journal.append(now, "suspended", **{"pass": 1, "time_s": now, "reason": _HOSTILE, "readings": {}})
+            journal.append(now, _HOSTILE, reason=_HOSTILE)
         yield path
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
@@ -115,7 +121,9 @@ def test_the_page_follows_a_virtual_night_and_stops_it(page: Any, night: Path) -
     assert passes(page) > 0
     page.select_option("#runs", _HOSTILE)
     expect(page.locator("#run-name")).to_contain_text("onerror")
-    assert page.locator("#run-name img, #runs img, #journal img").count() == 0
+    expect(page.locator("#journal")).to_contain_text(f"reason {_HOSTILE}")
+    expect(page.locator("#alarms")).to_contain_text(_HOSTILE)
+    assert page.locator("main script, #run-name img, #runs img, #journal img, #alarms img").count() == 0
 
 
 def test_a_stranger_sees_nothing(address: str, night: Path) -> None:
