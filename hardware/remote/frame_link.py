@@ -53,7 +53,7 @@ class FrameLink:
         self._urgent: deque[bytes] = deque()
         self._parts: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._changed = threading.Condition()
-        self._closing = False
+        self._closing = self._writing = False
         self._write_fault: LinkFault | None = None
         self._reader = threading.Thread(target=self._read_all, name=f"read {self.name}", daemon=True)
         self._writer = threading.Thread(target=self._write_all, name=f"write {self.name}", daemon=True)
@@ -72,16 +72,34 @@ class FrameLink:
         return self._deframer.dropped
 
     def send(self, frame: Frame) -> None:
-        """Queue a frame and return at once. Parts of streams wait behind everything else, each only once."""
+        """Send a frame if the line takes it at once, or else queue it; return at once.
+
+        Parts of streams wait behind everything else, each only once.
+        """
         encoded = encode_frame(frame)
         with self._changed:
-            if self._closing:
+            if self._closing or self._write_fault is not None:
                 return
-            if frame.kind == FrameKind.PART:
+            if not (self._writing or self._urgent or self._parts):
+                encoded = self._send_at_once(encoded)
+                if not encoded:
+                    return
+                self._urgent.append(encoded)  # the rest of a frame goes before anything else
+            elif frame.kind == FrameKind.PART:
                 self._parts.setdefault((frame.session, frame.number), encoded)
             elif len(self._urgent) < _LONGEST_QUEUE:  # what finds no room is lost, as on the line
                 self._urgent.append(encoded)
             self._changed.notify()
+
+    def _send_at_once(self, encoded: bytes) -> bytes:
+        """Write what the line takes without waiting, which spares the writing thread; give the rest."""
+        try:
+            n_sent = self._transport.write_at_once(encoded)
+        except LinkFault as fault:
+            self._write_fault = fault  # the reading thread finds it
+            return b""
+        self.last_sent = time.monotonic()
+        return encoded[n_sent:]
 
     def close(self) -> None:
         """Send what is queued, but no parts of streams; give the transport up; return when both threads have ended."""
@@ -123,6 +141,7 @@ class FrameLink:
                     _, encoded = self._parts.popitem(last=False)
                 else:
                     return
+                self._writing = True
             try:
                 self._transport.write(encoded)
             except LinkFault as fault:
@@ -132,3 +151,5 @@ class FrameLink:
                     self._parts.clear()
                 return
             self.last_sent = time.monotonic()
+            with self._changed:
+                self._writing = False

@@ -69,11 +69,18 @@ class IncomingStream:
         with self._changed:
             if 0 <= frame.number - self._next_part <= _BITS:
                 self._early.setdefault(frame.number, part)
+            is_next = self._next_part in self._early
             while self._next_part in self._early:
                 self._append(self._early.pop(self._next_part))
                 self._next_part += 1
+            asks_soon = self._window == 0 and is_next and self._holds_only_readouts()
             self._changed.notify_all()
-        self._tell()
+        if not asks_soon:
+            self._tell()
+
+    def _holds_only_readouts(self) -> bool:
+        """Whether whole readouts have come and nothing else: the demand for the next one will confirm them too."""
+        return bool(self._records) and not (self._early or self._building or self._records[-1].readout is None)
 
     def _append(self, part: Part) -> None:
         if part.total > MAX_RECORD or len(self._building) + len(part.content) > part.total:

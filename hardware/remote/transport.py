@@ -37,6 +37,13 @@ class ByteTransport(Protocol):
         """Send all of `content`. Raises `LinkFault` if that is not possible in bounded time."""
         ...
 
+    def write_at_once(self, content: bytes) -> int:
+        """Send as much of `content` as goes without waiting, and give the number of bytes; 0 or more.
+
+        Never called while another thread is in `write`. Raises `LinkFault` as `write`.
+        """
+        ...
+
     def reset_input(self) -> None:
         """Forget what has come but was not read."""
         ...
@@ -52,11 +59,13 @@ class _DescriptorTransport:
     def __init__(self, name: str, descriptor: int) -> None:
         self.name = name
         self._descriptor = descriptor
+        self._input = select.poll()
+        self._input.register(descriptor, select.POLLIN)
         os.set_blocking(descriptor, False)
 
     def read(self, timeout: float) -> bytes:
         try:
-            if not self._wait(select.POLLIN, timeout):
+            if not self._input.poll(timeout * 1e3):
                 return b""
             received = os.read(self._descriptor, _CHUNK)
         except BlockingIOError:
@@ -74,14 +83,22 @@ class _DescriptorTransport:
             try:
                 remaining = remaining[os.write(self._descriptor, remaining) :]
             except BlockingIOError:
-                if not self._wait(select.POLLOUT, max(0.0, deadline - time.monotonic())):
+                if not self._has_room(max(0.0, deadline - time.monotonic())):
                     raise LinkFault(f"nothing could be written for {_WRITE_TIMEOUT:g} s", self.name) from None
             except OSError as error:
                 raise LinkFault(f"writing failed: {error}", self.name) from error
 
-    def _wait(self, event: int, timeout: float) -> bool:
+    def write_at_once(self, content: bytes) -> int:
+        try:
+            return os.write(self._descriptor, content)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise LinkFault(f"writing failed: {error}", self.name) from error
+
+    def _has_room(self, timeout: float) -> bool:
         poll = select.poll()
-        poll.register(self._descriptor, event)
+        poll.register(self._descriptor, select.POLLOUT)
         return bool(poll.poll(timeout * 1e3))
 
 

@@ -119,6 +119,10 @@ class LoopEnd:
     def write(self, content: bytes) -> None:
         self.outgoing.write(content)
 
+    def write_at_once(self, content: bytes) -> int:
+        self.write(content)
+        return len(content)
+
     def reset_input(self) -> None:
         pass
 
