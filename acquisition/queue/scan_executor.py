@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,11 +129,13 @@ _NEWS = {
 
 
 def _watcher(control: JobControl) -> OnProgress:
+    resolved = cache(Path.resolve)  # of one run, at every pass
+
     def watch(event: ProgressEvent) -> None:
         if event.kind in _NEWS:
             words = event.message or ", ".join(map(str, event.checks))
             control.news.append(News(_NEWS[event.kind], words))
-        control.progress = Progress(event.n_committed, event.n_passes, str(event.run_path.resolve()))
+        control.progress = Progress(event.n_committed, event.n_passes, str(resolved(event.run_path)))
         left = event.n_passes - event.n_committed
         if control.stop_at is not None and left:
             one_pass = (event.finish_time - event.time) / left

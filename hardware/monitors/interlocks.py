@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -43,7 +44,10 @@ class Action(StrEnum):
     @property
     def gravity(self) -> int:
         """Rank: 0 for NONE."""
-        return list(Action).index(self)
+        return _GRAVITIES[self]
+
+
+_GRAVITIES = {action: rank for rank, action in enumerate(Action)}
 
 
 class InterlockState(StrEnum):
@@ -275,10 +279,11 @@ class Interlock:
 
     def _status(self, severity: Severity, reason: str) -> InterlockStatus:
         asks = self._state in (InterlockState.TRIPPED, InterlockState.RECOVERING)
-        left = {
-            InterlockState.GRACE: self._time_to_trip(),
-            InterlockState.RECOVERING: self.rule.clear_after - self._inside,
-        }.get(self._state, 0.0)
+        left = 0.0
+        if self._state is InterlockState.GRACE:
+            left = self._time_to_trip()
+        elif self._state is InterlockState.RECOVERING:
+            left = self.rule.clear_after - self._inside
         return InterlockStatus(
             name=self.name,
             state=self._state,
@@ -296,7 +301,7 @@ class PanelStatus:
     interlocks: tuple[InterlockStatus, ...]
     """Where each stands."""
 
-    @property
+    @cached_property  # asked for at every readout, several times
     def action(self) -> Action:
         """The gravest action that any of them asks for."""
         return gravest(status.action for status in self.interlocks)

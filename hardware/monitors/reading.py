@@ -51,7 +51,8 @@ class Reading:
 
     def seen_at(self, now: float, stale_after: float) -> Reading:
         """Give the same reading with `stale` set if it is older than `stale_after` [s] at the time `now`."""
-        return replace(self, stale=not self.age(now) <= stale_after)
+        stale = not self.age(now) <= stale_after
+        return self if stale == self.stale else replace(self, stale=stale)
 
 
 def no_reading(name: str, unit: str, now: float, problem: str) -> Reading:

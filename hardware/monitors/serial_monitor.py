@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 from knightshift.core.clock import Clock
@@ -20,7 +21,7 @@ _log = logging.getLogger(__name__)
 class MonitorSettings(Protocol):
     """What the settings of every driver say."""
 
-    @property
+    @cached_property
     def quantities(self) -> Mapping[str, Any]:
         """Name of each quantity → where the device keeps it."""
         ...

@@ -27,6 +27,7 @@ _SMALLEST = _HEADER.size + _CHECKSUM.size
 _LARGEST = _SMALLEST + MAX_PAYLOAD
 _LARGEST_STUFFED = _LARGEST + _LARGEST // 254 + 1
 _FULL_BLOCK = 254
+_CODES = [bytes([code]) for code in range(256)]
 
 
 class FrameKind(IntEnum):
@@ -76,38 +77,35 @@ class Frame:
 
 def cobs_encode(message: bytes) -> bytes:
     """Replace every zero byte, so that a zero can mark the end of the frame."""
-    stuffed = bytearray()
+    blocks: list[bytes] = []
     runs = message.split(b"\0")
     for position, run in enumerate(runs):
         start = 0
         while len(run) - start >= _FULL_BLOCK:
-            stuffed.append(_FULL_BLOCK + 1)
-            stuffed += run[start : start + _FULL_BLOCK]
+            blocks += (_CODES[_FULL_BLOCK + 1], run[start : start + _FULL_BLOCK])
             start += _FULL_BLOCK
         if start and start == len(run) and position == len(runs) - 1:
             break
-        stuffed.append(len(run) - start + 1)
-        stuffed += run[start:]
-    return bytes(stuffed)
+        blocks += (_CODES[len(run) - start + 1], run[start:] if start else run)
+    return b"".join(blocks)
 
 
 def cobs_decode(stuffed: bytes) -> bytes | None:
     """Undo `cobs_encode`; None if `stuffed` cannot have come from it."""
-    message = bytearray()
-    position = 0
-    while position < len(stuffed):
+    if 0 in stuffed:
+        return None
+    blocks: list[bytes] = []
+    position, length = 0, len(stuffed)
+    while position < length:
         code = stuffed[position]
         end = position + code
-        if code == 0 or end > len(stuffed):
+        if end > length:
             return None
-        block = stuffed[position + 1 : end]
-        if 0 in block:
-            return None
-        message += block
+        blocks.append(stuffed[position + 1 : end])
         position = end
-        if code <= _FULL_BLOCK and position < len(stuffed):
-            message.append(0)
-    return bytes(message)
+        if code <= _FULL_BLOCK and position < length:
+            blocks.append(b"\0")
+    return b"".join(blocks)
 
 
 def encode_frame(frame: Frame) -> bytes:
