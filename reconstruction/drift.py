@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.polynomial import legendre
-from scipy import stats
+from scipy.special import chdtrc
 
 from knightshift.core.arrays import ComplexArray, IntArray, RealArray
 
@@ -160,7 +160,7 @@ def _smooth_curve(x: RealArray, y: RealArray, error: RealArray, at: RealArray) -
     if chosen == 0:
         return np.zeros_like(at), 1.0
     spread = max(1.0, misfits[chosen] / (len(x) - chosen - 1))  # errors were too small where the curve does not fit
-    return best, float(stats.chi2.sf((misfits[0] - misfits[chosen]) / spread, chosen))
+    return best, float(chdtrc(chosen, (misfits[0] - misfits[chosen]) / spread))
 
 
 def _sentence(

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
-import pyfftw
+
+from knightshift.core.slim_imports import as_if_absent
 
 _THREADS_FROM = 1_000_000
 """Points from which a second thread pays: below, a busy neighbour makes two threads a hundred times slower than one."""
@@ -50,6 +52,7 @@ def borrowed_plan(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype
 
 
 def _make_plan(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any], measure: bool) -> Any:
+    pyfftw = _fftw()
     before, after = (pyfftw.empty_aligned(shape, dtype=dtype) for _ in range(2))
     return pyfftw.FFTW(
         before,
@@ -60,6 +63,14 @@ def _make_plan(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[An
         threads=1,
         planning_timelimit=_PLANNING_LIMIT if measure else None,
     )
+
+
+@cache
+def _fftw() -> Any:
+    """Import FFTW with the first plan, and without its transforms of dask arrays: they cost a second."""
+    with as_if_absent("dask.array.fft"):
+        import pyfftw
+    return pyfftw
 
 
 def thread_count(points: int) -> int:

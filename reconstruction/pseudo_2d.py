@@ -7,7 +7,6 @@ from typing import Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy.signal import find_peaks
 
 from knightshift.core.arrays import ComplexArray, IntArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
@@ -171,6 +170,8 @@ def _peaks(spectra: ComplexArray | RealArray, at_most: int, series: FidSeries) -
     """Index of the strongest peaks of the root mean square spectrum, rising."""
     power = np.sqrt(np.mean(np.abs(spectra) ** 2, axis=0))
     threshold = max(_PEAK_SHARE * float(power.max()), _PEAK_OVER_NOISE * float(np.median(power)))
+    from scipy.signal import find_peaks
+
     found, _ = find_peaks(power, height=threshold, prominence=threshold / 2)
     if found.size == 0:
         raise InputError(f"{series.source}: no peak stands out of the noise: give the regions to integrate")

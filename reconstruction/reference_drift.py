@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy.special import chdtrc
 
 from knightshift.core.arrays import RealArray
 from knightshift.core.references import Reference
@@ -64,7 +64,7 @@ def _changes(values: RealArray, stds: RealArray) -> bool:
         return bool(np.ptp(values) > 0)
     weights = 1 / stds**2
     misfit = float(np.sum(weights * (values - np.sum(weights * values) / np.sum(weights)) ** 2))
-    return bool(stats.chi2.sf(misfit, len(values) - 1) < SIGNIFICANCE)
+    return bool(chdtrc(len(values) - 1, misfit) < SIGNIFICANCE)
 
 
 def _sentence(references: Sequence[Reference], moves: tuple[bool, bool], receiver: RealArray) -> str:

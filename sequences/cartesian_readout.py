@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pypulseq as pp
-
 from knightshift.core.errors import LimitError, ProtocolError
 from knightshift.sequences.gradient_lobes import GradientSystem
 from knightshift.sequences.protocol_fields import ImagingFields
+from knightshift.sequences.pulseq_library import pp
 from knightshift.sequences.pulseq_system import Event, turned_window
 from knightshift.sequences.raster import ceil_to, floor_to, on_raster, require_raster
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pypulseq as pp
 
 from knightshift.core.arrays import RealArray
 from knightshift.core.errors import LimitError
 from knightshift.core.limits import ScannerLimits
 from knightshift.core.nuclei import Nucleus
+from knightshift.sequences.pulseq_library import pp
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import pypulseq as pp
-
 from knightshift.core.errors import LimitError
 from knightshift.core.limits import ScannerLimits
 from knightshift.core.nuclei import Nucleus
+from knightshift.sequences.pulseq_library import pp
 from knightshift.sequences.pulseq_system import Event, system_of
 from knightshift.sequences.raster import ceil_to, common_raster, on_raster
 

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pypulseq as pp
-
 from knightshift.core.errors import ProtocolError
 from knightshift.core.program import PassProgram
 from knightshift.sequences.blocks import Block
 from knightshift.sequences.duty import check_duty, sequence_load
 from knightshift.sequences.gradient_lobes import GradientSystem
 from knightshift.sequences.protocol_fields import ProtocolFields
+from knightshift.sequences.pulseq_library import pp
 from knightshift.sequences.pulseq_system import Event, pulseq_text
 from knightshift.sequences.raster import milliseconds, require_raster
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-import pypulseq as pp
 from pydantic import Field, model_validator
 
 from knightshift.core.program import Encoding, PassProgram
@@ -19,6 +18,7 @@ from knightshift.sequences.blocks import Block
 from knightshift.sequences.gradient_lobes import GradientSystem
 from knightshift.sequences.pass_assembly import PassLayout, assemble, phases_of
 from knightshift.sequences.protocol_fields import ProtocolFields
+from knightshift.sequences.pulseq_library import pp
 from knightshift.sequences.pulseq_system import Event, turned_window
 from knightshift.sequences.pulses import Pulse, excitation_pulse
 from knightshift.sequences.raster import ceil_to, require_raster

@@ -8,12 +8,11 @@ from copy import copy
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import pypulseq as pp
-
 from knightshift.core.errors import ProtocolError
 from knightshift.core.limits import ScannerLimits
 from knightshift.core.nuclei import Nucleus
 from knightshift.core.program import PassProgram
+from knightshift.sequences.pulseq_library import pp
 
 Event: TypeAlias = Any
 """One pypulseq event: a namespace; pypulseq has no types."""

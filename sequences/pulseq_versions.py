@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pypulseq as pp
 
 from knightshift.core.errors import ProtocolError
 from knightshift.core.program import Measurement, PassProgram
+from knightshift.sequences.pulseq_library import pp
 from knightshift.sequences.pulseq_system import sequence_of
 
 VERSIONS = ("1.4", "1.5")

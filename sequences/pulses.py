@@ -11,12 +11,12 @@ from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pypulseq as pp
 
 from knightshift.core.errors import LimitError
 from knightshift.sequences.blocks import Block
 from knightshift.sequences.gradient_lobes import GradientSystem
 from knightshift.sequences.protocol_fields import ImagingFields, ProtocolFields, RefocusingFields
+from knightshift.sequences.pulseq_library import pp
 from knightshift.sequences.pulseq_system import Event
 from knightshift.sequences.raster import ceil_to, floor_to, next_at_phase, require_raster
 

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.errors import NoSignalError, ShapeError
@@ -142,6 +141,8 @@ def find_line(fid: MeanFid, timing: FidTiming, search_range: float) -> FidLine:
         shape = _shape(parameters / span, times)
         left = fid.samples - shape * (np.vdot(shape, fid.samples) / np.vdot(shape, shape))
         return np.concatenate([left.real, left.imag]) / scale
+
+    from scipy.optimize import least_squares
 
     span = times[-1] - times[0]
     rate = 3 / span

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.errors import AdjustmentError, NoSignalError
@@ -116,6 +115,8 @@ def _left(scale: float, signals: ComplexArray, flips: RealArray, model: _Model) 
 
 
 def _best_scale(signals: ComplexArray, flips: RealArray, model: _Model) -> tuple[float, float]:
+    from scipy.optimize import minimize_scalar
+
     coarse = [_left(scale, signals, flips, model) for scale in _SCALES]
     near = int(np.clip(np.argmin(coarse), 1, len(_SCALES) - 2))
     found = minimize_scalar(

@@ -24,7 +24,6 @@ from knightshift.core.program import Measurement
 from knightshift.core.run_folder import open_run
 from knightshift.hardware.contract import Scanner
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.reconstruct import images_of_run
 from knightshift.reconstruction.relaxometry import RegionStatistics, find_populations, fit_series
 
 _FAITHFUL_SNR = 8.0
@@ -43,6 +42,8 @@ def reference_of_run(path: Path) -> SignalReference:
     DamagedDataError
         If a pass is damaged.
     """
+    from knightshift.reconstruction.reconstruct import images_of_run
+
     run = open_run(path)
     series = images_of_run(run)
     measurement = replace(run.measurement(), n_passes=len(run.committed()))
@@ -130,6 +131,8 @@ def rehearse(measurement: Measurement, scanner: Scanner, clock: Clock) -> ImageS
     LimitError, ProtocolError
         If the scanner refuses a program.
     """
+    from knightshift.reconstruction.reconstruct import images_of_run
+
     one = replace(measurement, n_passes=len(measurement.programs))
     with tempfile.TemporaryDirectory(prefix="knightshift-rehearsal-") as folder:
         result = acquire(one, scanner, Path(folder), setup=RunSetup(clock="virtual"), clock=clock)

@@ -13,10 +13,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from knightshift.acquisition.preview.snapshot import Snapshot
 from knightshift.core.arrays import RealArray
 from knightshift.core.durable import make_folder, write_durably
+from knightshift.core.human_units import quantity
 from knightshift.reconstruction.relaxometry import t2_histogram
 from knightshift.reconstruction.report.chosen_voxels import slice_to_show
 from knightshift.reconstruction.report.comparison_section import t2_slice_of
-from knightshift.reconstruction.report.human_units import quantity
 from knightshift.reconstruction.report.intensity_figures import echoes_figure
 from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, render, styled

@@ -21,11 +21,11 @@ from knightshift.acquisition.stop_rules.progress import (
 )
 from knightshift.acquisition.stop_rules.rules import StopRules
 from knightshift.core.errors import InputError, KnightshiftError, StorageError
+from knightshift.core.human_units import duration
 from knightshift.core.passes import PassRecord
 from knightshift.core.run_folder import Run
 from knightshift.core.yaml_files import as_plain
 from knightshift.reconstruction.live import RunningSum
-from knightshift.reconstruction.report.human_units import duration
 
 if TYPE_CHECKING:
     from knightshift.acquisition.interlock_guard import Log

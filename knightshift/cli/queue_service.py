@@ -7,6 +7,8 @@ import logging
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,10 +70,9 @@ def run_service(queue: Path | None, scanner: str | None, choices: ServiceChoices
         raise ConfigError(f"scanner {name} is a real one: --virtual-clock belongs to the simulated scanner")
     clock: Clock = VirtualClock(max(time.time(), newest)) if virtual_clock else SystemClock()
     with QueueStore(folder, clock.now) as store:
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-        logging.getLogger("knightshift").setLevel(logging.INFO)
         stop = StopRequest()
         with (
+            _log_of_the_service(),
             stop.on_signals(),
             SchedulerLock(lock_path(folder, site, name), name) as lock,
             Pulse(folder, name, clock.now) as pulse,
@@ -90,6 +91,21 @@ def run_service(queue: Path | None, scanner: str | None, choices: ServiceChoices
             scheduler.recover()
             scheduler.run(stop)
             store.record("service", f"stopped: {stop.reason or 'nothing left to do'}")
+
+
+@contextmanager
+def _log_of_the_service() -> Iterator[None]:
+    """Log with time and level while the service runs, what it does included; then as before."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    ours, level = logging.getLogger("knightshift"), logging.getLogger("knightshift").level
+    logging.getLogger().addHandler(handler)
+    ours.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+        logging.getLogger().removeHandler(handler)
 
 
 def lock_path(folder: Path, site: SiteConfig, name: str) -> Path:

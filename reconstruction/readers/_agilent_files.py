@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nmrglue as ng
 import numpy as np
 
 from knightshift.core.arrays import ComplexArray, IntArray, RealArray
 from knightshift.core.errors import DamagedDataError
+from knightshift.reconstruction.readers._nmrglue import ng
 from knightshift.reconstruction.readers._raw_files import MAX_TEXT_BYTES, check_samples, file_size, parsed, positive
 
 _FILE_HEADER = 32

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import nmrglue as ng
 import numpy as np
 
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
+from knightshift.reconstruction.readers._nmrglue import ng
 from knightshift.reconstruction.readers._raw_files import check_samples, file_size, parsed, positive
 from knightshift.reconstruction.readers.jcamp import ParameterFile, read_parameters
 

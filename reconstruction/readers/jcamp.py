@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nmrglue as ng
 import numpy as np
 
 from knightshift.core.arrays import IntArray, RealArray
 from knightshift.core.errors import DamagedDataError
+from knightshift.reconstruction.readers._nmrglue import ng
 
 MAX_FILE_BYTES = 64 * 1024**2
 """Largest parameter file that is read: real ones stay below 1 MB."""

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import nmrglue as ng
 import numpy as np
 
 from knightshift.core.arrays import RealArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.fid_series import FidSeries
+from knightshift.reconstruction.readers._nmrglue import ng
 from knightshift.reconstruction.readers._raw_files import (
     check_samples,
     file_size,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nmrglue as ng
 import numpy as np
 
 from knightshift.core.arrays import ComplexArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.fid_series import FidSeries
+from knightshift.reconstruction.readers._nmrglue import ng
 from knightshift.reconstruction.readers._raw_files import (
     check_samples,
     file_size,

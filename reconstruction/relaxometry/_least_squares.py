@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from knightshift.core.arrays import BoolArray, IntArray, RealArray
 
@@ -218,6 +217,8 @@ class Tabulated(Curves):
     """Decays without a formula: computed on a fine grid of ``ln R`` and interpolated by cubic splines."""
 
     def __init__(self, problem: Problem, decays: Callable[[RealArray], RealArray]) -> None:
+        from scipy.interpolate import CubicSpline
+
         super().__init__(problem)
         lowest, highest = problem.log_rates
         grid = np.linspace(lowest, highest, int(np.ceil((highest - lowest) / _TABLE_STEP)) + 4)

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2 as chi_squared
+from scipy.special import chdtri
 
 from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.core.errors import InputError
@@ -61,8 +61,8 @@ class Judgement:
         if level == 0:
             return cls(-np.inf, -np.inf, free)
         looks_like_decay = options.estimator == "gaussian" and options.offset == "none" and is_magnitude
-        energy = float(chi_squared.isf(level, 2 * n_echoes)) if looks_like_decay else -np.inf
-        return cls(float(chi_squared.isf(level, 2)), energy, free)
+        energy = float(chdtri(2 * n_echoes, level)) if looks_like_decay else -np.inf
+        return cls(float(chdtri(2, level)), energy, free)
 
     def status(self, fitted: StatusMap, maps: RealArray) -> StatusMap:
         """Return the status from the one after the fit, and maps with six rows ``(map, voxel)``."""
@@ -274,7 +274,7 @@ def judge_by_residuals(
     good = (status == T2Status.OK) & (maps[2] > 0)
     sigma = np.nan
     if freedom > 0 and good.any():
-        sigma = float(np.sqrt(np.median(maps[4][good]) / chi_squared.median(freedom)))
+        sigma = float(np.sqrt(np.median(maps[4][good]) / chdtri(freedom, 0.5)))
     with np.errstate(divide="ignore", invalid="ignore"):
         maps[1] *= sigma
         maps[4:] /= sigma**2

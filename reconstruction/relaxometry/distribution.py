@@ -9,7 +9,6 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
-from scipy.optimize import nnls
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
@@ -166,6 +165,8 @@ class _Solver:
         return weights, self._misfit(observed, weights), strength
 
     def _weights(self, observed: RealArray, strength: float) -> RealArray:
+        from scipy.optimize import nnls
+
         if strength == 0:
             return np.asarray(nnls(self._decays, observed)[0])
         stacked = np.concatenate([self._decays, strength * self._largest * self._identity])

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
-from scipy.stats import chi2 as chi_squared
+from scipy.special import chdtri
 
 from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
@@ -142,7 +142,7 @@ def signal_mask(images: RealArray | ComplexArray, noise_std: RealArray, false_vo
         Shape ``image``.
     """
     level = min(1.0, false_voxels / max(1, images[0].size))
-    threshold = chi_squared.isf(level, 2 * len(images))
+    threshold = chdtri(2 * len(images), level)
     energy = np.tensordot(1 / np.asarray(noise_std, dtype=float) ** 2, np.abs(images) ** 2, axes=1)
     return np.asarray(energy > threshold)
 

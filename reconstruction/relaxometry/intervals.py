@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
-from scipy.stats import chi2 as chi_squared
+from scipy.special import chdtri
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
@@ -70,7 +70,7 @@ def interval_ends(misfit: Misfit, log_rate: RealArray, fit: T2Fit, level: float)
         raise InputError(f"level {level} is not a probability between 0 and 1")
     lowest, highest = _reach(fit)
     least = np.fmin(misfit(log_rate), misfit(np.full_like(log_rate, highest)))  # one-sided: it is least at no T2
-    limit = least + float(chi_squared.ppf(level, 1))
+    limit = least + float(chdtri(1, 1 - level))
     return _crossing(misfit, log_rate, limit, highest), _crossing(misfit, log_rate, limit, lowest)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy.stats import f as f_distribution
+from scipy.special import fdtrc
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
@@ -192,4 +192,4 @@ def _f_probability(gain: RealArray, chi2: RealArray, more: int, left: int) -> Re
         return np.full_like(gain, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.maximum(gain, 0) / more / (chi2 / left)
-    return np.asarray(f_distribution.sf(ratio, more, left))
+    return np.asarray(fdtrc(more, left, ratio))

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.stats import chi2 as chi_squared
+from scipy.special import chdtrc
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
@@ -59,6 +58,8 @@ def pool_region(fit: T2Fit, mask: BoolArray, *, level: float = 0.95) -> PooledT2
         If no voxel of the region has a T2, `level` is not between 0 and 1, or the noise of the fit is unknown.
     """
     chosen = mask & fit.ok
+    from scipy.optimize import minimize_scalar
+
     count = int(np.count_nonzero(chosen))
     if count == 0:
         raise InputError("the region holds no voxel with a T2")
@@ -84,7 +85,7 @@ def pool_region(fit: T2Fit, mask: BoolArray, *, level: float = 0.95) -> PooledT2
         level=level,
         n_voxels=count,
         excess=gain / (count - 1) if count > 1 else float("nan"),
-        homogeneity=float(chi_squared.sf(gain, count - 1)) if count > 1 else float("nan"),
+        homogeneity=float(chdtrc(count - 1, gain)) if count > 1 else float("nan"),
     )
 
 

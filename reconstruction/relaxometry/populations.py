@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from scipy import ndimage
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.core.errors import InputError
@@ -148,7 +148,7 @@ def _isolated_regions(fit: T2Fit, edge: float, options: PopulationOptions) -> li
     parts, count = ndimage.label(
         (excess > options.candidate_sigma) & ~_may_ring(fit, options), _neighbours(fit.t2.ndim)
     )
-    threshold = float(norm.isf(options.false_positive_rate / int(np.count_nonzero(fit.ok))))
+    threshold = -float(ndtri(options.false_positive_rate / int(np.count_nonzero(fit.ok))))
     found: list[tuple[float, BoolArray]] = []
     for box, number in zip(ndimage.find_objects(parts), range(1, count + 1), strict=True):
         if np.count_nonzero(parts[box] == number) < options.minimum_voxels:

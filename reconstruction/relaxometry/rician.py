@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 from scipy.special import i0e, i1e
 
 from knightshift.core.arrays import RealArray
@@ -35,6 +34,8 @@ class _Table:
     """A function of ``z >= 0`` as a cubic spline in ``1 / (1 + z)``, found by index rather than by search."""
 
     def __init__(self, function: Callable[[RealArray], RealArray], at_infinity: float) -> None:
+        from scipy.interpolate import CubicSpline
+
         grid = np.linspace(0, 1, _TABLE_POINTS)
         values = np.append(at_infinity, function(1 / grid[1:] - 1))
         self.coefficients = np.ascontiguousarray(CubicSpline(grid, values).c)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from knightshift.core.arrays import BoolArray
+from knightshift.core.human_units import plain
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import T2Fit
 from knightshift.reconstruction.relaxometry.populations import BULK_LABEL, Populations
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics
 from knightshift.reconstruction.report.decay_figure import ChosenVoxel
-from knightshift.reconstruction.report.human_units import plain
 from knightshift.reconstruction.report.image_axes import ImagePlane, plane_of_slice
 
 _WELL_DESCRIBED = 5 / 6

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
@@ -86,10 +86,13 @@ def estimators_figure(table: Mapping[str, Mapping[str, Spread | None]]) -> Figur
     axes = panels.axes[0]
     regions = list(next(iter(table.values())))
     colors = [*(BLUE, GREEN, GREY)[: len(regions) - 1], ORANGE] if len(regions) > 1 else [BLUE]
+    unnamed = set(regions)
     for row, by_region in enumerate(table.values()):
         for place, (region, color) in enumerate(zip(regions, colors, strict=True)):
             height = row + 0.22 * (place - (len(regions) - 1) / 2)
-            _draw_spread(axes, by_region[region], height, color, region if row == 0 else "")
+            _draw_spread(axes, by_region[region], height, color, region if region in unnamed else "")
+            if by_region[region] is not None:
+                unnamed.discard(region)
     reference = next(iter(table.values()))
     for region, color in zip(regions, colors, strict=True):
         if (spread := reference[region]) is not None:
@@ -98,7 +101,8 @@ def estimators_figure(table: Mapping[str, Mapping[str, Spread | None]]) -> Figur
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel("T₂ (ms)")
-    axes.legend(loc="lower left", handlelength=1.2)
+    if len(unnamed) < len(regions):
+        axes.legend(loc="lower left", handlelength=1.2)
     return panels.figure
 
 
@@ -174,7 +178,7 @@ def _residual_histogram(axes: Axes, residuals: RealArray, widths: RealArray) -> 
         shown, np.linspace(-5, 5, 51).tolist(), density=True, color=BLUE, alpha=0.6, edgecolor="white", linewidth=0.3
     )
     middle = np.linspace(-4.9, 4.9, 50)
-    cumulative = norm.cdf(np.subtract.outer(np.append(middle - 0.1, 5.0), np.zeros(1)) / widths).mean(axis=1)
+    cumulative = ndtr(np.subtract.outer(np.append(middle - 0.1, 5.0), np.zeros(1)) / widths).mean(axis=1)
     axes.plot(middle, np.diff(cumulative) / 0.2, color=BLACK, linewidth=0.9, label="expected of the noise alone")
     axes.set_ylim(0, 1.35 * axes.get_ylim()[1])
     axes.set_xlabel("residual / σ")

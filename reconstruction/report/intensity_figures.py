@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from knightshift.core.arrays import BoolArray, RealArray
+from knightshift.core.human_units import quantity
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.report.human_units import quantity
 from knightshift.reconstruction.report.image_axes import (
     ImagePlane,
     add_color_bar,

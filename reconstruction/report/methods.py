@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from knightshift.core.human_units import duration, isotope, quantity
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.relaxometry.train import TRAIN_CAUTION
-from knightshift.reconstruction.report.human_units import duration, isotope, quantity
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
 
 _KINDS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from knightshift.reconstruction.report.human_units import clock_time, duration, local_and_utc, local_span, plain
+from knightshift.core.human_units import clock_time, duration, local_and_utc, local_span, plain
 from knightshift.reconstruction.report.inputs import RejectedPass, ReportInputs, RunFacts
 from knightshift.reconstruction.report.losses import Loss, losses_of, weightless_cost, worst_program_cost
 from knightshift.reconstruction.report.markup import Markup, element, joined, table

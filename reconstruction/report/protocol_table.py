@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from knightshift.reconstruction.report.human_units import quantity
+from knightshift.core.human_units import quantity
 
 # The manifest holds SI values without units; the words of our protocols say which quantity a field is.
 _UNIT_OF_WORD = {

@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from knightshift.core.durable import make_folder, write_durably
+from knightshift.core.human_units import isotope, quantity
 from knightshift.reconstruction.report.comparison_section import comparison_table
 from knightshift.reconstruction.report.digests import image_digest
-from knightshift.reconstruction.report.human_units import isotope, quantity
 from knightshift.reconstruction.report.inputs import ReportInputs
 from knightshift.reconstruction.report.markup import Markup, element
 from knightshift.reconstruction.report.methods import methods_paragraph

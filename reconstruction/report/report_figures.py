@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from knightshift.core.human_units import isotope, plain, quantity
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import Spectrum
 from knightshift.reconstruction.relaxometry import DistributionOptions, T2Distribution, T2Fit, t2_distribution
@@ -23,7 +24,6 @@ from knightshift.reconstruction.report.estimator_figures import (
     estimators_figure,
     residuals_figure,
 )
-from knightshift.reconstruction.report.human_units import isotope, plain, quantity
 from knightshift.reconstruction.report.image_axes import plane_of_slice
 from knightshift.reconstruction.report.inputs import ReportInputs
 from knightshift.reconstruction.report.intensity_figures import echoes_figure, intensity_figure, shown_slices

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from knightshift.core.arrays import RealArray
+from knightshift.core.human_units import duration, local_and_utc, plain, quantity
 from knightshift.reconstruction.relaxometry import T2Fit, T2Status
-from knightshift.reconstruction.report.human_units import duration, local_and_utc, plain, quantity
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
 from knightshift.reconstruction.report.markup import Markup, element, joined, table
 from knightshift.reconstruction.report.night_section import night_sentence

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from knightshift.core.arrays import RealArray
 from knightshift.core.errors import ShapeError
+from knightshift.core.human_units import isotope
 from knightshift.reconstruction.kspace import Spectrum
-from knightshift.reconstruction.report.human_units import isotope
 from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREY, ONE_COLUMN, ORANGE, styled
 

@@ -28,6 +28,7 @@ def test_run_becomes_a_report_with_maps_in_seconds(cli: Cli, finished_run: Path,
     assert json.loads((tmp_path / "t2_map.json").read_text())["Units"] == "s"
 
 
+@pytest.mark.slow
 def test_images_reconstructed_first_fit_to_the_same_map(cli: Cli, finished_run: Path, tmp_path: Path) -> None:
     assert cli("reconstruct", finished_run, "-o", tmp_path / "images").returncode == 0
     assert cli("fit", tmp_path / "images", "-o", tmp_path / "a").returncode == 0
@@ -35,7 +36,14 @@ def test_images_reconstructed_first_fit_to_the_same_map(cli: Cli, finished_run: 
     assert (tmp_path / "a/t2_map.nii.gz").read_bytes() == (tmp_path / "b/t2_map.nii.gz").read_bytes()
 
 
-@pytest.mark.parametrize(("estimator", "offset"), [("gaussian", "noise"), ("gaussian", "free"), ("rician", "none")])
+@pytest.mark.parametrize(
+    ("estimator", "offset"),
+    [
+        pytest.param("gaussian", "noise", marks=pytest.mark.slow),
+        ("gaussian", "free"),
+        pytest.param("rician", "none", marks=pytest.mark.slow),
+    ],
+)
 def test_other_estimators_can_be_chosen(
     cli: Cli, finished_run: Path, tmp_path: Path, estimator: str, offset: str
 ) -> None:

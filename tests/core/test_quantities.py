@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from knightshift.core.errors import ConfigError
-from knightshift.core.quantities import PositiveSeconds, Ratio, to_si
+from knightshift.core.quantities import _COMMON, PositiveSeconds, Ratio, _by_pint, to_si
 from knightshift.core.yaml_files import validate
 
 
@@ -34,6 +35,14 @@ from knightshift.core.yaml_files import validate
 )
 def test_text_with_a_unit_becomes_si_to_the_last_bit(text: str, unit: str, expected: float) -> None:
     assert to_si(text, unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "factor"), [(unit, *known) for unit, units in _COMMON.items() for known in units.items()]
+)
+def test_units_converted_without_pint_are_as_large_as_pint_says(unit: str, text: str, factor: Decimal) -> None:
+    assert _by_pint(Decimal(1), text, unit) == factor
+    assert float(_by_pint(Decimal("1.1"), text, unit)) == to_si(f"1.1 {text}", unit)
 
 
 @pytest.mark.parametrize(

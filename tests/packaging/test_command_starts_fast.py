@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-_HEAVY = ("numpy", "scipy", "matplotlib", "pypulseq", "h5py", "pyfftw", "nibabel", "pint", "nmrglue")
+_HEAVY = ("numpy", "numba", "scipy", "matplotlib", "pypulseq", "h5py", "pyfftw", "nibabel", "pint", "nmrglue")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"], ["demo", "--help"]], ids=" ".join)
@@ -22,3 +24,49 @@ def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+_NEEDLESS = (
+    "apprise",
+    "dask",
+    "matplotlib.figure",
+    "matplotlib.pyplot",
+    "nibabel",
+    "nmrglue",
+    "numba",
+    "pandas",
+    "pint",
+    "scipy.interpolate",
+    "scipy.optimize",
+    "scipy.signal",
+    "scipy.stats",
+    "xarray",
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "more"),
+    [
+        (["plan", "overnight_t2"], ()),
+        (["queue", "list"], ("numpy", "scipy", "pypulseq", "h5py")),
+        (["status"], ("numpy", "scipy", "pypulseq", "h5py")),
+        (["acquire", "overnight_t2", "--runs", "file", "--virtual-clock"], ()),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_commands_of_the_evening_import_nothing_that_they_do_not_need(
+    arguments: list[str], more: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder: the run is refused after all has been prepared")
+    code = (
+        "import sys, contextlib, io\n"
+        "from knightshift.cli import main\n"
+        f"sys.argv = ['knightshift', *{arguments!r}]\n"
+        "with contextlib.redirect_stdout(io.StringIO()) as told, contextlib.suppress(SystemExit):\n"
+        "    main()\n"
+        f"print(sorted(set({_NEEDLESS + more!r}) & set(sys.modules)), len(told.getvalue()) > 0)\n"
+    )
+    environment = {**os.environ, "KNIGHTSHIFT_QUEUE": str(tmp_path / "queue")}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    assert result.stdout.strip() == "[] True", result.stderr

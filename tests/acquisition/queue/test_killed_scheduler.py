@@ -69,7 +69,7 @@ def assert_every_job_was_done_once(queue: Path, n_chains: int) -> None:
 
 
 def test_scheduler_killed_at_random_moments(tmp_path: Path) -> None:
-    kill_again_and_again(tmp_path, n_chains=3, n_kills=4, seed=1)
+    kill_again_and_again(tmp_path, n_chains=3, n_kills=2, seed=1)
     assert_every_job_was_done_once(tmp_path, 3)
 
 

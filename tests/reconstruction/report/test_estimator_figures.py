@@ -10,11 +10,14 @@ from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import fit_series, fit_t2, t2_distribution
 from knightshift.reconstruction.report.estimator_figures import (
+    Spread,
     compare_estimators,
     distribution_figure,
     estimators_figure,
     residuals_figure,
 )
+
+pytestmark = pytest.mark.xdist_group("test_estimator_figures")  # its costly fixtures are made once
 
 TIMES = np.array([4e-3, 8e-3, 13e-3, 20e-3, 30e-3])
 
@@ -43,6 +46,15 @@ def test_estimators_differ_as_the_noise_floor_makes_them(series: ImageSeries) ->
     assert [label.get_text() for label in axes.get_yticklabels()] == list(table)
     points = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
     assert points[1] == pytest.approx(1e3 * weak["complex"])
+
+
+def test_regions_that_the_first_estimator_loses_are_named_and_none_where_all_lose_them() -> None:
+    found = Spread(7e-3, (6e-3, 8e-3), 0)
+    table = {"complex": {"electrodes": None, "dendrite": found}, "Rician": {"electrodes": found, "dendrite": found}}
+    (axes,) = estimators_figure(table).axes
+    assert {text.get_text() for text in axes.get_legend().get_texts()} == {"electrodes", "dendrite"}
+    (empty,) = estimators_figure({"complex": {"electrodes": None}}).axes
+    assert empty.get_legend() is None
 
 
 def test_residuals_of_a_right_model_are_as_wide_as_expected(series: ImageSeries) -> None:

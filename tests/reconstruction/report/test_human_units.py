@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knightshift.reconstruction.report.human_units import duration, local_and_utc, plain, quantity
+from knightshift.core.human_units import duration, local_and_utc, plain, quantity
 from knightshift.reconstruction.report.protocol_table import protocol_rows, unit_of
 
 
