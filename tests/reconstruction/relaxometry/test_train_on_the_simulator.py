@@ -96,10 +96,14 @@ def test_report_of_a_train_uses_its_model_and_says_so(play: Play, tmp_path: Path
     page = (tmp_path / "report" / "report.html").read_text()
     assert "in the skin depth of a metal (T1 held at 17.1 ms; 10 % of error in it would change" in page
     assert "Caution" not in page
-    report_to(run, tmp_path / "offset", ReportChoices(estimator="gaussian", offset="noise"))
-    assert "Caution: the echoes are those of a train" in (tmp_path / "offset" / "report.html").read_text()
     save_images(series, tmp_path)
     assert load_images(tmp_path).train == series.train
+
+
+@pytest.mark.slow
+def test_report_of_a_train_fitted_without_its_model_cautions(play: Play, tmp_path: Path) -> None:
+    report_to(play(7e-3, 24), tmp_path, ReportChoices(estimator="gaussian", offset="noise"))
+    assert "Caution: the echoes are those of a train" in (tmp_path / "report.html").read_text()
 
 
 def test_fit_of_a_series_chooses_the_model_of_its_train(play: Play, caplog: pytest.LogCaptureFixture) -> None:
