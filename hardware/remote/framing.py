@@ -16,6 +16,8 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
+import numpy as np
+
 VERSION = 1
 """Version of the wire protocol."""
 MAX_PAYLOAD = 16_384
@@ -27,6 +29,7 @@ _SMALLEST = _HEADER.size + _CHECKSUM.size
 _LARGEST = _SMALLEST + MAX_PAYLOAD
 _LARGEST_STUFFED = _LARGEST + _LARGEST // 254 + 1
 _FULL_BLOCK = 254
+_WORTH_ARRAYS = 128
 _CODES = [bytes([code]) for code in range(256)]
 
 
@@ -77,6 +80,21 @@ class Frame:
 
 def cobs_encode(message: bytes) -> bytes:
     """Replace every zero byte, so that a zero can mark the end of the frame."""
+    return (_encode_short_runs(message) if len(message) >= _WORTH_ARRAYS else None) or _encode_any(message)
+
+
+def _encode_short_runs(message: bytes) -> bytes | None:
+    """Encode where no block is full, as in samples of a converter: all codes at once, in the places of the zeros."""
+    stuffed = np.frombuffer(b"\0" + message, np.uint8).copy()
+    places = np.flatnonzero(stuffed == 0)
+    codes = np.diff(places, append=stuffed.size)
+    if codes.max() > _FULL_BLOCK:
+        return None
+    stuffed[places] = codes
+    return stuffed.tobytes()
+
+
+def _encode_any(message: bytes) -> bytes:
     blocks: list[bytes] = []
     runs = message.split(b"\0")
     for position, run in enumerate(runs):
@@ -94,18 +112,19 @@ def cobs_decode(stuffed: bytes) -> bytes | None:
     """Undo `cobs_encode`; None if `stuffed` cannot have come from it."""
     if 0 in stuffed:
         return None
-    blocks: list[bytes] = []
+    message, after_full = bytearray(stuffed), []
     position, length = 0, len(stuffed)
     while position < length:
         code = stuffed[position]
-        end = position + code
-        if end > length:
-            return None
-        blocks.append(stuffed[position + 1 : end])
-        position = end
-        if code <= _FULL_BLOCK and position < length:
-            blocks.append(b"\0")
-    return b"".join(blocks)
+        message[position] = 0
+        position += code
+        if code > _FULL_BLOCK:
+            after_full.append(position)
+    if position != length:
+        return None
+    for place in reversed(after_full):
+        del message[place : place + 1]  # no zero stood behind a full block
+    return bytes(message[1:])
 
 
 def encode_frame(frame: Frame) -> bytes:
