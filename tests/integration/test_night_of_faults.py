@@ -22,7 +22,8 @@ from knightshift.hardware.simulated import load_phantom
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("night"), pytest.mark.timeout(1200)]
 
 N_PASSES = 1725
-TWO_MINUTES_OF_TWO_CORES = 240.0
+MOST_PROCESSOR_TIME = 180.0
+"""[s] of all cores together: 120 s with one busy neighbour on two cores, 144 s where three compete for them."""
 PIXEL = {"y": 100e-6, "z": 23e-6}
 _COMMAND = [sys.executable, "-m", "knightshift.cli"]
 
@@ -125,6 +126,6 @@ def test_map_is_that_of_the_cell(night: Night) -> None:
         assert dendrite["centroid_um"][axis] * 1e-6 == pytest.approx(center, abs=PIXEL[axis])
 
 
-def test_night_takes_less_than_two_minutes_on_two_cores(night: Night) -> None:
+def test_night_takes_little_processor_time(night: Night) -> None:
     """Processor time: what the clock on the wall says depends on who else uses this machine."""
-    assert night.processor_time < TWO_MINUTES_OF_TWO_CORES
+    assert night.processor_time < MOST_PROCESSOR_TIME
