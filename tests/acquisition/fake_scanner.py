@@ -67,6 +67,8 @@ class FakeScanner:
     """Real time per readout [s]."""
     slow_from: int = 0
     """The first pass that takes it."""
+    slow_marker: Path | None = None
+    """Made when that pass begins, for a test that watches from outside."""
     faults: dict[int, list[ScannerFault]] = field(default_factory=dict)
     """Raised, one each time the pass is played, after its second readout."""
     lost_readouts: dict[int, int] = field(default_factory=dict)
@@ -123,7 +125,10 @@ class FakeScanner:
         n_lost = self.lost_readouts.pop(index, 0)
         for line in range(N_READOUTS - n_lost):
             self.clock.sleep(DURATION / N_READOUTS)
-            time.sleep(self.real_delay if index >= self.slow_from else 0.0)
+            if index >= self.slow_from:
+                if self.slow_marker is not None:
+                    self.slow_marker.touch()
+                time.sleep(self.real_delay)
             if line == 2 and self.faults.get(index):
                 fault = self.faults[index].pop(0)
                 self.state = self.state if fault.transient else ScannerState.FAULT

@@ -19,7 +19,9 @@ _NIGHT = """
 import sys
 from pathlib import Path
 from fake_scanner import acquire_tiny
-result = acquire_tiny(Path(sys.argv[1]), n_passes=200, real_delay=float(sys.argv[2]), slow_from=int(sys.argv[3]))
+runs, marker = Path(sys.argv[1]), Path(sys.argv[1]) / "slow"
+delay, slow_from = float(sys.argv[2]), int(sys.argv[3])
+result = acquire_tiny(runs, n_passes=200, real_delay=delay, slow_from=slow_from, slow_marker=marker)
 print(result.status, result.n_committed, result.resume_command)
 """
 
@@ -32,7 +34,7 @@ def start_night(runs: Path, real_delay: float, slow_from: int = 0) -> subprocess
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
-    while not (runs / "night" / "passes" / "p000001.h5").exists():
+    while not ((runs / "slow").exists() and (runs / "night" / "passes" / "p000001.h5").exists()):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
