@@ -86,7 +86,7 @@ def givens(night: Path, shell: Shell) -> dict[str, Callable[[Path], None]]:
 
     def theirs(folder: Path) -> None:
         _write_small(folder)
-        shell("knightshift export-seq quick_look -o theirs.seq", folder)
+        shell("knightshift export-seq quick_look -o theirs.seq && mv theirs_te4ms.seq theirs.seq", folder)
 
     return {
         "small": _write_small,
