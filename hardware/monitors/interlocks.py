@@ -198,6 +198,7 @@ class Interlock:
         self._outside: float | None = None
         self._absent: float | None = None
         self._inside = 0.0
+        self._clear: tuple[Reading | None, InterlockStatus] | None = None
 
     def update(self, reading: Reading | None, now: float) -> InterlockStatus:
         """Look at the latest reading.
@@ -211,13 +212,17 @@ class Interlock:
         """
         step = 0.0 if self._updated is None else max(0.0, now - self._updated)
         self._updated = now
+        if self._clear is not None and reading is self._clear[0]:  # looked at in every readout, read every few seconds
+            return self._clear[1]
         severity, reason = self._judge(reading)
         good = severity in (Severity.OK, Severity.WARNING)
         if self._state in (InterlockState.CLEAR, InterlockState.GRACE):
             self._watch_for_trip(severity, good, step)
         else:
             self._watch_for_recovery(good and self._is_well_inside(reading), step)
-        return self._status(severity, reason)
+        status = self._status(severity, reason)
+        self._clear = (reading, status) if self._state is InterlockState.CLEAR else None
+        return status
 
     def _judge(self, reading: Reading | None) -> tuple[Severity, str]:
         """Severity of a reading in the light of the bands; INVALID if it is no value."""

@@ -56,6 +56,7 @@ class MonitorPoller:
         self._monitors = tuple(monitors)
         self._clock = clock
         self._on_reading = on_reading
+        self._quantities = {polled.monitor.name: dict(polled.monitor.quantities) for polled in self._monitors}
         self._latest: dict[str, Reading] = {}
         self._faults: dict[str, LinkFault] = {}
         self._due = dict.fromkeys((polled.monitor.name for polled in self._monitors), clock.now())
@@ -128,7 +129,7 @@ class MonitorPoller:
         readings = {}
         for polled in self._monitors:
             fault = faults.get(polled.monitor.name)
-            for name, unit in polled.monitor.quantities.items():
+            for name, unit in self._quantities[polled.monitor.name].items():
                 if name in latest:
                     readings[name] = latest[name].seen_at(now, polled.stale_after)
                 else:
