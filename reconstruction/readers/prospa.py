@@ -118,7 +118,7 @@ def _samples(path: Path) -> ComplexArray:
     if (actual := file_size(path)) != needed:
         raise DamagedDataError(path, "file size", f"{actual} bytes, but {sizes} points need {needed}")
     pairs = np.fromfile(path, word, offset=offset)[axis:]
-    fids: ComplexArray = (pairs[0::2] + 1j * pairs[1::2]).astype(np.complex64).reshape(-1, sizes[0])
+    fids: ComplexArray = np.ascontiguousarray(pairs, dtype=np.float32).view(np.complex64).reshape(-1, sizes[0])
     check_samples(path, "samples", fids)
     return fids
 
