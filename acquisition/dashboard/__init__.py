@@ -1,6 +1,6 @@
 """The live page: what the scanner does, seen from a browser. It reads run folders and the queue, and nothing else.
 
-Needs the extra ``web`` (Starlette and uvicorn). See docs/how-to/watch-a-night.md.
+Needs the extra ``web`` (Starlette and uvicorn). See docs/how-to/live-page.md.
 """
 
 from __future__ import annotations

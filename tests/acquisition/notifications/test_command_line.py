@@ -17,28 +17,7 @@ from knightshift.core.run_folder import open_run
 
 from .conftest import SECRET, Sink
 
-PROTOCOL = """\
-kind: spin_echo_series
-name: small
-nucleus: 23Na
-shift: "1126 ppm"
-field_of_view: {y: "4.8 mm", z: "2.208 mm"}
-matrix: {y: 16, z: 16}
-readout_axis: y
-projection_depth: "4 mm"
-echo_times: ["4 ms", "12 ms", "24 ms"]
-repetition_time: "120 ms"
-averages: 4
-dwell_time: "8 us"
-excitation_flip_angle: "90 deg"
-excitation_pulse_length: "50 us"
-refocusing_flip_angle: "180 deg"
-refocusing_pulse_length: "100 us"
-crusher_cycles: 2
-spoiler_cycles: 5
-phase_cycle: 2
-dummy_scans: 2
-"""
+PROTOCOL = (Path(__file__).parents[2] / "small_protocol.yaml").read_text()
 
 
 def acquire(folder: Path, **environment: str) -> None:
