@@ -31,10 +31,8 @@ __all__ = ["centered_ifft", "centered_ifft2", "centered_ifft2_magnitude", "threa
 
 _SLAB_BYTES = 256 * 1024
 """Images are transformed together up to this size, so that they stay in the cache of a core."""
-_BUFFER_BYTES = 128 * 1024
+_BUFFER_BYTES = 2 * 1024**2
 """Images larger than this are transformed axis by axis: planes first, then strips along the first axis."""
-_CACHE_BYTES = 1024**2
-"""Images up to this size are transformed one after the other along all their axes, while they are in the cache."""
 _STRIP_BYTES = 144 * 1024
 """Strips are copied together up to this size. Estimated plans are slow for columns that lie a power of two apart, where
 cache lines collide; with this size the width of a strip is no power of two."""
@@ -104,7 +102,8 @@ def centered_ifft(
     if source is not image and (source.dtype != dtype or not source.flags.c_contiguous):
         image[...] = source
         source = image
-    _transform(source.reshape(-1, *lengths), image.reshape(-1, *lengths), modulation, measure)
+    how = measure, thread_count(image.size)
+    _transform(source.reshape(-1, *lengths), image.reshape(-1, *lengths), modulation, how)
     return image
 
 
@@ -139,29 +138,15 @@ def _checked_lengths(kspace: ComplexArray, n_axes: int) -> tuple[int, ...]:
     return kspace.shape[kspace.ndim - n_axes :]
 
 
-def _transform(source: ComplexArray, image: ComplexArray, modulation: _Modulation, measure: bool) -> None:
-    """Transform images of shape ``(image, *lengths)`` in pieces that fit the cache."""
-    n_threads = thread_count(image.size)
-    if image[0].nbytes <= _BUFFER_BYTES or image.ndim == 2 or image[0].nbytes > _CACHE_BYTES:
-        _transform_part(source, image, modulation, (measure, n_threads))
-        return
-
-    def one_image(number: int) -> None:
-        part = slice(number, number + 1)
-        _transform_part(source[part], image[part], modulation, (measure, 1))
-
-    in_threads(one_image, range(len(image)), n_threads)
-
-
-def _transform_part(source: ComplexArray, image: ComplexArray, modulation: _Modulation, how: tuple[bool, int]) -> None:
-    """Transform images whole or, where they are large, by planes and then along the first axis."""
+def _transform(source: ComplexArray, image: ComplexArray, modulation: _Modulation, how: tuple[bool, int]) -> None:
+    """Transform images of shape ``(image, *lengths)`` whole or, where they are large, by planes and the first axis."""
     lengths = image.shape[1:]
     if image[0].nbytes <= _BUFFER_BYTES or len(lengths) == 1:
         _transform_slabs(source, image, modulation, how)
         return
     n_planes, n_first = len(image) * lengths[0], lengths[0]
     planes = (n_planes, *lengths[1:])
-    _transform_part(source.reshape(planes), image.reshape(planes), modulation.without_first_axis(), how)
+    _transform(source.reshape(planes), image.reshape(planes), modulation.without_first_axis(), how)
     _transform_first_axis(image.reshape(len(image), n_first, -1), modulation, how)
 
 
