@@ -45,31 +45,35 @@ class RawSamples(StoredKSpace):
 
     def read(self, repetition: int, echo: int, slices: range) -> ComplexArray:
         """Read some slices of one echo, shape ``(slice, channel, line, sample)``. Raises `DamagedDataError`."""
-        n_partitions = self.layout.n_partitions
-        chosen = []
-        for slab in range(slices.start // n_partitions, -(-slices.stop // n_partitions)):
-            one = self._slab(repetition, echo, int(self.frames[echo, slab]))
-            first = slab * n_partitions
-            chosen.append(one[max(0, slices.start - first) : slices.stop - first])
-        return chosen[0] if len(chosen) == 1 else np.concatenate(chosen)
-
-    def _slab(self, repetition: int, echo: int, frame: int) -> ComplexArray:
-        """Read one object, shape ``(partition, channel, line, sample)``."""
         layout = self.layout
-        n_all = layout.n_partitions * layout.n_lines
-        slab = np.empty((layout.n_partitions, layout.n_receivers, layout.n_lines, layout.n_samples), np.complex64)
-        n_segments = n_all // layout.train_length
-        segment_bytes = layout.n_objects * layout.train_length * layout.block_words * np.dtype(layout.word).itemsize
-        step = max(1, _WINDOW_BYTES // segment_bytes)
-        for start in range(0, n_segments, step):
-            stop = min(start + step, n_segments)
-            traces = self._window(repetition * n_segments + start, stop - start, frame)
-            lines = np.arange(start * layout.train_length, stop * layout.train_length)
-            partition, line = np.divmod(lines if self.order is None else self.order[lines], layout.n_lines)
-            slab[partition, :, line] = traces
+        n_partitions = layout.n_partitions
+        chosen = np.empty((len(slices), layout.n_receivers, layout.n_lines, layout.n_samples), np.complex64)
+        for slab in range(slices.start // n_partitions, -(-slices.stop // n_partitions)):
+            first = slab * n_partitions
+            start, stop = max(slices.start, first), min(slices.stop, first + n_partitions)
+            place = repetition, int(self.frames[echo, slab]), start - first
+            self._read_partitions(place, chosen[start - slices.start : stop - slices.start])
         if self.reverses_even_echoes and echo % 2:
-            slab = np.ascontiguousarray(slab[..., ::-1])
-        return slab
+            chosen = np.ascontiguousarray(chosen[..., ::-1])
+        return chosen
+
+    def _read_partitions(self, place: tuple[int, int, int], target: ComplexArray) -> None:
+        """Read some partitions of one object, from `place` (repetition, frame, partition) on, into `target`."""
+        layout, (repetition, frame, first) = self.layout, place
+        train, n_all = layout.train_length, layout.n_partitions * layout.n_lines
+        places: Any = np.arange(n_all) if self.order is None else self.order
+        partition, line = np.divmod(places.reshape(-1, train), layout.n_lines)
+        partition -= first
+        wanted = np.flatnonzero(((partition >= 0) & (partition < len(target))).any(axis=1))
+        segment_bytes = layout.n_objects * train * layout.block_words * np.dtype(layout.word).itemsize
+        step = max(1, _WINDOW_BYTES // segment_bytes)
+        while wanted.size:
+            window = slice(int(wanted[0]), min(int(wanted[0]) + step, int(wanted[-1]) + 1))
+            traces = self._window(repetition * (n_all // train) + window.start, window.stop - window.start, frame)
+            rows, columns = partition[window].ravel(), line[window].ravel()
+            inside = (rows >= 0) & (rows < len(target))
+            target[rows[inside], :, columns[inside]] = traces if inside.all() else traces[inside]
+            wanted = wanted[np.searchsorted(wanted, window.stop) :]
 
     def _window(self, first_segment: int, n_segments: int, frame: int) -> ComplexArray:
         """Traces of one object in some segments, shape ``(line, channel, sample)``."""
@@ -81,9 +85,8 @@ class RawSamples(StoredKSpace):
         except (OSError, ValueError) as error:
             raise DamagedDataError(self.path, "file", f"it changed while it was read ({error})") from None
         used = words[:, frame, :, : 2 * layout.n_samples * layout.n_receivers]
-        pairs = used.reshape(-1, layout.n_receivers, layout.n_samples, 2)
-        traces = np.empty(pairs.shape[:-1], np.complex64)
-        traces.real, traces.imag = pairs[..., 0], pairs[..., 1]
+        traces = np.empty((n_segments * layout.train_length, layout.n_receivers, layout.n_samples), np.complex64)
+        traces.view(np.float32).reshape(used.shape)[...] = used
         if np.dtype(layout.word).kind == "f":
             check_samples(self.path, "samples", traces)
         if np.any(self.scales != 1.0):
