@@ -14,15 +14,18 @@ from knightshift.reconstruction.gridding import Placement
 from knightshift.reconstruction.image_noise import background_noise, denoise_images
 from knightshift.reconstruction.images import ECHO_FORMATION, GRADIENT_ECHO, SPIN_ECHO, ImageSeries
 from knightshift.reconstruction.kspace import KSpaceScan, StoredKSpace
-from knightshift.reconstruction.pipeline import Layout, Reconstruction, images_of_kspace
+from knightshift.reconstruction.pipeline import Layout, images_of_kspace
 from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.stacks import find_stacks, transpose_geometry
+from knightshift.reconstruction.storage import IN_MEMORY, Storage
 
 SUBJECT_FRAME = "subject: right, anterior, head (RAS+), origin at the isocentre"
 
 
-def images_of_scan(scan: KSpaceScan, recipe: Recipe | None = None) -> ImageSeries:
+def images_of_scan(scan: KSpaceScan, recipe: Recipe | None = None, storage: Storage = IN_MEMORY) -> ImageSeries:
     """Reconstruct the images of a scan of another console; several repetitions are averaged.
+
+    With `storage` of `disk_storage` they may be larger than memory.
 
     Raises
     ------
@@ -44,29 +47,31 @@ def images_of_scan(scan: KSpaceScan, recipe: Recipe | None = None) -> ImageSerie
             "reconstruct each on its own with a recipe that says repetitions: separate"
         )
     told = (f"{n_repetitions} repetitions were averaged in the complex domain.",) * (n_repetitions > 1)
-    return _images(scan, _Mean(scan.kspace), recipe, told)
+    return _images(scan, _Mean(scan.kspace, range(n_repetitions)), (recipe, storage), told)
 
 
 class _Mean:
-    """Mean of the repetitions of a scan, ``(echo, slice, channel, line, sample)``, made slice by slice when read."""
+    """Mean of some repetitions, ``(echo, slice, channel, line, sample)``, made slice by slice when read."""
 
-    def __init__(self, kspace: ComplexArray | StoredKSpace) -> None:
-        self._kspace = kspace
+    def __init__(self, kspace: ComplexArray | StoredKSpace, repetitions: range) -> None:
+        self._kspace, self._repetitions = kspace, repetitions
         self.shape = kspace.shape[1:]
-        self.dtype = np.dtype(getattr(kspace, "dtype", np.complex64))
+        self.dtype = np.dtype(kspace.dtype)
 
     def __getitem__(self, key: Any) -> ComplexArray:
-        n_repetitions = len(self._kspace)
         keys = key if isinstance(key, tuple) else (key,)
-        if n_repetitions == 1:
-            return self._kspace[(0, *keys)]
-        total = self._kspace[(0, *keys)].astype(np.complex128)
-        for repetition in range(1, n_repetitions):
+        first, *others = self._repetitions
+        if not others:
+            return self._kspace[(first, *keys)]
+        total = self._kspace[(first, *keys)].astype(np.complex128)
+        for repetition in others:
             total += self._kspace[(repetition, *keys)]
-        return np.asarray((total / n_repetitions).astype(self.dtype))
+        return np.asarray((total / len(self._repetitions)).astype(self.dtype))
 
 
-def repetitions_of_scan(scan: KSpaceScan, recipe: Recipe | None = None) -> tuple[ImageSeries, ...]:
+def repetitions_of_scan(
+    scan: KSpaceScan, recipe: Recipe | None = None, storage: Storage = IN_MEMORY
+) -> tuple[ImageSeries, ...]:
     """Reconstruct each repetition of a scan on its own, in order of acquisition.
 
     Raises
@@ -76,16 +81,18 @@ def repetitions_of_scan(scan: KSpaceScan, recipe: Recipe | None = None) -> tuple
     """
     recipe = recipe or Recipe()
     count = scan.kspace.shape[0]
+    told = tuple((f"This is repetition {number + 1} of {count}.",) * (count > 1) for number in range(count))
     return tuple(
-        _images(scan, scan.kspace[number], recipe, (f"This is repetition {number + 1} of {count}.",) * (count > 1))
+        _images(scan, _Mean(scan.kspace, range(number, number + 1)), (recipe, storage), told[number])
         for number in range(count)
     )
 
 
-def _images(scan: KSpaceScan, kspace: ComplexArray | _Mean, recipe: Recipe, told: tuple[str, ...]) -> ImageSeries:
+def _images(scan: KSpaceScan, kspace: _Mean, how: tuple[Recipe, Storage], told: tuple[str, ...]) -> ImageSeries:
+    recipe, storage = how
     scan = _on_grid_asked_for(scan, recipe)
-    made = images_of_kspace(kspace, _layout(scan), recipe)
-    images = _as_shown(made, scan)
+    made = images_of_kspace(kspace, _layout(scan), recipe, storage)
+    images = made.images
     geometries = tuple(
         transpose_geometry(geometry) if swapped else geometry
         for geometry, swapped in zip(scan.slice_geometries, scan.transposed, strict=True)
@@ -97,7 +104,7 @@ def _images(scan: KSpaceScan, kspace: ComplexArray | _Mean, recipe: Recipe, told
         sentences.append("Rows and columns are swapped where the console swaps them (RECO_transposition).")
     sentences.append(noise_sentence)
     if recipe.denoise:
-        images, noise, sentence = denoise_images(images, noise)
+        noise, sentence = denoise_images(images, noise)
         sentences.append(sentence)
     return ImageSeries(
         images=images,
@@ -130,19 +137,8 @@ def _layout(scan: KSpaceScan) -> Layout:
         partial_fourier=scan.partial_fourier,
         completed_axes=scan.completed_axes,
         partitions=scan.partitions,
+        swapped=scan.transposed,
     )
-
-
-def _as_shown(made: Reconstruction, scan: KSpaceScan) -> ComplexArray:
-    """Swap the axes of those slices that the console swaps."""
-    images = made.images
-    if not scan.transposed.any():
-        return images
-    if scan.transposed.all():
-        return np.ascontiguousarray(images.swapaxes(-1, -2))
-    shown = images.copy()
-    shown[:, scan.transposed] = images[:, scan.transposed].swapaxes(-1, -2)
-    return shown
 
 
 def _on_grid_asked_for(scan: KSpaceScan, recipe: Recipe) -> KSpaceScan:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from knightshift.core.arrays import ComplexArray, RealArray
@@ -16,7 +18,7 @@ _REPLICA_SEED = 0
 _REPLICA_VOXELS = 20_000
 """Replicas are repeated until so many voxels were seen: the noise is then known to half a percent."""
 _MAX_REPLICAS = 16
-_MOST_VOXELS = 4_000_000
+_MOST_VOXELS = 1_000_000
 """Images of more voxels have their noise estimated in some of their slices."""
 
 
@@ -86,8 +88,8 @@ def carried_noise(kspace: ComplexArray, noise_std: RealArray, layout: Layout, re
     return measured, sentence
 
 
-def denoise_images(images: ComplexArray, noise_std: RealArray) -> tuple[ComplexArray, RealArray, str]:
-    """Denoise along echoes, and tell what that leaves of the noise.
+def denoise_images(images: Any, noise_std: RealArray) -> tuple[RealArray, str]:
+    """Denoise along echoes in place, slice by slice, and tell what that leaves of the noise.
 
     What was taken away is noise, as far as it is not more than there was. Denoising is a mean of projections, so
     ``left^2 + removed^2 <= 1`` in units of the noise: what is left is at most that.
@@ -101,8 +103,6 @@ def denoise_images(images: ComplexArray, noise_std: RealArray) -> tuple[ComplexA
 
     Returns
     -------
-    images
-        Denoised.
     noise_std
         What is left at most, averaged over the image, shape ``(echo,)``.
     sentence
@@ -113,11 +113,17 @@ def denoise_images(images: ComplexArray, noise_std: RealArray) -> tuple[ComplexA
     InputError
         If there are fewer than three echoes, or the noise is not known.
     """
-    denoised, rank = low_rank_denoise(images, noise_std)
-    removed = np.mean(np.abs(images - denoised) ** 2, axis=(1, 2, 3)) / (2 * noise_std**2)
+    n_slices = images.shape[1]
+    removed, rank = np.zeros(len(images)), 0.0
+    for index in range(n_slices):
+        before = images[:, index : index + 1]
+        after, kept = low_rank_denoise(before, noise_std)
+        removed += np.mean(np.abs(before - after) ** 2, axis=(1, 2, 3)) / (2 * noise_std**2) / n_slices
+        rank += kept / n_slices
+        images[:, index : index + 1] = after
     left = np.sqrt(np.clip(1 - removed, 0, 1))
     sentence = (
         f"Images were denoised along the echoes (low rank, {rank:.2g} of {len(images)} components kept on average); "
         f"at most {100 * float(np.mean(left)):.0f} % of the noise is left, correlated between voxels."
     )
-    return denoised, noise_std * left, sentence
+    return noise_std * left, sentence

@@ -36,6 +36,9 @@ class StoredKSpace(ABC):
     all of it.
     """
 
+    dtype = np.dtype(np.complex64)
+    """Of what is read."""
+
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
@@ -53,10 +56,13 @@ class StoredKSpace(ABC):
         heads, rest = (*keys, *(slice(None),) * 3)[:3], keys[3:]
         ranges = [_range_of(head, count) for head, count in zip(heads, self.shape, strict=False)]
         repetitions, echoes, slices = ranges
-        chosen = np.empty((len(repetitions), len(echoes), len(slices), *self.shape[3:]), np.complex64)
-        for row, repetition in enumerate(repetitions):
-            for column, echo in enumerate(echoes):
-                chosen[row, column] = self.read(repetition, echo, slices)
+        if len(repetitions) == len(echoes) == 1:
+            chosen = self.read(repetitions[0], echoes[0], slices)[np.newaxis, np.newaxis]
+        else:
+            chosen = np.empty((len(repetitions), len(echoes), len(slices), *self.shape[3:]), np.complex64)
+            for row, repetition in enumerate(repetitions):
+                for column, echo in enumerate(echoes):
+                    chosen[row, column] = self.read(repetition, echo, slices)
         return np.asarray(chosen[(*(slice(None) if isinstance(head, slice) else 0 for head in heads), *rest)])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ComplexArray:

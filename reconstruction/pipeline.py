@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from knightshift.core.arrays import ComplexArray, RealArray
+from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import ShapeError
 from knightshift.reconstruction.fft import centered_ifft
 from knightshift.reconstruction.gridding import Placement, crop_center, make_images, place_on_grid
 from knightshift.reconstruction.kspace import PartialFourier, Partitions
+from knightshift.reconstruction.partitions import transform_partitions
 from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.steps.cleaning import remove_dc_offset, remove_spikes
 from knightshift.reconstruction.steps.echo_phase import align_even_echoes
@@ -23,6 +25,7 @@ from knightshift.reconstruction.steps.receivers import (
     root_sum_of_squares,
     whiten,
 )
+from knightshift.reconstruction.storage import IN_MEMORY, Storage
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Layout:
     """Along which of ``(phase_encode, readout)`` the console completes; None: where k-space is partial."""
     partitions: Partitions | None = None
     """For 3D scans."""
+    swapped: BoolArray | None = None
+    """In which slices rows and columns of the image are swapped, shape ``(slice,)``; None: in none."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Reconstruction:
     """Images and what was done."""
 
     images: ComplexArray
-    """Shape ``(echo, slice, phase_encode, readout)``."""
+    """Shape ``(echo, slice, phase_encode, readout)``; a data set of an HDF5 file where they are larger than memory."""
     sentences: tuple[str, ...] = field(default=())
     """One for each step that was taken."""
 
@@ -60,11 +65,17 @@ class KSpaceSlices(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Counts along the axes."""
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of what is read."""
+
     def __getitem__(self, key: Any, /) -> ComplexArray:
         """Read some echoes and slices."""
 
 
-def images_of_kspace(kspace: KSpaceSlices, layout: Layout, recipe: Recipe) -> Reconstruction:
+def images_of_kspace(
+    kspace: KSpaceSlices, layout: Layout, recipe: Recipe, storage: Storage = IN_MEMORY
+) -> Reconstruction:
     """Apply the steps of `recipe`, denoising excepted, which needs the noise of the images.
 
     Parameters
@@ -75,6 +86,8 @@ def images_of_kspace(kspace: KSpaceSlices, layout: Layout, recipe: Recipe) -> Re
         Where the samples belong.
     recipe
         The steps.
+    storage
+        Where the images go, and a 3D k-space while it is transformed.
 
     Raises
     ------
@@ -82,32 +95,48 @@ def images_of_kspace(kspace: KSpaceSlices, layout: Layout, recipe: Recipe) -> Re
         If k-space does not fit its layout.
     InputError
         If a step is not possible on these data.
+    StorageError
+        If `storage` has no room.
     """
     sentences: list[str] = []
     if recipe.remove_dc_offset or recipe.remove_spikes or recipe.whiten:  # they look at all slices together
+        storage.check_cleaning(math.prod(kspace.shape) * kspace.dtype.itemsize)
         kspace = _cleaned(kspace[:, :], layout, recipe, sentences)
+    images = _array_for_images(kspace, layout, storage)
+    hybrid: Any = kspace
     if layout.partitions is not None:
-        kspace = _transform_partitions(kspace, layout.partitions, on_scale_of_grid=layout.on_scale_of_grid)
+        hybrid = transform_partitions(kspace, layout.partitions, images, storage, to_grid=layout.on_scale_of_grid)
         sentences.append("The partitions were transformed along the slice axis (3D).")
     combine: Callable[[ComplexArray], ComplexArray]
     combine = adaptive_combination if recipe.combination == "adaptive" else root_sum_of_squares
-    method, axes = _completion(layout, recipe)
-    images: ComplexArray | None = None
-    shifts = np.broadcast_to(layout.shifts, (kspace.shape[1], 2)) + np.asarray(recipe.shift)
+    n_slices = images.shape[1]
+    shifts = np.broadcast_to(layout.shifts, (n_slices, 2)) + np.asarray(recipe.shift)
+    swapped = np.zeros(n_slices, bool) if layout.swapped is None else layout.swapped
     for index, shift in enumerate(shifts.tolist()):
-        one = combine(_channel_images(kspace[:, index], layout, recipe, (shift[0], shift[1])))
-        if images is None:
-            images = np.empty((*kspace.shape[:2], *layout.placement.matrix), one.dtype)
-        images[:, index] = one
-    if images is None:
-        raise ShapeError(f"k-space of shape {kspace.shape} has no slices")
-    sentences += _transform_sentences(kspace.shape, layout, recipe, (method, axes))
+        one = combine(_channel_images(hybrid[:, index], layout, recipe, (shift[0], shift[1])))
+        images[:, index] = one.swapaxes(-1, -2) if swapped[index] else one
+    sentences += _transform_sentences(kspace.shape, layout, recipe, _completion(layout, recipe))
     if recipe.align_even_echoes:
-        images, constant, slope = align_even_echoes(images)
+        constant, slope = align_even_echoes(images, along_rows=bool(swapped.any()))
         sentences.append(
             f"Even echoes were given the phase of the odd ones ({constant:.3g} rad and {slope:.3g} rad a voxel)."
         )
     return Reconstruction(images, tuple(sentences))
+
+
+def _array_for_images(kspace: KSpaceSlices, layout: Layout, storage: Storage) -> Any:
+    """Array for the images of all slices, shape ``(echo, slice, phase_encode, readout)``."""
+    n_echoes, n_slices, *_ = kspace.shape
+    n_slices = n_slices if layout.partitions is None else layout.partitions.matrix
+    matrix = layout.placement.matrix
+    if layout.swapped is not None and layout.swapped.any():
+        if not layout.swapped.all() and matrix[0] != matrix[1]:
+            raise ShapeError(f"images of {matrix} voxels cannot be one series: rows and columns of some are swapped")
+        matrix = matrix[1], matrix[0]
+    if 0 in (n_echoes, n_slices):
+        raise ShapeError(f"k-space of shape {kspace.shape} has no slices")
+    dtype = np.complex64 if kspace.dtype == np.complex64 else np.complex128
+    return storage.images((n_echoes, n_slices, *matrix), dtype)
 
 
 def _cleaned(kspace: ComplexArray, layout: Layout, recipe: Recipe, sentences: list[str]) -> ComplexArray:
@@ -127,31 +156,6 @@ def _cleaned(kspace: ComplexArray, layout: Layout, recipe: Recipe, sentences: li
         ordered = whiten(ordered, noise_covariance(ordered))
         sentences.append("The noise of the receivers was made white (covariance from the corners of k-space).")
     return ordered[..., np.argsort(order), :]
-
-
-def _transform_partitions(kspace: KSpaceSlices, partitions: Partitions, *, on_scale_of_grid: bool) -> ComplexArray:
-    """Transform the slice axis, shape ``(echo, slice, channel, line, sample)``, echo by echo and line by line."""
-    rows = partitions.steps + partitions.grid // 2
-    n_echoes, n_partitions, *tail = kspace.shape
-    if len(rows) != n_partitions or rows.min() < 0 or rows.max() >= partitions.grid:
-        raise ShapeError(f"{n_partitions} partitions do not fit a grid of {partitions.grid} points")
-    scale = 1.0 if on_scale_of_grid else partitions.grid / n_partitions
-    shifts = (partitions.shift,) if partitions.shift else None
-    start = partitions.grid // 2 - partitions.matrix // 2
-    slices: ComplexArray | None = None
-    for echo in range(n_echoes):
-        one = kspace[echo]
-        if slices is None:
-            slices = np.empty((n_echoes, partitions.matrix, *tail), one.dtype)
-        for line in range(tail[1]):
-            grid = np.zeros((tail[0], tail[2], partitions.grid), one.dtype)
-            grid[..., rows] = np.moveaxis(one[:, :, line], 0, -1) * scale
-            transformed = centered_ifft(grid, n_axes=1, shifts=shifts, out=grid)
-            kept = transformed[..., start : start + partitions.matrix]
-            slices[echo, :, :, line] = np.moveaxis(kept, -1, 0)
-    if slices is None:
-        raise ShapeError(f"k-space of shape {kspace.shape} has no echoes")
-    return slices
 
 
 def _channel_images(kspace: ComplexArray, layout: Layout, recipe: Recipe, shift: tuple[float, float]) -> ComplexArray:

@@ -20,6 +20,7 @@ from knightshift.reconstruction.pass_sum import PassSum, sum_passes
 from knightshift.reconstruction.pipeline import Layout, images_of_kspace
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
 from knightshift.reconstruction.recipe import Recipe
+from knightshift.reconstruction.storage import IN_MEMORY, Storage
 
 __all__ = ["Recipe", "geometry_of", "images_of_run", "images_of_scan", "reconstruct", "reconstruct_repetitions"]
 
@@ -28,7 +29,7 @@ LABORATORY_FRAME = "laboratory: x, y, z with z along B0, origin at the isocentre
 _UNIT = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
 
 
-def reconstruct(path: str | Path, recipe: Recipe | None = None) -> ImageSeries:
+def reconstruct(path: str | Path, recipe: Recipe | None = None, storage: Storage = IN_MEMORY) -> ImageSeries:
     """Reconstruct the images of a run of knightshift or of a scan of another console.
 
     Parameters
@@ -37,6 +38,8 @@ def reconstruct(path: str | Path, recipe: Recipe | None = None) -> ImageSeries:
         Run folder, ParaVision scan folder, its raw file, or one of its ``pdata/N`` folders.
     recipe
         How; the default is no apodisation, no interpolation, drift correction where significant.
+    storage
+        Where the images of other consoles go: with that of `disk_storage` they may be larger than memory.
 
     Raises
     ------
@@ -54,10 +57,12 @@ def reconstruct(path: str | Path, recipe: Recipe | None = None) -> ImageSeries:
     raw = read_raw(path)
     if isinstance(raw, FidSeries):
         raise InputError(f"{path}: these are spectra, not images: `knightshift fit` finds their relaxation times")
-    return raw if isinstance(raw, ImageSeries) else images_of_scan(raw, recipe)
+    return raw if isinstance(raw, ImageSeries) else images_of_scan(raw, recipe, storage)
 
 
-def reconstruct_repetitions(path: str | Path, recipe: Recipe | None = None) -> tuple[ImageSeries, ...]:
+def reconstruct_repetitions(
+    path: str | Path, recipe: Recipe | None = None, storage: Storage = IN_MEMORY
+) -> tuple[ImageSeries, ...]:
     """Reconstruct as `reconstruct` does, but each repetition on its own where `recipe` asks for that.
 
     Returns
@@ -75,8 +80,8 @@ def reconstruct_repetitions(path: str | Path, recipe: Recipe | None = None) -> t
     if recipe.repetitions == "separate" and detect(path) is not RawKind.RUN:
         raw = read_raw(path)
         if isinstance(raw, KSpaceScan):
-            return repetitions_of_scan(raw, recipe)
-    return (reconstruct(path, recipe),)
+            return repetitions_of_scan(raw, recipe, storage)
+    return (reconstruct(path, recipe, storage),)
 
 
 def images_of_run(run: Run, recipe: Recipe | None = None) -> ImageSeries:
@@ -116,10 +121,10 @@ def images_of_sum(run: Run, summed: PassSum, recipe: Recipe) -> ImageSeries:
         noise_sentence,
     ]
     if recipe.denoise:
-        images, noise, sentence = denoise_images(images, noise)
+        noise, sentence = denoise_images(images, noise)
         sentences.append(sentence)
     return ImageSeries(
-        images=images.astype(np.complex64),
+        images=images.astype(np.complex64, copy=False),
         echo_times=np.asarray(encoding.echo_times),
         geometry=_geometry_of_placement(encoding, layout.placement, recipe),
         noise_std=noise,

@@ -61,6 +61,15 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Make the bytes of a file durable that another library has written and closed. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_durably(path: Path, content: bytes, write: Callable[[int, bytes], None] = write_all) -> None:
     """Write `content` to `path`, so that after a crash at any moment the file is complete or not there.
 

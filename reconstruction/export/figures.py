@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ _MILLIMETRES_FROM = 10e-3
 """Fields of view from this size on are labelled in mm [m]."""
 _LABORATORY = ("x", "y", "z")
 _MAX_COLUMNS = 6
+_MOST_PANELS = 24
+"""Slices of an echo that are drawn: each costs a fifth of a second."""
 _MOST_VOXELS = 8_000_000
 """Voxels of an echo that are drawn."""
 
@@ -37,7 +40,8 @@ def write_echo_figures(series: ImageSeries, folder: Path) -> tuple[Path, ...]:
     StorageError
         If the disk is full or read-only.
     """
-    highest = max(float(np.abs(one).max()) for echo in series.images for one in echo) or 1.0
+    places = np.ndindex(*series.images.shape[:2])
+    highest = max(float(np.abs(series.images[echo, index]).max()) for echo, index in places) or 1.0
     paths = []
     for echo in range(series.images.shape[0]):
         path = folder / f"echo{echo + 1}.png"
@@ -48,14 +52,14 @@ def write_echo_figures(series: ImageSeries, folder: Path) -> tuple[Path, ...]:
 
 def echo_figure(series: ImageSeries, echo: int, highest: float) -> Figure:
     """Draw the slices of one echo on a grey scale from 0 to `highest`; of very many, some evenly spread."""
-    images = series.images[echo]
-    most = int(np.clip(_MOST_VOXELS // images[0].size, 1, len(images)))
-    chosen = np.unique(np.linspace(0, len(images) - 1, most).round().astype(int))
+    _, n_all, *plane = series.images.shape
+    most = int(np.clip(_MOST_VOXELS // math.prod(plane), 1, min(n_all, _MOST_PANELS)))
+    chosen = np.unique(np.linspace(0, n_all - 1, most).round().astype(int))
     n_slices = len(chosen)
     columns = min(n_slices, _MAX_COLUMNS)
     rows = -(-n_slices // columns)
     geometries = _geometry_of_each_slice(series)
-    height, width = (n * size for n, size in zip(images.shape[1:], geometries[0].voxel_size[1:], strict=True))
+    height, width = (n * size for n, size in zip(plane, geometries[0].voxel_size[1:], strict=True))
     panel = 3.4 if n_slices == 1 else 2.2
     ratio = min(2.0, max(0.3, height / width))
     figure = Figure(figsize=(panel * columns + 1.3, panel * ratio * rows + 0.9), dpi=200, layout="constrained")
@@ -66,8 +70,8 @@ def echo_figure(series: ImageSeries, echo: int, highest: float) -> Figure:
             ax.set_axis_off()
             continue
         one = chosen[index]
-        shown = _draw_slice(ax, np.abs(images[one]), geometries[one], series.axes, highest)
-        if n_slices > 1:
+        shown = _draw_slice(ax, np.abs(series.images[echo, one]), geometries[one], series.axes, highest)
+        if n_all > 1:
             ax.set_title(f"slice {one + 1}", fontsize=7)
     figure.suptitle(f"TE = {series.echo_times[echo] * 1e3:.3g} ms", fontsize=9)
     if shown is not None:

@@ -36,6 +36,7 @@ def save_images(series: ImageSeries, folder: str | Path, *, figures: bool = True
 
     folder = Path(folder)
     make_folder(folder)
-    write_images_file(series, folder / FILE_NAME)
     written = (folder / FILE_NAME, *write_nifti(series, folder))
-    return written + write_echo_figures(series, folder) if figures else written
+    written += write_echo_figures(series, folder) if figures else ()
+    write_images_file(series, folder / FILE_NAME)  # last: images larger than memory are in that file already
+    return written

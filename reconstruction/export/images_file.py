@@ -19,7 +19,14 @@ from typing import Any
 import h5py
 import numpy as np
 
-from knightshift.core.durable import PART_SUFFIX, move_durably, read_regular_file, storage_error, write_durably
+from knightshift.core.durable import (
+    PART_SUFFIX,
+    move_durably,
+    read_regular_file,
+    storage_error,
+    sync_file,
+    write_durably,
+)
 from knightshift.core.errors import ConfigError, DamagedDataError, InputError, ShapeError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.images import ImageSeries, SharedExcitation, SliceStack
@@ -38,11 +45,16 @@ _TEXT_FIELDS = ("axes", "nucleus", "working_frequency", "methods", "missing", "p
 def write_images_file(series: ImageSeries, path: Path) -> None:
     """Write `series` to one HDF5 file, durably; equal series give equal bytes.
 
+    Images that are a data set of `disk_storage` are moved there with their file, and cannot be read from it any more.
+
     Raises
     ------
     StorageError
         If the disk is full or read-only.
     """
+    if isinstance(series.images, h5py.Dataset):
+        _move_stored(series, path)
+        return
     if series.images.nbytes > _IN_MEMORY_BYTES:
         _write_large(series, path)
         return
@@ -53,6 +65,19 @@ def write_images_file(series: ImageSeries, path: Path) -> None:
     write_durably(path, content.getvalue())
 
 
+def _move_stored(series: ImageSeries, path: Path) -> None:
+    """Complete the file that the images are in, and give it its name."""
+    file: Any = series.images.file  # type: ignore[attr-defined]
+    part = Path(file.filename)
+    try:
+        _describe(file, series)
+        file.close()
+        sync_file(part)
+        move_durably(part, path)
+    except OSError as error:
+        raise storage_error(path, "writing images", error) from error
+
+
 def _write_large(series: ImageSeries, path: Path) -> None:
     """Write to the disk at once what would not be put together in memory first."""
     part = path.with_name(path.name + PART_SUFFIX)
@@ -60,6 +85,7 @@ def _write_large(series: ImageSeries, path: Path) -> None:
         with h5py.File(part, "w", libver=("v108", "v110")) as file:
             file.create_dataset("images", data=np.asarray(series.images, dtype=np.complex64))
             _describe(file, series)
+        sync_file(part)
         move_durably(part, path)
     except OSError as error:
         raise storage_error(path, "writing images", error) from error
@@ -102,6 +128,7 @@ def write_images_in_slabs(slabs: Iterable[ImageSeries], n_slices: int, path: Pat
                 done += count
             if done != n_slices:
                 raise ShapeError(f"{path}: the slabs hold {done} slices, {n_slices} were announced")
+        sync_file(part)
         move_durably(part, path)
     except OSError as error:
         raise storage_error(path, "writing images", error) from error

@@ -51,7 +51,8 @@ def nifti_bytes(volume: RealArray | NDArray[np.uint8], geometry: ImageGeometry, 
     packed = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=6, mtime=0) as file:
         file.write(_header(volume.shape, dtype, geometry, description))
-        file.write(np.ascontiguousarray(volume, np.dtype(dtype).newbyteorder("<")).tobytes())
+        for one in volume:
+            file.write(np.ascontiguousarray(one, np.dtype(dtype).newbyteorder("<")).tobytes())
     return packed.getvalue()
 
 
@@ -78,9 +79,8 @@ def _write_magnitudes(series: ImageSeries, path: Path) -> None:
         with part.open("wb") as raw:
             with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as file:
                 file.write(_header(series.images.shape, np.float32, series.geometry, "magnitude, arbitrary units"))
-                for echo in series.images:
-                    for one in echo:
-                        file.write(np.abs(one).astype("<f4").tobytes())
+                for echo, index in np.ndindex(*series.images.shape[:2]):
+                    file.write(np.abs(series.images[echo, index]).astype("<f4", copy=False).tobytes())
             raw.flush()
             os.fsync(raw.fileno())
         move_durably(part, path)
