@@ -116,7 +116,7 @@ def fit_pseudo_2d(series: FidSeries, options: Pseudo2DOptions | None = None) -> 
     if options.regions:
         parts = [_integral(series, spectra, axis, region, unit) for region in options.regions]
     else:
-        parts = [_height(spectra, axis, index, unit) for index in _peaks(spectra, options.max_peaks, series)]
+        parts = [_height(spectra, axis, int(index), unit) for index in _peaks(spectra, options.max_peaks, series)]
     fits = tuple(
         PeakFit(name, low, high, _fit_one(signal, delays, curve, options.offset)) for name, low, high, signal in parts
     )
@@ -169,6 +169,8 @@ def _weighted(series: FidSeries, broadening: float) -> FidSeries:
 def _peaks(spectra: ComplexArray | RealArray, at_most: int, series: FidSeries) -> IntArray:
     """Index of the strongest peaks of the root mean square spectrum, rising."""
     power = np.sqrt(np.mean(np.abs(spectra) ** 2, axis=0))
+    if power.size == 1:  # tops of echoes: there is no spectrum to look for peaks in
+        return np.zeros(1, np.int64)
     threshold = max(_PEAK_SHARE * float(power.max()), _PEAK_OVER_NOISE * float(np.median(power)))
     from scipy.signal import find_peaks
 
@@ -184,7 +186,8 @@ def _height(
 ) -> tuple[str, float, float, ComplexArray | RealArray]:
     place = float(axis[index])
     scale = 1e-6 if unit == "ppm" else 1.0
-    return f"{place:.3f} {unit}", place * scale, place * scale, spectra[:, index]
+    name = f"{place:.3f} {unit}" if axis.size > 1 else "all signal"
+    return name, place * scale, place * scale, spectra[:, index]
 
 
 def _integral(

@@ -137,14 +137,29 @@ def _pascal(text: str) -> bytes:
     return len(text).to_bytes(4, "little") + text.encode()
 
 
-def write_prospa(folder: Path, fids: np.ndarray, parameters: str = "", name: str = "data.2d") -> Path:
-    """Write FIDs ``(step, sample)`` as Prospa does, and ``acqu.par``."""
+def write_prospa(
+    folder: Path, fids: np.ndarray, parameters: str = "", name: str = "data.2d", axis: np.ndarray | None = None
+) -> Path:
+    """Write FIDs ``(step, sample)`` as Prospa does (their complex conjugates), and ``acqu.par``."""
     folder.mkdir(parents=True, exist_ok=True)
-    head = b"SORPATAD1.1V" + np.array([501, fids.shape[1], fids.shape[0], 1, 1], "<i4").tobytes()
-    (folder / name).write_bytes(head + fids.astype("<c8").tobytes())
+    kind, first = (501, b"") if axis is None else (504, axis.astype("<f4").tobytes())
+    head = b"SORPATAD1.1V" + np.array([kind, fids.shape[1], fids.shape[0], 1, 1], "<i4").tobytes()
+    (folder / name).write_bytes(head + first + fids.conj().astype("<c8").tobytes())
     lines = f'b1Freq = "14.855d"\ndwellTime = {DWELL * 1e6}\nnrPnts = {fids.shape[1]}\n{parameters}'
     (folder / "acqu.par").write_text(lines)
     return folder / name
+
+
+def write_prospa_plot(path: Path, traces: list[tuple[str, np.ndarray, np.ndarray]]) -> Path:
+    """Write a plot: label, axis and complex values as stored of each trace."""
+    content = b"SORPD1LP" + np.array([1, len(traces)], "<u2").tobytes()
+    for label, axis, values in traces:
+        ends = np.array([axis[0], axis[-1], values.real.min(), values.real.max()], "<f4")
+        head = b"2.3V" + np.array([1, 1, 0], "<u2").tobytes() + np.array([axis.size], "<i4").tobytes() + ends.tobytes()
+        content += b"7.3Vtitle".ljust(437, b"\0") + label.encode().ljust(648, b"\0")
+        content += head.ljust(579, b"\0") + axis.astype("<f4").tobytes() + values.astype("<c8").tobytes()
+    path.write_bytes(content)
+    return path
 
 
 Writer = Callable[[Path], Path]
@@ -186,6 +201,12 @@ def valid_writers() -> dict[str, Writer]:
         steps = 'experiment = "T1-IR"\nnrSteps = 8\nminDelay = 10\nmaxDelay = 8000\ndelaySpacing = "log"\n'
         return write_prospa(folder / "prospa", line_fids(np.array(DELAYS), 10.0, 32), steps)
 
+    def prospa_plot(folder: Path) -> Path:
+        write_prospa(folder / "plot", line_fids(np.ones(1), 10.0, 32), name="acqu")
+        (folder / "plot/acqu").unlink()
+        times = np.linspace(0, 32 * DWELL * 1e3, 32)
+        return write_prospa_plot(folder / "plot/data.pt1", [("Time (ms)", times, np.exp(-times / 9 + 0.3j * times))])
+
     def npy(folder: Path) -> Path:
         np.save(folder / "k.npy", np.random.default_rng(1).normal(size=(8, 2, 8, 2)))
         return _describe(folder, "k.npy", "axes: [phase_encode, echo, readout, part]")
@@ -205,6 +226,7 @@ def valid_writers() -> dict[str, Writer]:
 
     return {
         "topspin": topspin, "topspin processed": processed, "agilent": agilent, "tecmag": tecmag, "prospa": prospa,
+        "prospa plot": prospa_plot,
         "npy": npy, "mat": mat, "mat 7.3": mat_7_3,
     }  # fmt: skip
 

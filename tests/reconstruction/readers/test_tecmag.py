@@ -1,4 +1,4 @@
-"""Tecmag and Prospa: shapes, delays, and what is refused."""
+"""Tecmag: shapes, delays, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knightshift.core.errors import DamagedDataError, UnsupportedDataError
-from knightshift.reconstruction.readers.prospa import read_prospa
+from knightshift.core.errors import DamagedDataError
 from knightshift.reconstruction.readers.tecmag import read_tecmag
 
-from .conftest import DELAYS, DWELL, line_fids, write_prospa, write_tecmag
+from .conftest import DELAYS, DWELL, line_fids, write_tecmag
 
 RawData = Callable[[str], Path]
 
@@ -52,39 +51,3 @@ def test_tecmag_files_have_the_published_shapes(raw_data: RawData, name: str, sh
     if name == "T1.tnt":
         assert series.delays is not None
         np.testing.assert_allclose(series.delays, [0.01, 0.09, 0.17, 0.25, 0.33])
-
-
-def test_prospa_fids_come_back_with_spread_delays(tmp_path: Path) -> None:
-    fids = line_fids(np.ones(3), 10.0, 32)
-    steps = 'experiment = "T1-IR-FID"\nnrSteps = 3\nminDelay = 10\nmaxDelay = 1000\ndelaySpacing = "log"\n'
-    series = read_prospa(write_prospa(tmp_path, fids, steps))
-    np.testing.assert_allclose(series.values, fids, rtol=1e-6)
-    assert series.delays is not None
-    np.testing.assert_allclose(series.delays, [0.01, 0.1, 1.0])
-    assert series.working_frequency == pytest.approx(14.855e6)
-    assert "the nucleus" in series.missing
-
-
-def test_prospa_folder_gives_the_file_that_holds_most(tmp_path: Path) -> None:
-    write_prospa(tmp_path, line_fids(np.ones(1), 10.0, 32), name="data.1d")
-    write_prospa(tmp_path, line_fids(np.ones(4), 10.0, 32), name="renamed")
-    assert read_prospa(tmp_path).source.name == "renamed"
-
-
-@pytest.mark.parametrize("sizes", [(10**9, 4, 1, 1), (-1, 4, 1, 1), (0, 1, 1, 1), (32, 3, 1, 1), (32, 5, 1, 1)])
-def test_prospa_sizes_that_lie_are_damage(tmp_path: Path, sizes: tuple[int, ...]) -> None:
-    path = write_prospa(tmp_path, line_fids(np.ones(4), 10.0, 32))
-    content = path.read_bytes()
-    path.write_bytes(content[:16] + np.array(sizes, "<i4").tobytes() + content[32:])
-    with pytest.raises(DamagedDataError):
-        read_prospa(path)
-
-
-def test_prospa_files_read(raw_data: RawData) -> None:
-    folder = raw_data("prospa")
-    assert read_prospa(folder / "data.1d").values.shape == (1, 1024)
-    series = read_prospa(folder / "data.2d")
-    assert series.values.shape == (4, 1024)
-    assert series.dwell_time == pytest.approx(20e-6)
-    with pytest.raises(UnsupportedDataError, match=r"plot.*data\.1d"):
-        read_prospa(folder / "data.pt1")
