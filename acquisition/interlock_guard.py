@@ -56,6 +56,7 @@ class InterlockGuard:
     """Told of suspensions."""
     stop_reason: str = field(default="", init=False)
     """Why no further pass is to be started; empty as long as that is allowed."""
+    _quiet: tuple[PanelStatus, Mapping[str, Reading]] | None = field(default=None, init=False)
     _asked: dict[str, None] = field(default_factory=dict, init=False)
     _known: dict[str, tuple[object, ...]] = field(default_factory=dict, init=False)
 
@@ -90,15 +91,16 @@ class InterlockGuard:
         return suspended
 
     def look(self) -> None:
-        """Look within a pass, at every readout.
+        """Look within a pass, at every readout: quickly where nothing has changed.
 
         Raises
         ------
         InterlockFault
             If an interlock says make safe, which is done then.
         """
-        for entry in _asking(self._look()):
-            self._asked[entry.name] = None
+        status = self._look()
+        if self._quiet is None:
+            self._asked |= dict.fromkeys(entry.name for entry in _asking(status))
 
     def end_pass(self) -> tuple[str, ...]:
         """Look once more; give the flags of the pass, one for each interlock that asked for anything while it played.
@@ -124,7 +126,11 @@ class InterlockGuard:
         status = self.watch.look()
         if status.action is Action.MAKE_SAFE:
             self.scanner.make_safe()
-        self._log_changes(status)
+        readings = self.watch.readings()
+        if self._quiet is not None and status is self._quiet[0] and readings is self._quiet[1]:  # at every readout
+            return status
+        self._log_changes(status, readings)
+        self._quiet = None if _asking(status) else (status, readings)
         if status.action is Action.MAKE_SAFE:
             raise InterlockFault(
                 f"{_words(status, Action.MAKE_SAFE)}: RF and gradients are off: mend it, then continue", "interlocks"
@@ -159,13 +165,13 @@ class InterlockGuard:
         now = self.clock.now()
         self.log(now, event, **{"pass": index, "time_s": now, **facts, "readings": self.readings()})
 
-    def _log_changes(self, status: PanelStatus) -> None:
+    def _log_changes(self, status: PanelStatus, readings: Mapping[str, Reading]) -> None:
         now = self.clock.now()
         for entry in status.interlocks:
             if self._is_new(f"interlock {entry.name}", (entry.state, entry.severity, entry.action), _IN_ORDER):
                 facts = {"state": entry.state, "severity": entry.severity, "action": entry.action}
                 self.log(now, "interlock", name=entry.name, **facts, reason=entry.reason)
-        for name, reading in self.watch.readings().items() if self.watch else ():
+        for name, reading in readings.items():
             if self._is_new(name, (reading.severity, reading.stale), (Severity.OK, False)):
                 self.log(now, "reading_changed", name=name, **readings_for_journal({name: reading})[name])
 

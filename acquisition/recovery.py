@@ -97,7 +97,7 @@ def recover(writer: RunWriter, time: float) -> None:
 def _check_committed(writer: RunWriter, commit: Commit, time: float) -> None:
     run = writer.run
     try:
-        run.read_committed(commit)
+        run.check_committed(commit)
     except DamagedDataError as error:
         path = run.pass_path(commit.index)
         kept = _quarantine(run, path) if os.path.lexists(path) else None

@@ -212,7 +212,7 @@ class Interlock:
         """
         step = 0.0 if self._updated is None else max(0.0, now - self._updated)
         self._updated = now
-        if self._clear is not None and reading is self._clear[0]:  # looked at in every readout, read every few seconds
+        if self._clear is not None and reading is self._clear[0]:
             return self._clear[1]
         severity, reason = self._judge(reading)
         good = severity in (Severity.OK, Severity.WARNING)
@@ -337,9 +337,18 @@ class InterlockPanel:
 
     def __init__(self, rules: Mapping[str, LevelInterlock | TemperatureInterlock]) -> None:
         self._interlocks = tuple(Interlock(name, rule) for name, rule in rules.items())
+        self._clear: tuple[Mapping[str, Reading], PanelStatus] | None = None
 
     def update(self, readings: Mapping[str, Reading], now: float) -> PanelStatus:
-        """Look at the latest readings, by name of their quantity."""
-        return PanelStatus(
+        """Look at the latest readings, by name of their quantity. If all is clear, the same ones give the same status.
+
+        The time does not matter to an interlock that is clear: its grace begins with the first reading out of band.
+        """
+        if self._clear is not None and readings is self._clear[0]:  # looked at in every readout, read every few seconds
+            return self._clear[1]
+        status = PanelStatus(
             tuple(interlock.update(readings.get(interlock.rule.watch), now) for interlock in self._interlocks)
         )
+        clear = all(entry.state is InterlockState.CLEAR for entry in status.interlocks)
+        self._clear = (readings, status) if clear else None
+        return status

@@ -8,6 +8,7 @@ given.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from knightshift.hardware.monitors.reading import Reading, no_reading
 from knightshift.hardware.monitors.serial_monitor import Monitor
 
 _log = logging.getLogger(__name__)
+_ROUNDING = 1e-3
+"""How long before a reading may be stale its age is looked at again [s]."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,10 @@ class MonitorPoller:
         self._on_reading = on_reading
         self._quantities = {polled.monitor.name: dict(polled.monitor.quantities) for polled in self._monitors}
         self._latest: dict[str, Reading] = {}
+        self._seen: tuple[Mapping[str, Reading], float] | None = None
         self._faults: dict[str, LinkFault] = {}
         self._due = dict.fromkeys((polled.monitor.name for polled in self._monitors), clock.now())
+        self._next_due = clock.now()
         self._lock = threading.Lock()
         self._failure: KnightshiftError | None = None
         self._stop = threading.Event()
@@ -105,15 +110,18 @@ class MonitorPoller:
 
     def step(self) -> None:
         """Read, one after the other, the monitors that are due. For virtual clocks; not while the threads run."""
+        if self._clock.now() < self._next_due:
+            return
         for polled in self._monitors:
             if self._clock.now() >= self._due[polled.monitor.name]:
                 self._read(polled)
                 self._due[polled.monitor.name] = self._clock.now() + polled.every
+        self._next_due = min(self._due.values(), default=math.inf)
 
-    def latest(self) -> dict[str, Reading]:
+    def latest(self) -> Mapping[str, Reading]:
         """Give the latest reading of every quantity, by name; stale where it is old, NaN where there never was one.
 
-        Never waits for a device.
+        Never waits for a device. As long as nothing has changed, it is the same mapping.
 
         Raises
         ------
@@ -122,11 +130,27 @@ class MonitorPoller:
         """
         if self._failure is not None:
             raise self._failure
-        now = self._clock.now()
+        now, seen = self._clock.now(), self._seen
+        if seen is not None and now < seen[1]:
+            return seen[0]
         with self._lock:
-            latest = dict(self._latest)
-            faults = dict(self._faults)
-        readings = {}
+            readings = self._seen_at(now)
+            self._seen = readings, self._fresh_until(readings) - _ROUNDING
+        return readings
+
+    def _fresh_until(self, readings: Mapping[str, Reading]) -> float:
+        """Tell when the first of `readings` is stale, if nothing new comes; one that never came is not kept at all."""
+        return min(
+            (
+                readings[name].measured + polled.stale_after if name in self._latest else -math.inf
+                for polled in self._monitors
+                for name in self._quantities[polled.monitor.name]
+            ),
+            default=math.inf,
+        )
+
+    def _seen_at(self, now: float) -> dict[str, Reading]:
+        latest, faults, readings = self._latest, self._faults, {}
         for polled in self._monitors:
             fault = faults.get(polled.monitor.name)
             for name, unit in self._quantities[polled.monitor.name].items():
@@ -157,8 +181,10 @@ class MonitorPoller:
             _log.log(logging.DEBUG if name in self._faults else logging.WARNING, "%s", fault)
             with self._lock:
                 self._faults[name] = fault
+                self._seen = None
             return
         with self._lock:
+            self._seen = None
             if self._faults.pop(name, None) is not None:
                 _log.warning("%s answers again", name)
             self._latest.update({reading.name: reading for reading in readings})

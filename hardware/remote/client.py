@@ -62,7 +62,8 @@ class RemoteScanner(ScannerBase):
     token
         Shared with the serving side; None without one.
     window
-        Readouts that may be on their way. With a virtual clock on the serving side each one is asked for singly.
+        Readouts that may be on their way. With a virtual clock on the serving side none is taken in advance, but up to
+        16 with the one that is asked for.
     on_start
         Told of each pass that has been started, with its epoch, before its readouts are asked for.
     """
@@ -78,7 +79,7 @@ class RemoteScanner(ScannerBase):
         on_start: Callable[[int, int], None] = lambda _pass_index, _epoch: None,
     ) -> None:
         self._open_link, self._clock, self._timing, self._token = open_link, clock, timing, token
-        self._window = self._window_in_use = window
+        self._window, self._in_step = window, False
         self._on_start = on_start
         self._connecting = threading.Lock()
         self._session: ClientSession | None = None
@@ -105,7 +106,7 @@ class RemoteScanner(ScannerBase):
             except KnightshiftError:
                 session.close()
                 raise
-            self._window_in_use = 0 if server_is_virtual else self._window
+            self._in_step = server_is_virtual
             self._session = session
 
     def _greet(self) -> tuple[ClientSession, bool]:
@@ -213,7 +214,7 @@ class RemoteScanner(ScannerBase):
         if not (math.isfinite(timeout) and timeout >= 0):
             raise ConfigError(f"timeout {timeout!r} s is not possible: give a finite number, 0 or more")
         arguments: JsonObject = {"timeout": float(timeout), "window": self._window}
-        stream = session.open_stream(arguments, self._window_in_use)
+        stream = session.open_stream(arguments, self._window, in_step=self._in_step)
         return self._deliver(stream, timeout)
 
     def _deliver(self, stream: IncomingStream, timeout: float) -> Iterator[Readout]:

@@ -88,11 +88,11 @@ class ClientSession:
         """
         return self._call(command, arguments or {}, raw)[1]
 
-    def open_stream(self, arguments: JsonObject, window: int) -> IncomingStream:
-        """Start the stream of readouts; it takes the place of an earlier one."""
+    def open_stream(self, arguments: JsonObject, window: int, *, in_step: bool) -> IncomingStream:
+        """Start the stream of readouts, as `IncomingStream` says; it takes the place of an earlier one."""
         number, _ = self._call("readouts", arguments, b"")
         send, clock = self._send, self._clock
-        stream = IncomingStream(number, window, send, self._timing, lambda: time_to_send(clock))
+        stream = IncomingStream(number, window, send, self._timing, lambda: time_to_send(clock), in_step=in_step)
         with self._changed:
             former, self._stream, fault = self._stream, stream, self._fault
         if former is not None:

@@ -71,35 +71,41 @@ class FrameLink:
         """Pieces that came damaged."""
         return self._deframer.dropped
 
-    def send(self, frame: Frame) -> None:
-        """Send a frame if the line takes it at once, or else queue it; return at once.
+    def send(self, *frames: Frame) -> None:
+        """Send frames if the line takes them at once, or else queue them; return at once.
 
         Parts of streams wait behind everything else, each only once.
         """
-        encoded = encode_frame(frame)
+        encoded = [encode_frame(frame) for frame in frames]
         with self._changed:
             if self._closing or self._write_fault is not None:
                 return
-            if not (self._writing or self._urgent or self._parts):
-                encoded = self._send_at_once(encoded)
-                if not encoded:
-                    return
-                self._urgent.append(encoded)  # the rest of a frame goes before anything else
-            elif frame.kind == FrameKind.PART:
-                self._parts.setdefault((frame.session, frame.number), encoded)
-            elif len(self._urgent) < _LONGEST_QUEUE:  # what finds no room is lost, as on the line
-                self._urgent.append(encoded)
-            self._changed.notify()
+            idle = not (self._writing or self._urgent or self._parts)
+            n_sent = self._send_at_once(b"".join(encoded)) if idle else 0
+            for frame, content in zip(frames, encoded, strict=True):
+                if n_sent < len(content):
+                    self._queue(frame, content, n_sent)
+                n_sent = max(0, n_sent - len(content))
+            if self._urgent or self._parts:
+                self._changed.notify()
 
-    def _send_at_once(self, encoded: bytes) -> bytes:
-        """Write what the line takes without waiting, which spares the writing thread; give the rest."""
+    def _queue(self, frame: Frame, encoded: bytes, n_sent: int) -> None:
+        if n_sent:
+            self._urgent.append(encoded[n_sent:])  # the rest of a frame goes before anything else
+        elif frame.kind == FrameKind.PART:
+            self._parts.setdefault((frame.session, frame.number), encoded)
+        elif len(self._urgent) < _LONGEST_QUEUE:  # what finds no room is lost, as on the line
+            self._urgent.append(encoded)
+
+    def _send_at_once(self, encoded: bytes) -> int:
+        """Write what the line takes without waiting, which spares the writing thread; give the number of bytes."""
         try:
             n_sent = self._transport.write_at_once(encoded)
         except LinkFault as fault:
             self._write_fault = fault  # the reading thread finds it
-            return b""
+            return len(encoded)
         self.last_sent = time.monotonic()
-        return encoded[n_sent:]
+        return n_sent
 
     def close(self) -> None:
         """Send what is queued, but no parts of streams; give the transport up; return when both threads have ended."""

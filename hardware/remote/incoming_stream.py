@@ -22,6 +22,7 @@ from knightshift.hardware.remote.readout_records import (
 )
 
 _BITS = 64
+_LARGEST_GRANT = 16
 
 
 class IncomingStream:
@@ -32,14 +33,16 @@ class IncomingStream:
     number
         Request that opened the stream.
     window
-        Records to be taken from the scanner before they are asked for; 0: each one only when it is asked for, as a
-        virtual clock needs it.
+        Records to be taken from the scanner before they are asked for.
     send
         Sends a DEMAND: number of the frame and payload.
     timing
         Patience.
     time_to_send
         Gives the time of the client's virtual clock.
+    in_step
+        The server's clock is virtual: nothing is taken in advance, but whoever asks for a record is granted more with
+        it, 1, 2, 4 … up to `_LARGEST_GRANT` and `window`, and the server takes no other before all of them were had.
     """
 
     def __init__(
@@ -49,15 +52,18 @@ class IncomingStream:
         send: Callable[[FrameKind, int, bytes], None],
         timing: LinkTiming,
         time_to_send: Callable[[], float | None],
+        *,
+        in_step: bool = False,
     ) -> None:
-        self._number, self._window, self._send = number, window, send
+        self._number, self._window, self._send, self._in_step = number, window, send, in_step
         self._timing, self._time = timing, time_to_send
         self._changed = threading.Condition()
         self._early: dict[int, Part] = {}
         self._next_part = 0
         self._building = bytearray()
         self._records: deque[Record] = deque()
-        self._asked = 0
+        self._asked = self._granted = 0
+        self._grant, self._largest_grant = 1, min(window, _LARGEST_GRANT)
         self._cut = False
         self._fault: LinkFault | None = None
 
@@ -73,13 +79,13 @@ class IncomingStream:
             while self._next_part in self._early:
                 self._append(self._early.pop(self._next_part))
                 self._next_part += 1
-            asks_soon = self._window == 0 and is_next and self._holds_only_readouts()
+            asks_soon = self._in_step and is_next and self._holds_only_readouts()
             self._changed.notify_all()
         if not asks_soon:
             self._tell()
 
     def _holds_only_readouts(self) -> bool:
-        """Whether whole readouts have come and nothing else: the demand for the next one will confirm them too."""
+        """Whether whole readouts have come and nothing else: the demand for the next ones will confirm them too."""
         return bool(self._records) and not (self._early or self._building or self._records[-1].readout is None)
 
     def _append(self, part: Part) -> None:
@@ -87,6 +93,7 @@ class IncomingStream:
             raise MalformedMessageError("a record longer than it says")
         self._building += part.content
         if not part.is_last:
+            self._largest_grant = 1  # large records: each is confirmed part by part
             return
         complete, self._building = bytes(self._building), bytearray()
         if len(complete) != part.total:
@@ -100,10 +107,18 @@ class IncomingStream:
     def _tell(self) -> None:
         with self._changed:
             bits = sum(1 << (number - self._next_part - 1) for number in self._early if number > self._next_part)
-            wanted = self._asked + self._window
-            demand = Demand(self._number, wanted, bits, self._time())
+            demand = Demand(self._number, self._wanted(), bits, self._time())
             number = self._next_part
         self._send(FrameKind.DEMAND, number, encode_demand(demand))
+
+    def _wanted(self) -> int:
+        """Say how many records of the stream the server may take: those of the last grant, if it is not used up."""
+        if not self._in_step:
+            return self._asked + self._window
+        if self._asked > self._granted:
+            self._granted = self._asked + self._grant - 1
+            self._grant = min(2 * self._grant, self._largest_grant)
+        return self._granted
 
     def take(self, longest: float) -> Record:
         """Wait for the next record.
@@ -117,8 +132,8 @@ class IncomingStream:
         """
         with self._changed:
             self._asked += 1
+            must_tell = self._in_step and self._asked > self._granted
         deadline, interval = time.monotonic() + longest, self._timing.resend_interval
-        must_tell = self._window == 0
         while True:
             if must_tell:
                 self._tell()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from knightshift.core.errors import KnightshiftError
 from knightshift.core.passes import Readout
 from knightshift.hardware.link_timing import LinkTiming
-from knightshift.hardware.remote.framing import FrameKind
 from knightshift.hardware.remote.readout_records import Demand, Record, cut_into_parts, encode_record
 
 MAX_IN_FLIGHT = 60
@@ -37,7 +36,7 @@ class OutgoingStream:
     readouts
         Of the scanner.
     send
-        Sends a PART: number of the frame and payload.
+        Sends PARTs together: number of the frame and payload of each.
     timing
         Patience.
     window
@@ -50,7 +49,7 @@ class OutgoingStream:
         self,
         number: int,
         readouts: Iterator[Readout],
-        send: Callable[[FrameKind, int, bytes], None],
+        send: Callable[[Sequence[tuple[int, bytes]]], None],
         timing: LinkTiming,
         window: int,
         time_to_send: Callable[[], float | None],
@@ -61,6 +60,7 @@ class OutgoingStream:
         self._in_flight = min(window, MAX_IN_FLIGHT)
         self._changed = threading.Condition()
         self._unconfirmed: OrderedDict[int, _Unconfirmed] = OrderedDict()
+        self._packed: list[tuple[int, bytes]] = []
         self._next_part = self._taken = self._wanted = 0
         self._closed = False
 
@@ -71,7 +71,9 @@ class OutgoingStream:
                 record = self._take()
                 self._taken += 1
                 for payload in cut_into_parts(self.number, encode_record(record)):
-                    self._send_part(payload)
+                    self._pack(payload)
+                if record.clock is None or record.readout is None or not self._more_is_wanted():
+                    self._send_packed()
                 if record.readout is None:
                     return
         finally:
@@ -91,16 +93,32 @@ class OutgoingStream:
             return Record(None, error, self._time())
         return Record(readout, None, self._time())
 
-    def _send_part(self, payload: bytes) -> None:
+    def _more_is_wanted(self) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._unconfirmed) < self._in_flight)
+            return self._taken < self._wanted
+
+    def _pack(self, payload: bytes) -> None:
+        """Give a part its number; `_send_packed` sends it: on a virtual clock nobody waits for a single readout."""
+        if self._is_full():
+            self._send_packed()
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._is_full())
             if self._closed:
                 return
             number = self._next_part
             self._next_part += 1
             now, interval = time.monotonic(), self._timing.resend_interval
             self._unconfirmed[number] = _Unconfirmed(payload, now, interval)
-        self._send(FrameKind.PART, number, payload)
+        self._packed.append((number, payload))
+
+    def _is_full(self) -> bool:
+        with self._changed:
+            return len(self._unconfirmed) >= self._in_flight
+
+    def _send_packed(self) -> None:
+        packed, self._packed = self._packed, []
+        if packed:
+            self._send(packed)
 
     def demanded(self, next_missing: int, demand: Demand) -> None:
         """Learn what has come and how much is wanted (reading thread)."""
@@ -122,13 +140,16 @@ class OutgoingStream:
         self._send_again(late, now)
 
     def _send_again(self, numbers: list[int], now: float, *, early: bool = False) -> None:
+        again = []
         for number in numbers:
             with self._changed:
                 part = self._unconfirmed.get(number)
                 if part is None or (early and now - part.sent < part.interval / 4):
                     continue
                 part.sent, part.interval = now, self._timing.next_interval(part.interval)
-            self._send(FrameKind.PART, number, part.payload)
+            again.append((number, part.payload))
+        if again:
+            self._send(again)
 
     def close(self) -> None:
         """End it; nothing more is taken from the scanner or sent."""

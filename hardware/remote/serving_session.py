@@ -6,9 +6,10 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from typing import Protocol
 
 from pydantic import JsonValue
 
@@ -35,6 +36,14 @@ _MOST_RUNNING = 32
 _AT_ONCE_THREADS = 4
 
 
+class SendFrames(Protocol):
+    """Sends frames together."""
+
+    def __call__(self, *frames: Frame) -> None:
+        """As `FrameLink.send`."""
+        ...
+
+
 class ServingSession:
     """Carries out what one client asks.
 
@@ -49,11 +58,11 @@ class ServingSession:
     timing
         Patience.
     send
-        Sends a frame.
+        Sends frames.
     """
 
     def __init__(
-        self, number: int, scanner: Scanner, clock: Clock | None, timing: LinkTiming, send: Callable[[Frame], None]
+        self, number: int, scanner: Scanner, clock: Clock | None, timing: LinkTiming, send: SendFrames
     ) -> None:
         self.number = number
         self._scanner, self._clock, self._timing, self._transmit = scanner, clock, timing, send
@@ -134,7 +143,7 @@ class ServingSession:
     def _open_stream(self, number: int, timeout: float, window: int) -> None:
         readouts = self._scanner.readouts(timeout)
         clock = self._clock
-        stream = OutgoingStream(number, readouts, self._send, self._timing, window, lambda: time_to_send(clock))
+        stream = OutgoingStream(number, readouts, self._send_parts, self._timing, window, lambda: time_to_send(clock))
         with self._lock:
             former, self._stream = self._stream, stream
             if self._ended:
@@ -151,6 +160,10 @@ class ServingSession:
     def _send(self, kind: FrameKind, number: int, payload: bytes = b"") -> None:
         self._last_sent = time.monotonic()
         self._transmit(Frame(kind, self.number, number, payload))
+
+    def _send_parts(self, parts: Sequence[tuple[int, bytes]]) -> None:
+        self._last_sent = time.monotonic()
+        self._transmit(*(Frame(FrameKind.PART, self.number, number, payload) for number, payload in parts))
 
     def tick(self, now: float) -> None:
         """Send a heartbeat when it is due, and parts again (reading thread)."""

@@ -25,7 +25,7 @@ from knightshift.core.durable import read_regular_file
 from knightshift.core.errors import ConfigError, DamagedDataError, InputError
 from knightshift.core.journal import MAX_JOURNAL_BYTES, JournalEvent, decode_journal, read_journal
 from knightshift.core.manifest import Manifest, ProgramEntry, parse_manifest
-from knightshift.core.pass_file import PassFile, pass_file_name, read_pass_file
+from knightshift.core.pass_file import MAX_PASS_BYTES, PassFile, content_digest, pass_file_name, read_pass_file
 from knightshift.core.passes import PassRecord
 from knightshift.core.program import Measurement, PassProgram
 
@@ -119,10 +119,13 @@ class Run:
     def read_committed(self, commit: Commit) -> PassRecord:
         """Read the pass of one commit record. Raises `DamagedDataError` if its file is not the one committed."""
         pass_file = self._read_pass(commit.index)
-        if pass_file.sha256 != commit.sha256:
-            problem = f"{pass_file.sha256} is not that of the commit record, {commit.sha256}"
-            raise DamagedDataError(self.pass_path(commit.index), "checksum", problem)
+        _require_committed(pass_file.sha256, commit, self.pass_path(commit.index))
         return pass_file.record
+
+    def check_committed(self, commit: Commit) -> None:
+        """Check that the file of a pass is, byte for byte, the one committed. Raises `DamagedDataError`."""
+        path = self.pass_path(commit.index)
+        _require_committed(content_digest(read_regular_file(path, MAX_PASS_BYTES), path), commit, path)
 
     def _read_pass(self, index: int) -> PassFile:
         path = self.pass_path(index)
@@ -149,6 +152,11 @@ class Run:
             encoding=self.manifest.encoding,
             n_passes=self.manifest.n_passes,
         )
+
+
+def _require_committed(digest: str | None, commit: Commit, path: Path) -> None:
+    if digest != commit.sha256:
+        raise DamagedDataError(path, "checksum", f"{digest} is not that of the commit record, {commit.sha256}")
 
 
 def open_run(path: str | Path) -> Run:

@@ -73,6 +73,8 @@ class Excursions:
 
     def update(self) -> None:
         """End what has lasted long enough."""
+        if not self._running:  # asked at every readout
+            return
         now = self._clock.now()
         for name, excursion in list(self._running.items()):
             if excursion.ends is not None and now >= excursion.ends:
