@@ -132,15 +132,56 @@ def negates_every_other_point(reco: ParameterFile, n_dims: int) -> tuple[bool, .
     return tuple(applied and "QNEG" in option for option in options) + (False,) * (n_dims - len(options))
 
 
-def reversed_segment(reco: ParameterFile | None) -> int:
-    """Every how many readouts the console turned round (``RecoReverseSegment``); 0 for none."""
-    if reco is None or "RecoReverseSegment" not in reco:
-        return 0
-    return int(reco.integers("RecoReverseSegment")[:1].sum())
+def turns_readouts_round(reco: ParameterFile | None) -> str:
+    """Which parameter says that the console turned readouts round; empty where none does."""
+    if reco is None:
+        return ""
+    orders = _words(reco, "RECO_inp_order")
+    if any("ALT" in order for order in orders):
+        return f"RECO_inp_order {orders[0]}"
+    segment = int(reco.integers("RecoReverseSegment")[:1].sum()) if "RecoReverseSegment" in reco else 0
+    return f"RecoReverseSegment {segment}" if segment else ""
 
 
-def first_kept_point(reco: ParameterFile, n_dims: int, n_objects: int) -> IntArray | None:
-    """First point that the console keeps of each transformed axis, shape ``(dimension, object)``.
+def of_each_slice(reco: ParameterFile, name: str, counts: tuple[int, int, int], limit: float = 2**31) -> RealArray:
+    """Values of a parameter that has one for each axis and image, shape ``(dimension, slice)``.
+
+    Parameters
+    ----------
+    reco, name
+        The file and the parameter: values of all images, echo after echo within the slices, of all repetitions or of
+        one; or one value for each slice.
+    counts
+        Axes, slices, and images of each slice (its echoes or movie frames).
+    limit
+        Largest believable magnitude.
+
+    Raises
+    ------
+    DamagedDataError
+        If there is another number of them, or one is larger.
+    """
+    values = reco.bounded(name, limit)
+    n_dims, n_slices, n_images = counts
+    per_axis = values.size // n_dims
+    if values.size and values.size == n_dims * per_axis:
+        if per_axis % (n_slices * n_images) == 0:
+            return values.reshape(n_dims, -1, n_slices, n_images)[:, 0, :, 0]
+        if per_axis == n_slices:  # the console made one image of the echoes of a slice
+            return values.reshape(n_dims, n_slices)
+    problem = f"{values.size} values for {n_dims} x {n_slices * n_images} objects"
+    raise DamagedDataError(reco.path, name, problem)
+
+
+def first_kept_point(reco: ParameterFile, counts: tuple[int, int, int]) -> IntArray | None:
+    """First point that the console keeps of each transformed axis, shape ``(dimension, slice)``.
+
+    Parameters
+    ----------
+    reco
+        Reconstruction parameters.
+    counts
+        Axes, slices, and images of each slice.
 
     Raises
     ------
@@ -149,11 +190,8 @@ def first_kept_point(reco: ParameterFile, n_dims: int, n_objects: int) -> IntArr
     """
     if "RECO_offset" not in reco:
         return None
-    offsets = reco.integers("RECO_offset")
-    if offsets.size != n_dims * n_objects:
-        problem = f"{offsets.size} values for {n_dims} x {n_objects} objects"
-        raise DamagedDataError(reco.path, "RECO_offset", problem)
-    return offsets.reshape(n_dims, n_objects)
+    reco.integers("RECO_offset")  # fractions are damage
+    return of_each_slice(reco, "RECO_offset", counts).astype(np.int64)
 
 
 def channel_scales(reco: ParameterFile | None, method: ParameterFile, n_receivers: int) -> RealArray:

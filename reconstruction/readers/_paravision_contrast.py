@@ -94,8 +94,10 @@ def completed_axes(files: ScanFiles) -> tuple[bool, bool] | None:
     return (answers[1], answers[0]) if len(answers) >= 2 else None
 
 
-def repetitions_differ(files: ScanFiles, n_repetitions: int) -> str:
+def repetitions_differ(files: ScanFiles, n_repetitions: int, n_movie_frames: int) -> str:
     """Why the repetitions of a scan are not of the same image; empty where they are."""
+    if n_movie_frames > 1:
+        return f"they are {n_movie_frames} frames of a movie (PVM_NMovieFrames)"
     if n_repetitions == 1:
         return ""
     method = files.method

@@ -43,8 +43,15 @@ class ScanFiles:
 
     @property
     def is_360(self) -> bool:
-        """Whether the samples are in a ``rawdata.jobN`` of ParaVision 360."""
-        return self.raw.name.startswith("rawdata.job")
+        """Whether ParaVision 360 wrote the scan."""
+        return "360" in self.version
+
+    @property
+    def job(self) -> str:
+        """Name of the job whose samples are read, ``"job0"``; empty where they are those of no job."""
+        if self.raw.name.startswith("rawdata.job"):
+            return self.raw.name.removeprefix("rawdata.")
+        return "job0" if self.is_360 else ""  # some hold the samples of their first job in a file called fid
 
 
 def find_scan_files(path: Path) -> ScanFiles:
@@ -93,8 +100,7 @@ def check_supported(files: ScanFiles) -> None:
     acqp, method = files.acqp, files.method
     name = method.text("Method") if "Method" in method else acqp.text("ACQ_method")
     program = acqp.text("PULPROG") if "PULPROG" in acqp else ""
-    orders = files.reco.values("RECO_inp_order") if files.reco and "RECO_inp_order" in files.reco else []
-    if _NOT_CARTESIAN.search(name) or _NOT_CARTESIAN.search(program) or any("ALT" in order for order in orders):
+    if _NOT_CARTESIAN.search(name) or _NOT_CARTESIAN.search(program):
         raise UnsupportedDataError(
             f"{files.folder}: method {name}: EPI, spiral and radial scans need more than an FFT (trajectory, odd/even "
             "echo phase): reconstruct it on the console"

@@ -59,7 +59,7 @@ def slice_geometries(
 
 
 def partition_geometries(
-    slab: ImageGeometry, field_of_view: float, n_slices: int, *, between: bool
+    slab: ImageGeometry, n_slices: int, middle: float, thickness: float
 ) -> tuple[ImageGeometry, ...]:
     """Geometry of each slice of a 3D scan.
 
@@ -67,21 +67,19 @@ def partition_geometries(
     ----------
     slab
         Geometry of the slab as if it were one slice: through its middle.
-    field_of_view
-        Of the second phase encoding, without oversampling [m].
     n_slices
         How many slices there are.
-    between
-        Whether the middle of the slab is between two slices, as ParaVision 6, 7 and 360 place it, or in slice
-        ``n_slices // 2``, as 5.1 does.
+    middle
+        Index, fractions included, of the slice in the middle of the slab: ``n_slices // 2`` in ParaVision 5.1, half a
+        slice less later.
+    thickness
+        Distance between slices [m].
     """
-    size = field_of_view / n_slices
-    middle = (n_slices - 1) / 2 if between else n_slices // 2
     return tuple(
         ImageGeometry(
-            voxel_size=(size, *slab.voxel_size[1:]),
+            voxel_size=(thickness, *slab.voxel_size[1:]),
             directions=slab.directions,
-            origin=slab.origin + (index - middle) * size * slab.directions[0],
+            origin=slab.origin + (index - middle) * thickness * slab.directions[0],
         )
         for index in range(n_slices)
     )

@@ -6,8 +6,6 @@ seventh, the name last). ``ACQ_ScanPipeJobSettings`` of 360 says what the words 
 
 from __future__ import annotations
 
-from pathlib import PurePath
-
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.readers.jcamp import ParameterFile
 
@@ -15,39 +13,39 @@ _WORDS = {"STORE_32bit_signed": "i4", "STORE_64bit_float": "f8", "STORE_32bit_fl
 _NAMED_FIELDS = 9
 
 
-def imaging_job_reals(acqp: ParameterFile, raw_name: str) -> int:
-    """Count the reals of one trace of the job in `raw_name`; drift and navigator jobs stand beside it.
+def imaging_job_reals(acqp: ParameterFile, name: str) -> int:
+    """Count the reals of one trace of the job `name`; drift and navigator jobs stand beside it.
 
     Raises
     ------
     DamagedDataError
         If there is no such job, or nothing was stored of it.
     """
-    job = acqp.structs("ACQ_jobs")[_job_index(acqp, raw_name)]
+    job = acqp.structs("ACQ_jobs")[_job_index(acqp, name)]
     try:
         reals, scans = int(job[0]), int(job[6] if len(job) >= _NAMED_FIELDS else job[-1])
     except (ValueError, IndexError):
         raise DamagedDataError(acqp.path, "ACQ_jobs", f"the entry {job} cannot be read") from None
     if scans < 1 or not 2 <= reals <= 2**24 or reals % 2:
-        problem = f"<{_title(raw_name)}> claims {scans} scans of {reals} reals: the scan was aborted"
+        problem = f"<{name}> claims {scans} scans of {reals} reals: the scan was aborted"
         raise DamagedDataError(acqp.path, "ACQ_jobs", problem, "scan again")
     return reals
 
 
-def job_word(acqp: ParameterFile, raw_name: str) -> str:
+def job_word(acqp: ParameterFile, name: str) -> str:
     """Type of the words of a job without its byte order: ``"i4"``. Raises `UnsupportedDataError`."""
     if "ACQ_ScanPipeJobSettings" not in acqp:
         return "i4"
     settings = acqp.structs("ACQ_ScanPipeJobSettings")
-    index = _job_index(acqp, raw_name)
+    index = _job_index(acqp, name)
     kind = settings[index][1] if index < len(settings) and len(settings[index]) > 1 else "STORE_32bit_signed"
     if kind not in _WORDS:
-        raise UnsupportedDataError(f"{acqp.path}: storageDataType {kind} of {raw_name} is not known")
+        raise UnsupportedDataError(f"{acqp.path}: storageDataType {kind} of {name} is not known")
     return _WORDS[kind]
 
 
-def _job_index(acqp: ParameterFile, raw_name: str) -> int:
-    jobs, title = acqp.structs("ACQ_jobs"), _title(raw_name)
+def _job_index(acqp: ParameterFile, name: str) -> int:
+    jobs, title = acqp.structs("ACQ_jobs"), name
     for index, job in enumerate(jobs):
         if len(job) >= _NAMED_FIELDS and job[-1] == title:
             return index
@@ -55,7 +53,3 @@ def _job_index(acqp: ParameterFile, raw_name: str) -> int:
     if number < len(jobs) and len(jobs[number]) < _NAMED_FIELDS:  # entries without names are in order
         return number
     raise DamagedDataError(acqp.path, "ACQ_jobs", f"it has no entry <{title}>")
-
-
-def _title(raw_name: str) -> str:
-    return PurePath(raw_name).name.removeprefix("rawdata.")

@@ -210,8 +210,8 @@ def _object_count(files: ScanFiles) -> int:
 
 def _trace_reals(files: ScanFiles) -> int:
     """Reals of one trace of one receiver."""
-    if files.is_360:
-        return imaging_job_reals(files.acqp, files.raw.name)
+    if files.job:
+        return imaging_job_reals(files.acqp, files.job)
     reals = int(files.acqp.integers("ACQ_size")[:1].sum())
     if not 2 <= reals <= 2**24 or reals % 2:
         raise DamagedDataError(files.acqp.path, "ACQ_size", f"{reals} reals cannot be a trace of complex points")
@@ -220,7 +220,7 @@ def _trace_reals(files: ScanFiles) -> int:
 
 def _padded(files: ScanFiles, layout: RawLayout) -> RawLayout:
     """Layout with every trace padded to whole blocks, where ParaVision does so."""
-    if files.is_360:
+    if files.job:
         return layout
     per_block = _BLOCK_BYTES // np.dtype(layout.word).itemsize
     padded = replace(layout, block_words=-(-layout.block_words // per_block) * per_block)
@@ -232,8 +232,8 @@ def _padded(files: ScanFiles, layout: RawLayout) -> RawLayout:
 def _word(files: ScanFiles) -> str:
     little = "BYTORDA" not in files.acqp or files.acqp.text("BYTORDA").lower().startswith("l")
     order = "<" if little else ">"
-    if files.is_360:
-        return order + job_word(files.acqp, files.raw.name)
+    if files.job:
+        return order + job_word(files.acqp, files.job)
     kind = files.acqp.text("GO_raw_data_format") if "GO_raw_data_format" in files.acqp else "GO_32BIT_SGN_INT"
     try:
         return order + {"GO_32BIT_SGN_INT": "i4", "GO_16BIT_SGN_INT": "i2", "GO_32BIT_FLOAT": "f4"}[kind]

@@ -9,8 +9,11 @@ import numpy as np
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.core.geometry import ImageGeometry
-from knightshift.reconstruction.kspace import Partitions
-from knightshift.reconstruction.readers._paravision_console import first_kept_point, negates_every_other_point
+from knightshift.reconstruction.readers._paravision_console import (
+    first_kept_point,
+    negates_every_other_point,
+    of_each_slice,
+)
 from knightshift.reconstruction.readers._paravision_files import ScanFiles, dimensions
 from knightshift.reconstruction.readers._paravision_geometry import MAX_LENGTH, partition_geometries, slice_geometries
 from knightshift.reconstruction.readers._paravision_visu import agreed_geometries
@@ -18,6 +21,8 @@ from knightshift.reconstruction.stacks import transpose_geometry
 
 _MAX_ROTATION = 1e3
 """Largest believable shift of an image [fields of view]."""
+MAX_ZERO_FILL = 32
+"""Largest believable ratio of transformed to acquired points along one axis."""
 
 
 @dataclass(frozen=True)
@@ -70,25 +75,47 @@ class Placed:
     """What the files do not say."""
 
 
-def placement(files: ScanFiles, grid: Grid, counts: tuple[int, int], partitions: Partitions | None) -> Placed:
-    """Place the slices: by the gradients, and as the console says where it says it."""
-    n_slabs, n_echoes = counts
-    shifts = _shifts(files, grid.size, n_slabs, n_echoes)
+@dataclass(frozen=True)
+class SlicesOfSlab:
+    """How the slices of a 3D scan lie in their slab."""
+
+    count: int
+    """Slices of the image."""
+    middle: float
+    """Index, fractions included, of the slice in the middle of the slab."""
+    thickness: float
+    """Distance between slices [m]."""
+
+
+def placement(files: ScanFiles, grid: Grid, counts: tuple[int, int], slab: SlicesOfSlab | None) -> Placed:
+    """Place the slices: by the gradients, and as the console says where it says it.
+
+    Parameters
+    ----------
+    files
+        Parameters of the scan.
+    grid
+        Grid of one slice.
+    counts
+        Slices (in 3D: slabs), and images of each (its echoes or movie frames).
+    slab
+        Slices of a 3D scan; None in 2D.
+    """
+    n_slabs, n_images = counts
+    shifts = _shifts(files, grid.size, n_slabs, n_images)
     moved = _kept_off_centre(files, grid, counts)
-    transposed = _transposed(files, n_slabs, n_echoes, grid.matrix)
+    transposed = _transposed(files, n_slabs, n_images, grid.matrix)
     geometries, unknown = slice_geometries(files, n_slabs, grid.voxel, grid.matrix)
     geometries = tuple(
         ImageGeometry(g.voxel_size, g.directions, g.origin + (np.array([0, *offset]) * g.voxel_size) @ g.directions)
         for g, offset in zip(geometries, moved, strict=True)
     )
     shifts = shifts - moved
-    if partitions is not None:
-        between = not files.version.startswith("PV 5")  # the grid of slices is centred between two of them
-        fov = third(files, "PVM_Fov") * 1e-3
-        geometries = partition_geometries(geometries[0], fov, partitions.matrix, between=between)
-        shifts, transposed = np.repeat(shifts, partitions.matrix, axis=0), np.repeat(transposed, partitions.matrix)
+    if slab is not None:
+        geometries = partition_geometries(geometries[0], slab.count, slab.middle, slab.thickness)
+        shifts, transposed = np.repeat(shifts, slab.count, axis=0), np.repeat(transposed, slab.count)
     shown = tuple(transpose_geometry(g) if t else g for g, t in zip(geometries, transposed, strict=True))
-    agreed, open_points = agreed_geometries(files.visu, shown, is_volume=partitions is not None)
+    agreed, open_points = agreed_geometries(files.visu, shown, is_volume=slab is not None)
     if not unknown or agreed is not shown:
         unknown = open_points if not unknown else ()
     geometries = tuple(transpose_geometry(g) if t else g for g, t in zip(agreed, transposed, strict=True))
@@ -97,12 +124,12 @@ def placement(files: ScanFiles, grid: Grid, counts: tuple[int, int], partitions:
 
 def _kept_off_centre(files: ScanFiles, grid: Grid, counts: tuple[int, int]) -> RealArray:
     """How far from the middle the console cuts its image out, ``(phase_encode, readout)`` [voxels] of each slice."""
-    n_slabs, n_echoes = counts
+    n_slabs, n_images = counts
     moved = np.zeros((n_slabs, 2))
-    starts = None if files.reco is None else first_kept_point(files.reco, dimensions(files), n_slabs * n_echoes)
+    starts = None if files.reco is None else first_kept_point(files.reco, (dimensions(files), n_slabs, n_images))
     if files.reco is None or starts is None:
         return moved
-    first = starts.reshape(len(starts), n_slabs, n_echoes)[:2, :, 0].T[:, ::-1]
+    first = starts[:2].T[:, ::-1]
     size, matrix = np.asarray(grid.size), np.asarray(grid.matrix)
     if np.any(first < 0) or np.any(first > size - matrix):
         problem = f"{matrix.tolist()} voxels from {first.max(axis=0).tolist()} on do not fit {size.tolist()}"
@@ -111,24 +138,20 @@ def _kept_off_centre(files: ScanFiles, grid: Grid, counts: tuple[int, int]) -> R
     return moved
 
 
-def _shifts(files: ScanFiles, size: tuple[int, int], n_slices: int, n_echoes: int) -> RealArray:
+def _shifts(files: ScanFiles, size: tuple[int, int], n_slices: int, n_images: int) -> RealArray:
     """Cyclic shift along (phase_encode, readout) [voxels], shape ``(slice, 2)``; 0 for ``RECO_rotate`` = 0.5."""
     if files.reco is None or "RECO_rotate" not in files.reco:
         return _computed_shifts(files, size[0], n_slices)
-    rotate = rotations(files, n_slices, n_echoes)[:2]
+    rotate = rotations(files, n_slices, n_images)[:2]
     shift = (rotate[::-1] - 0.5).T * np.asarray(size)
     return np.asarray(shift)
 
 
-def rotations(files: ScanFiles, n_slices: int, n_echoes: int) -> RealArray:
-    """``RECO_rotate`` with 0.5 for no shift, shape ``(dimension, slice)``."""
+def rotations(files: ScanFiles, n_slices: int, n_images: int) -> RealArray:
+    """``RECO_rotate`` with 0.5 for no shift, shape ``(dimension, slice)``; each slice has `n_images` images."""
     assert files.reco is not None
     n_dims = dimensions(files)
-    rotate = files.reco.bounded("RECO_rotate", _MAX_ROTATION)
-    if rotate.size != n_dims * n_slices * n_echoes:
-        problem = f"{rotate.size} values for {n_dims} x {n_slices * n_echoes} objects"
-        raise DamagedDataError(files.reco.path, "RECO_rotate", problem)
-    rotate = rotate.reshape(n_dims, n_slices, n_echoes)[:, :, 0].copy()
+    rotate = of_each_slice(files.reco, "RECO_rotate", (n_dims, n_slices, n_images), _MAX_ROTATION).copy()
     for axis, negated in enumerate(negates_every_other_point(files.reco, n_dims)):
         rotate[axis] += 0.5 * negated  # a change of sign of every other point is the half-field shift
     return rotate
@@ -148,17 +171,17 @@ def _computed_shifts(files: ScanFiles, n_phase: int, n_slices: int) -> RealArray
     return shifts
 
 
-def _transposed(files: ScanFiles, n_slices: int, n_echoes: int, matrix: tuple[int, int]) -> BoolArray:
+def _transposed(files: ScanFiles, n_slices: int, n_images: int, matrix: tuple[int, int]) -> BoolArray:
     if files.reco is None or "RECO_transposition" not in files.reco:
         return np.zeros(n_slices, bool)
-    codes = files.reco.integers("RECO_transposition")
-    if codes.size != n_slices * n_echoes:
-        raise DamagedDataError(files.reco.path, "RECO_transposition", f"{codes.size} values for {n_slices} slices")
+    codes = of_each_slice(files.reco, "RECO_transposition", (1, n_slices, n_images))[0]
     if dimensions(files) == 2:
         codes = np.where(codes == 2, 1, codes)  # the first and the last axis, which is the same swap
     if np.any((codes != 0) & (codes != 1)):
-        raise UnsupportedDataError(f"{files.reco.path}: RECO_transposition {codes.max()} is not a swap of the two axes")
-    swapped = codes.reshape(n_slices, n_echoes)[:, 0].astype(bool)
+        raise UnsupportedDataError(
+            f"{files.reco.path}: RECO_transposition {codes.max():g} is not a swap of the two axes"
+        )
+    swapped: BoolArray = codes.astype(bool)
     if matrix[0] != matrix[1] and swapped.any() and not swapped.all():
         problem = f"slices of {matrix} voxels, some of them transposed, cannot be one image"
         raise DamagedDataError(files.reco.path, "RECO_transposition", problem)

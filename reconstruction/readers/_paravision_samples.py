@@ -27,7 +27,7 @@ class RawSamples(StoredKSpace):
     layout: RawLayout
     """Its loops."""
     frames: IntArray
-    """Position in the raw file of each object, shape ``(echo, slab)``."""
+    """Position in the raw file of each object, shape ``(movie_frame, echo, slab)``; frames count as repetitions."""
     scales: RealArray
     """Factor of each receiver, shape ``(channel,)``."""
     order: IntArray | None = None
@@ -38,20 +38,21 @@ class RawSamples(StoredKSpace):
     @property
     def shape(self) -> tuple[int, ...]:
         """Counts along the axes."""
-        n_echoes, n_slabs = self.frames.shape
+        n_movie_frames, n_echoes, n_slabs = self.frames.shape
         layout = self.layout
-        n_slices = n_slabs * layout.n_partitions
-        return layout.n_repetitions, n_echoes, n_slices, layout.n_receivers, layout.n_lines, layout.n_samples
+        n_images = layout.n_repetitions * n_movie_frames
+        return n_images, n_echoes, n_slabs * layout.n_partitions, layout.n_receivers, layout.n_lines, layout.n_samples
 
     def read(self, repetition: int, echo: int, slices: range) -> ComplexArray:
         """Read some slices of one echo, shape ``(slice, channel, line, sample)``. Raises `DamagedDataError`."""
         layout = self.layout
         n_partitions = layout.n_partitions
+        repetition, movie_frame = divmod(repetition, len(self.frames))
         chosen = np.empty((len(slices), layout.n_receivers, layout.n_lines, layout.n_samples), np.complex64)
         for slab in range(slices.start // n_partitions, -(-slices.stop // n_partitions)):
             first = slab * n_partitions
             start, stop = max(slices.start, first), min(slices.stop, first + n_partitions)
-            place = repetition, int(self.frames[echo, slab]), start - first
+            place = repetition, int(self.frames[movie_frame, echo, slab]), start - first
             self._read_partitions(place, chosen[start - slices.start : stop - slices.start])
         if self.reverses_even_echoes and echo % 2:
             chosen = np.ascontiguousarray(chosen[..., ::-1])

@@ -53,10 +53,14 @@ def agreed_geometries(
     rows = visu.floats("VisuCoreOrientation")
     corners = visu.bounded("VisuCorePosition", _MAX_LENGTH)
     n_slices = 1 if is_volume else len(shown)
-    if rows.size not in (9, 9 * n_slices) or corners.size != 3 * n_slices or "reverse" in _slice_order(visu):
+    if rows.size not in (9, 9 * n_slices) or corners.size != 3 * n_slices:
         return shown, ("whether slices lie where the console says: visu_pars describes other frames",)
     orientations = _orientations(visu, rows, n_slices)
     positions = corners.reshape(n_slices, 3) * _TO_RAS * _MM
+    if "reverse" in _slice_order(visu):  # the corner is that of the last slice
+        if is_volume and _placed(shown[-1], orientations[0], positions[0]) is shown[-1]:
+            return shown, ()
+        return shown, ("whether slices lie where the console says: visu_pars counts them in reverse",)
     if is_volume:
         geometries = _volume(shown, orientations[0], positions[0])
     else:

@@ -27,7 +27,7 @@ MAX_VALUES = 4_000_000
 
 _DATA_LABEL = re.compile(r"^\s*##\s*(XY|PEAK|DATA[\s_/-]*TABLE|N[\s_/-]*TUPLES|PAGE)", re.IGNORECASE | re.MULTILINE)
 _SHAPE = re.compile(r"\s*\(([\d\s,]*)\)[ \t]*(?:\n|$)")
-_TOKEN = re.compile(r"\s*(<(?:[^<>\\]|\\.|<[^<>]*>)*>|@\d+\*\(|[(),]|[^\s(),<@]+)")
+_TOKEN = re.compile(r"\s*(<(?:[^<>\\]|\\.|<[^<>]*>)*>|@\d+\*\(|[(),]|[^\s(),<@]+)", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from knightshift.reconstruction.readers.jcamp import MAX_VALUES, flat_values, re
         ("( 2 )\n(<a b>, 1) (<c, (d>, 2)", ["a b", "1", "c, (d", "2"]),
         ("(<BRUKER>, Yes, (1 2))", ["BRUKER", "Yes", "1", "2"]),
         ("@0*(5)", []),
+        ("( 2048 )\n<\\\n>", ["\\\n"]),
     ],
 )
 def test_values_are_flattened(raw: str, expected: list[str]) -> None:

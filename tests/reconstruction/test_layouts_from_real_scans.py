@@ -87,7 +87,9 @@ def test_repetitions_and_odd_sizes_without_a_reconstruction_file(
 def test_volume_with_two_echoes(head: np.ndarray, synthetic_scan: Any, tmp_path: Path) -> None:
     n_part, rows, columns = head.shape
     volume = np.stack([head, 0.5 * head])
-    kspace = to_kspace(volume, axes=(-3, -2, -1)).reshape(1, 2, 1, n_part * rows, columns)
+    half_a_slice = np.exp(-1j * np.pi * (np.arange(n_part) - n_part // 2) / n_part)[:, None, None]
+    kspace = to_kspace(volume, axes=(-3, -2, -1)) * half_a_slice  # slices lie on either side of the isocentre
+    kspace = kspace.reshape(1, 2, 1, n_part * rows, columns)
     sizes = f"( 3 )\n{columns} {rows} {n_part}"
     steps1, steps2 = (" ".join(str(k - n // 2) for k in range(n)) for n in (rows, n_part))
     headers = oblique_headers(1)

@@ -11,7 +11,16 @@ import pytest
 from knightshift.core.errors import DamagedDataError, InputError, UnsupportedDataError
 from knightshift.reconstruction.reconstruct import Recipe, reconstruct, reconstruct_repetitions
 
-from .test_paravision_variants import N_LINES, N_PART, N_SAMPLES, by_numpy, random_kspace, three_dimensional, without
+from .test_paravision_variants import (
+    N_LINES,
+    N_PART,
+    N_SAMPLES,
+    by_numpy,
+    moved_along_slices,
+    random_kspace,
+    three_dimensional,
+    without,
+)
 
 
 def test_segments_of_a_gradient_echo_scan_lie_within_the_slices(synthetic_scan: Any, tmp_path: Path) -> None:
@@ -165,7 +174,8 @@ def test_encoding_tables_of_3d_scans_say_the_order_of_their_lines(
     )
     path = folder / "method"
     path.write_text(path.read_text().replace("##END=", text + "##END="))
-    np.testing.assert_allclose(reconstruct(folder).images, by_numpy(kspace, (-3, -2, -1)), atol=1e-3)
+    expected = by_numpy(moved_along_slices(kspace, -0.5), (-3, -2, -1))
+    np.testing.assert_allclose(reconstruct(folder).images, expected, atol=1e-3)
     path.write_text(path.read_text().replace(text, text.replace(" 3", " 2", 1)))
     with pytest.raises(UnsupportedDataError, match="twice"):
         reconstruct(folder)

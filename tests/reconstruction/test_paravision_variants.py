@@ -38,15 +38,24 @@ def without(scan: Path, file: str, *names: str) -> Path:
 
 def three_dimensional(
     synthetic_scan: Any, kspace: np.ndarray, folder: Path, *, reco: bool = True, slab_offset: float = 0.0,
-    version: str = "PV 6.0.1",
+    version: str = "PV 6.0.1", first_kept: int | None = None,
 ) -> Path:  # fmt: skip
-    """Write k-space of shape ``(echo, partition, line, sample)`` as a 3D scan: partitions outside lines."""
+    """Write k-space of shape ``(echo, partition, line, sample)`` as a 3D scan: partitions outside lines.
+
+    ParaVision 5.1 brings the middle of the slab to slice N / 2, later ones half a slice of 2 mm before it.
+    """
     n_echoes = len(kspace)
     flat = kspace.reshape(1, n_echoes, 1, N_PART * N_LINES, N_SAMPLES)
     steps = " ".join(str(n - N_LINES // 2) for n in range(N_LINES))
     steps2 = " ".join(str(n - N_PART // 2) for n in range(N_PART))
     sizes = f"( 3 )\n{N_SAMPLES} {N_LINES} {N_PART}"
-    rotate = [0.5] * 2 * n_echoes + [0.5 - slab_offset / 12] * n_echoes
+    half_slice = 0.0 if version.startswith("PV 5") else 1.0
+    rotate = [0.5] * 2 * n_echoes + [0.5 - (slab_offset + half_slice) / 12] * n_echoes
+    cut = (
+        {}
+        if first_kept is None
+        else {"RECO_size": f"( 3 )\n{N_SAMPLES} {N_LINES} {N_PART - 2}", "RECO_offset": f"( 3, 1 )\n0 0 {first_kept}"}
+    )
     scan = synthetic_scan(
         flat, n_echoes=n_echoes,
         acqp={"ACQ_sw_version": f"<{version}>", "ACQ_dim": "3", "ACQ_dim_desc": "( 3 )\nSpatial Spatial Spatial",
@@ -56,10 +65,16 @@ def three_dimensional(
                 "PVM_EncSteps1": f"( {N_LINES} )\n{steps}", "PVM_EncSteps2": f"( {N_PART} )\n{steps2}",
                 "PVM_SpatDimEnum": "<3D>", "PVM_SPackArrSliceOffset": f"( 1 )\n{slab_offset}"},
         reco={"RECO_ft_size": sizes, "RECO_size": sizes, "RECO_qopts": "( 3 )\nNO_QOPTS NO_QOPTS NO_QOPTS",
-              "RECO_rotate": f"( 3, {n_echoes} )\n{' '.join(map(str, rotate))}"} if reco else None,
+              "RECO_rotate": f"( 3, {n_echoes} )\n{' '.join(map(str, rotate))}", **cut} if reco else None,
     )  # fmt: skip
     written: Path = scan.write(folder)
     return written
+
+
+def moved_along_slices(kspace: np.ndarray, slices: float) -> np.ndarray:
+    """Move the volume of k-space ``(…, partition, line, sample)`` by the shift theorem."""
+    k = np.arange(N_PART) - N_PART // 2
+    return np.asarray(kspace * np.exp(-2j * np.pi * k * slices / N_PART)[:, None, None])
 
 
 @pytest.mark.parametrize("reco", [True, False], ids=["with reco", "without reco"])
@@ -71,7 +86,8 @@ def test_three_dimensional_scan_is_a_3d_transform(
     kspace = random_kspace(2, N_PART, N_LINES, N_SAMPLES)
     series = reconstruct(three_dimensional(synthetic_scan, kspace, tmp_path / "scan", reco=reco, version=version))
     assert series.images.shape == (2, N_PART, N_LINES, N_SAMPLES)
-    np.testing.assert_allclose(series.images, by_numpy(kspace, (-3, -2, -1)), atol=1e-3)
+    moved = moved_along_slices(kspace, 0.0 if version == "PV 5.1" else -0.5)
+    np.testing.assert_allclose(series.images, by_numpy(moved, (-3, -2, -1)), atol=1e-3)
     assert series.geometry.voxel_size == pytest.approx((2e-3, 0.5e-3, 1e-3))
     centre = series.geometry.affine @ [N_PART // 2, N_LINES // 2, N_SAMPLES // 2, 1]
     np.testing.assert_allclose(centre[:3], [0, 0, middle], atol=1e-12)
@@ -84,10 +100,37 @@ def test_a_slab_off_centre_is_shifted_to_the_middle_of_its_slices(
     kspace = random_kspace(1, N_PART, N_LINES, N_SAMPLES)
     scan = three_dimensional(synthetic_scan, kspace, tmp_path / "scan", reco=reco, slab_offset=4.0)
     series = reconstruct(scan)
-    rolled = np.roll(by_numpy(kspace, (-3, -2, -1)), -2, axis=1)  # 4 mm are two slices
-    np.testing.assert_allclose(series.images, rolled, atol=1e-3)
+    moved = moved_along_slices(kspace, -2.5)  # 4 mm are two slices, and half a slice more
+    np.testing.assert_allclose(series.images, by_numpy(moved, (-3, -2, -1)), atol=1e-3)
     centre = series.geometry.affine @ [N_PART // 2, N_LINES // 2, N_SAMPLES // 2, 1]
     np.testing.assert_allclose(centre[:3], [0, 0, 5e-3], atol=1e-12)  # half a slice beyond the middle of the slab
+
+
+@pytest.mark.parametrize("version", ["PV 5.1", "PV-360.3.6"])
+@pytest.mark.parametrize("reco", [True, False], ids=["with reco", "without reco"])
+def test_a_point_of_a_slab_off_centre_is_found_where_it_is(
+    synthetic_scan: Any, tmp_path: Path, version: str, reco: bool
+) -> None:
+    """Along the slices, the signal of a point at z is exp(-2 pi i k z / FOV): images are inverse transforms."""
+    offset, z = -2.0, -3.0 if version == "PV 5.1" else -2.0
+    k = np.arange(N_PART) - N_PART // 2
+    kspace = np.ones((1, N_PART, N_LINES, N_SAMPLES)) * (1e4 * np.exp(-2j * np.pi * k * z / 12))[:, None, None]
+    folder = three_dimensional(
+        synthetic_scan, kspace, tmp_path / "scan", reco=reco, slab_offset=offset, version=version.replace("-360", "-7")
+    )
+    series = reconstruct(folder)
+    profile = np.abs(series.images[0, :, N_LINES // 2, N_SAMPLES // 2])
+    places = np.array([(series.geometry.affine @ [n, 0, 0, 1])[2] for n in range(N_PART)])
+    phase = np.sum(profile**2 * np.exp(2j * np.pi * places / 12e-3))  # centre of mass on a circle
+    np.testing.assert_allclose(np.angle(phase) / (2 * np.pi) * 12, z, atol=1e-3)
+
+
+def test_slices_of_a_slab_that_are_kept_off_centre(synthetic_scan: Any, tmp_path: Path) -> None:
+    kspace = random_kspace(1, N_PART, N_LINES, N_SAMPLES)
+    whole = reconstruct(three_dimensional(synthetic_scan, kspace, tmp_path / "whole"))
+    part = reconstruct(three_dimensional(synthetic_scan, kspace, tmp_path / "part", first_kept=2))
+    np.testing.assert_allclose(part.images, whole.images[:, 2:], atol=1e-3)
+    np.testing.assert_allclose(part.geometry.affine @ [0, 0, 0, 1], whole.geometry.affine @ [2, 0, 0, 1], atol=1e-12)
 
 
 def test_lying_partitions_are_damage(synthetic_scan: Any, tmp_path: Path) -> None:
