@@ -3,8 +3,9 @@
 Voxels of one T2 with 5, 16 and 32 echoes, SNR of the first echo 4 to 100; with more echoes as many fewer voxels. Two
 speeds are printed: by the clock on the wall, and for each second of processor time (of both processors), which hardly
 depends on what else the machine does. Peers are installed into a scratch environment that is thrown away, or taken
-from ``--environment FOLDER``; what cannot be installed is said. They get the first voxels, as many as they fit in a
-second or two. ``--coverage`` prints bias, intervals and flagged voxels for three T2 instead.
+from ``--environment FOLDER``; what cannot be installed is said, and why. They get the first voxels, as many as they fit
+in a second or two. Scipy solves the problem of each of our estimators voxel by voxel (`t2_references.py`); the voxels
+that are not at its optimum are counted. ``--coverage`` prints bias, intervals and flagged voxels for three T2 instead.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from t2_peers import PEERS
+from t2_peers import N_REFERENCE, PEERS, t2_file
+from t2_references import misfit_of_t2
 
 from knightshift.reconstruction.relaxometry import T2Fit, T2Options, T2Status, cramer_rao_t2, fit_t2_maps, t2_interval
 
@@ -44,6 +46,12 @@ OFFSETS = (
     ("gaussian", "free", "numpy"),
 )
 """Fitted with five echoes only."""
+SAME_PROBLEM = {
+    "gaussian": ("scipy curve_fit",),
+    "complex": ("scipy curve_fit real part", "scipy curve_fit complex"),
+    "rician": ("scipy Rician maximum",),
+}
+"""What solves the problem of each estimator; the first has the same optimum."""
 ECHO_TIMES = {
     5: 4e-3 * np.arange(1, 6),
     16: 2e-3 * np.arange(1, 17),
@@ -172,8 +180,9 @@ def run_peer(python: Path | str, name: str, folder: Path, every: dict[str, Voxel
         record = json.loads(line)
         voxels, count = every[record["file"]], record["voxels"]
         speeds[record["file"]] = count / record["seconds"], count / record["busy"]
-        t2 = np.load(folder / f"{record['file']}-t2.npy")
-        print(row(voxels, name, speeds[record["file"]], t2, (voxels.bound("gaussian", "none"), record["memory"])))
+        t2 = np.load(folder / t2_file(record["file"], name))
+        law = "rician" if PEERS[name].signal == "in_noise" else "gaussian"
+        print(row(voxels, name, speeds[record["file"]], t2, (voxels.bound(law, "none"), record["memory"])))
     return speeds
 
 
@@ -186,36 +195,68 @@ def environment(given: Path | None) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="t2-peers-") as scratch:
         venv.create(scratch, with_pip=True)
         python = Path(scratch) / "bin" / "python"
-        for package in dict.fromkeys(peer.package for peer in PEERS.values()):
-            command = [python, "-m", "pip", "install", "--quiet", package]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-            if done.returncode:
-                print(f"{package} cannot be installed here: {' '.join(done.stderr.strip().splitlines()[-1:])}")
+        for peer in {peer.package: peer for peer in PEERS.values()}.values():
+            wanted = [["--no-deps", peer.package], [*peer.needs]] if peer.needs else [[peer.package]]
+            for packages in wanted:
+                command = [python, "-m", "pip", "install", "--quiet", *packages]
+                done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+                if done.returncode:
+                    print(f"{peer.package} cannot be installed here: {reason(done.stderr)}")
         yield python
 
 
-def optimum_of_curve_fit(voxels: Voxels, folder: Path) -> None:
-    """Print how many voxels are off the T2 that `curve_fit` found for them."""
-    theirs = np.load(folder / f"{voxels.name}-t2.npy")
-    magnitudes = np.abs(voxels.images).reshape(len(voxels.echo_times), -1)[:, : theirs.size]
-    for engine in ("numpy", "numba"):
-        options = T2Options(estimator="gaussian", engine=engine)
-        fit = fit_t2_maps(magnitudes, voxels.echo_times, options, noise_std=voxels.noise_std)
-        known = np.isfinite(theirs) & fit.ok
-        off = np.abs(fit.t2[known] / theirs[known] - 1) > 1e-3
-        flagged = np.count_nonzero(~fit.ok)
-        print(f"{engine}: {off.sum()} of {theirs.size} voxels are over 0.1 % off curve_fit, {flagged} flagged")
+def reason(words: str) -> str:
+    """Pick the first line in which pip, or a build that it ran, says what went wrong."""
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    return next((line for line in lines if "ERROR" in line), " ".join(lines[-1:]))
+
+
+def save_signals(voxels: Voxels, folder: Path) -> None:
+    """Write what the peers fit; the real part is what our complex estimator fits."""
+    options = T2Options(estimator="complex", engine="numpy")
+    real = fit_t2_maps(voxels.images, voxels.echo_times, options, noise_std=voxels.noise_std).signal
+    columns = voxels.images.reshape(len(real), -1)
+    signals = {
+        "magnitudes": np.abs(columns),
+        "complex": columns[:, :N_REFERENCE],
+        "real": real.reshape(len(real), -1)[:, :N_REFERENCE],
+        "in_noise": np.abs(columns[:, :N_REFERENCE]) / voxels.noise_std,
+    }
+    np.savez(folder / f"{voxels.name}.npz", echo_times=voxels.echo_times, **signals)
+
+
+def agreement(voxels: Voxels, folder: Path) -> None:
+    """Print how many voxels are off the optimum that scipy found for them, or flagged."""
+    for estimator, (reference, *_) in SAME_PROBLEM.items():
+        theirs = np.load(folder / t2_file(voxels.name, reference))
+        images = voxels.images if estimator == "complex" else np.abs(voxels.images)
+        words = []
+        for engine in ("numpy", "numba"):
+            options = T2Options(estimator=estimator, engine=engine)
+            fit = fit_t2_maps(images, voxels.echo_times, options, noise_std=voxels.noise_std)
+            ours, status = fit.t2.ravel()[: theirs.size], fit.status.ravel()[: theirs.size]
+            off = (status == T2Status.OK) & ~(np.abs(ours / theirs - 1) <= 1e-3)
+            columns = fit.signal.reshape(len(fit.signal), -1)[:, : theirs.size][:, off] / voxels.noise_std
+            mine, its = (
+                misfit_of_t2(columns, voxels.echo_times, t2[off], rician=estimator == "rician") for t2 in (ours, theirs)
+            )
+            flagged = np.count_nonzero(status != T2Status.OK)
+            better = np.count_nonzero(~(its < mine))
+            words.append(f"{engine} {np.count_nonzero(off)} (ours fits better in {better}), {flagged} flagged")
+        print(f"{voxels.name}: of {theirs.size} over 0.1 % off {reference}: {'; '.join(words)}", flush=True)
 
 
 def ratios(speeds: Speeds) -> None:
     """Print how many times as fast ours is, per second of the wall and of the processors."""
     fastest = max((name for name in speeds.peers if not PEERS[name].is_linear), key=lambda name: speeds.peers[name][0])
+    print("Five echoes, SNR 10, times as fast on the wall (by processor) as scipy on the same problem, and as others:")
     for name, ours in speeds.ours.items():
+        others = dict.fromkeys((*SAME_PROBLEM[name.split()[0]], "scipy curve_fit", fastest))
         words = []
-        for other in dict.fromkeys(("scipy curve_fit", fastest)):
+        for other in others:
             wall, processor = (mine / its for mine, its in zip(ours, speeds.peers[other], strict=True))
-            words.append(f"{wall:.0f} times {other} ({processor:.0f} by processor)")
-        print(f"{name:18s} {', '.join(words)}")
+            words.append(f"{wall:.0f} ({processor:.0f}) {other}")
+        print(f"{name:15s} {', '.join(words)}")
 
 
 def compare(arguments: argparse.Namespace) -> None:
@@ -228,8 +269,7 @@ def compare(arguments: argparse.Namespace) -> None:
             for snr in arguments.snr:
                 voxels = make_voxels(arguments.voxels * 5 // n_echoes, n_echoes, snr)
                 every[voxels.name] = make_voxels(100_000, n_echoes, snr)
-                magnitudes = np.abs(every[voxels.name].images).reshape(n_echoes, -1)
-                np.savez(folder / f"{voxels.name}.npz", magnitudes=magnitudes, echo_times=voxels.echo_times)
+                save_signals(every[voxels.name], folder)
                 for setting in (*OURS, *(OFFSETS if n_echoes == 5 else ())):
                     found = report(voxels, setting, arguments.repeats)
                     if (n_echoes, snr, setting[1]) == (5, 10.0, "none"):
@@ -239,10 +279,10 @@ def compare(arguments: argparse.Namespace) -> None:
         with environment(arguments.environment) as python:
             for peer in PEERS:
                 found = run_peer(sys.executable if peer.startswith("scipy") else python, peer, folder, every)
-                if peer.startswith("scipy"):
-                    optimum_of_curve_fit(next(iter(every.values())), folder)
                 if "voxels-5-10" in found:
                     speeds.peers[peer] = found["voxels-5-10"]
+        for voxels in every.values():
+            agreement(voxels, folder)
     if speeds.ours and speeds.peers:
         ratios(speeds)
 

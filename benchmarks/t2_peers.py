@@ -2,6 +2,7 @@
 
 ``python t2_peers.py PEER FOLDER`` fits every ``voxels-*.npz`` of a folder and prints a line of JSON for each; `t2.py`
 runs it in an environment that holds the peers, which are no dependencies of ours. Nothing of ours is imported here.
+Not on the package index, and so not here: Gpufit, QUIT, qMRLab, BART.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import logging
 import resource
 import sys
 import time
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-
-Fit = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From magnitudes ``(echo, voxel)`` and echo times [s] to T2 [s] ``(voxel,)``; NaN or 0 where the fit failed."""
+from t2_references import Fit, curve_fit_complex, curve_fit_per_voxel, rician_maximum
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,10 @@ class Peer:
     """As many as it fits in a second or two."""
     is_linear: bool = False
     """Whether it is a linear or tabulated fit, not one to the optimum."""
-
-
-def curve_fit_per_voxel() -> Fit:
-    from scipy.optimize import curve_fit
-
-    def fit(columns: np.ndarray, echo_times: np.ndarray) -> np.ndarray:
-        found = np.full(columns.shape[1], np.nan)
-        for voxel, column in enumerate(columns.T):
-            with contextlib.suppress(RuntimeError):
-                best, _ = curve_fit(lambda t, a, rate: a * np.exp(-rate * t), echo_times, column, (1.3, 60.0))
-                found[voxel] = 1 / best[1]
-        return found
-
-    return fit
+    signal: str = "magnitudes"
+    """Which signals of the file it fits."""
+    needs: tuple[str, ...] = ()
+    """To be installed with it instead of all that it asks for, where that cannot be had."""
 
 
 def tedana(fittype: str) -> Fit:
@@ -84,10 +75,14 @@ def mdreg() -> Fit:
 
 
 def ukat() -> Fit:
+    spec = find_spec("ukat")
+    package = types.ModuleType("ukat")  # its own __init__ imports the segmentation of kidneys, and with it tensorflow
+    package.__path__ = list(spec.submodule_search_locations) if spec else []
+    sys.modules["ukat"] = package
     from ukat.mapping.t2 import T2
 
     def fit(columns: np.ndarray, echo_times: np.ndarray) -> np.ndarray:
-        mapper = T2(columns.T[:, None, :], 1e3 * echo_times, multithread=False)
+        mapper = T2(columns.T[:, None, :], 1e3 * echo_times, np.eye(4), multithread=False)
         return 1e-3 * np.asarray(mapper.t2_map).reshape(-1)
 
     return fit
@@ -108,6 +103,45 @@ def mrpro_lbfgs() -> Fit:
     return fit
 
 
+def mrpro_dictionary() -> Fit:
+    import torch
+    from mrpro.operators import DictionaryMatchOp
+    from mrpro.operators.models import MonoExponentialDecay
+
+    def fit(columns: np.ndarray, echo_times: np.ndarray) -> np.ndarray:
+        model = MonoExponentialDecay(decay_time=torch.as_tensor(echo_times))
+        entries = torch.as_tensor(np.geomspace(echo_times[0] / 10, 50 * echo_times[-1], 700))
+        match = DictionaryMatchOp(model, index_of_scaling_parameter=0).append(torch.ones(1), entries)
+        return match(torch.as_tensor(columns))[1].numpy()
+
+    return fit
+
+
+def lumafit() -> Fit:
+    from lumafit import levenberg_marquardt_pixelwise
+    from numba import njit
+
+    @njit
+    def decay(parameters: np.ndarray, times: np.ndarray) -> np.ndarray:
+        return parameters[0] * np.exp(-parameters[1] * times)
+
+    @njit
+    def slope(parameters: np.ndarray, times: np.ndarray) -> np.ndarray:
+        columns = np.empty((times.size, 2))
+        columns[:, 0] = np.exp(-parameters[1] * times)
+        columns[:, 1] = -parameters[0] * times * columns[:, 0]
+        return columns
+
+    def fit(columns: np.ndarray, echo_times: np.ndarray) -> np.ndarray:
+        image, unit = np.ascontiguousarray(columns.T[:, None, :]), 1e-2
+        best, _, _, _, converged = levenberg_marquardt_pixelwise(
+            decay, np.array([1.3, 0.6]), image, jac_func=slope, args_for_each_pixel=(echo_times / unit,)
+        )
+        return np.where(converged[:, 0], unit / best[:, 0, 1], np.nan)
+
+    return fit
+
+
 def qmri() -> Fit:
     from qmri.relaxometry import t2
 
@@ -117,16 +151,29 @@ def qmri() -> Fit:
     return fit
 
 
+N_REFERENCE = 4000
 PEERS = {
-    "scipy curve_fit": Peer("scipy", curve_fit_per_voxel, 2000),
+    "scipy curve_fit": Peer("scipy", curve_fit_per_voxel, N_REFERENCE),
+    "scipy curve_fit real part": Peer("scipy", curve_fit_per_voxel, N_REFERENCE, signal="real"),
+    "scipy curve_fit complex": Peer("scipy", curve_fit_complex, N_REFERENCE, signal="complex"),
+    "scipy Rician maximum": Peer("scipy", rician_maximum, N_REFERENCE, signal="in_noise"),
     "tedana log-linear": Peer("tedana", lambda: tedana("loglin"), 100_000, is_linear=True),
     "tedana curve_fit": Peer("tedana", lambda: tedana("curvefit"), 300),
     "qmrpy": Peer("qmrpy", qmrpy, 300),
     "mdreg": Peer("mdreg", mdreg, 300),
-    "ukat": Peer("ukat", ukat, 200),
+    "ukat": Peer(
+        "ukat", ukat, 200, needs=("dipy", "nibabel", "numba", "pathos", "scikit-image", "scikit-learn", "tqdm")
+    ),
     "qmri": Peer("qmri", qmri, 300),
+    "lumafit": Peer("lumafit", lumafit, 100_000),
     "mrpro L-BFGS": Peer("mrpro", mrpro_lbfgs, 20_000),
+    "mrpro dictionary": Peer("mrpro", mrpro_dictionary, 20_000, is_linear=True),
 }
+
+
+def t2_file(voxels: str, peer: str) -> str:
+    """Name of the file with the T2 that a peer found [s]."""
+    return f"{voxels}-{peer.replace(' ', '-')}.npy"
 
 
 @contextlib.contextmanager
@@ -143,19 +190,22 @@ def quiet() -> Iterator[None]:
 
 
 def main(name: str, folder: Path) -> None:
-    """Fit all files of a folder and write ``<file>-t2.npy`` beside each."""
+    """Fit all files of a folder and write T2 beside each."""
+    peer = PEERS[name]
     with quiet():
-        fit = PEERS[name].load()
+        fit = peer.load()
     for path in sorted(folder.glob("voxels-*.npz")):
         voxels = np.load(path)
-        columns = np.ascontiguousarray(voxels["magnitudes"][:, : PEERS[name].n_voxels])
+        columns = np.ascontiguousarray(voxels[peer.signal][:, : peer.n_voxels])
+        with quiet():
+            fit(columns[:, :8], voxels["echo_times"])  # what is compiled or imported late is so now
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         began, busy = time.perf_counter(), time.process_time()
         with quiet():
             t2 = fit(columns, voxels["echo_times"])
         seconds, busy = time.perf_counter() - began, time.process_time() - busy
         grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-        np.save(folder / f"{path.stem}-t2.npy", np.asarray(t2, dtype=float))
+        np.save(folder / t2_file(path.stem, name), np.asarray(t2, dtype=float))
         record = {"file": path.stem, "voxels": columns.shape[1], "seconds": seconds, "busy": busy}
         print(json.dumps(record | {"memory": grown / columns.nbytes}), flush=True)
 
