@@ -100,7 +100,7 @@ def check_supported(files: ScanFiles) -> None:
     acqp, method = files.acqp, files.method
     name = method.text("Method") if "Method" in method else acqp.text("ACQ_method")
     program = acqp.text("PULPROG") if "PULPROG" in acqp else ""
-    if _NOT_CARTESIAN.search(name) or _NOT_CARTESIAN.search(program):
+    if _NOT_CARTESIAN.search(name) or _NOT_CARTESIAN.search(program) or _shown_as_not_cartesian(files.visu):
         raise UnsupportedDataError(
             f"{files.folder}: method {name}: EPI, spiral and radial scans need more than an FFT (trajectory, odd/even "
             "echo phase): reconstruct it on the console"
@@ -130,6 +130,14 @@ def _check_acquisition(files: ScanFiles) -> None:
         raise UnsupportedDataError(f"{files.folder}: ACQ_phase_factor_scans: several lines in one sweep are not read")
     if "AQ_mod" in acqp and acqp.text("AQ_mod") in ("qf", "qseq"):
         raise UnsupportedDataError(f"{files.folder}: AQ_mod {acqp.text('AQ_mod')}: only quadrature detection is read")
+
+
+def _shown_as_not_cartesian(visu: ParameterFile | None) -> bool:
+    """Tell whether the console itself says so: methods of users have names of their own."""
+    if visu is None:
+        return False
+    words = [visu.text(name) for name in ("VisuAcqKSpaceTraversal", "VisuAcqIsEpiSequence") if name in visu]
+    return any(word in ("RadialTraversal", "SpiralTraversal", "Yes") for word in words)
 
 
 def _is_spectral(acqp: ParameterFile) -> bool:

@@ -67,6 +67,10 @@ def _image_counts(files: ScanFiles, n_objects: int) -> tuple[int, int]:
     switched_off = "PVM_MovieOnOff" in files.method and files.method.text("PVM_MovieOnOff") == "Off"
     if n_frames > 1 and not switched_off and n_slices * n_frames == n_objects:
         return 1, n_frames
+    if (
+        n_slices * n_echoes != n_objects and "PVM_NEchoImages" in files.method
+    ):  # some methods do not declare their echoes
+        n_echoes = files.method.count("PVM_NEchoImages")
     if n_slices * n_echoes != n_objects:
         raise UnsupportedDataError(
             f"{files.acqp.path}: NI = {n_objects} objects are not {n_slices} slices x {n_echoes} echo images: "

@@ -136,6 +136,11 @@ def line_steps(files: ScanFiles) -> IntArray:
             f"{files.folder}: neither PVM_EncSteps1 nor ACQ_spatial_phase_1 says in which order the lines of an echo "
             "train were acquired"
         )
+    modes = files.acqp.values("ACQ_phase_encoding_mode")[1:2] if "ACQ_phase_encoding_mode" in files.acqp else ["Linear"]
+    if modes != ["Linear"]:
+        raise UnsupportedDataError(
+            f"{files.acqp.path}: ACQ_phase_encoding_mode {', '.join(modes)} without the steps of its lines is not read"
+        )
     return np.arange(n_lines) - n_lines // 2
 
 

@@ -74,6 +74,38 @@ def test_frames_of_a_movie_are_images_of_their_own(synthetic_scan: Any, tmp_path
         np.testing.assert_allclose(one.images[0], by_numpy(kspace[repetition, frame::3, 0]), atol=1e-3)
 
 
+def test_echoes_that_only_the_method_counts(synthetic_scan: Any, tmp_path: Path) -> None:
+    """Field maps of ParaVision call themselves one echo image in acqp."""
+    kspace = random_kspace(1, 4, 1, 8, 10)
+    acqp = {"NSLICES": "2", "ACQ_n_echo_images": "1"}
+    scan = synthetic_scan(kspace, n_echoes=2, acqp=acqp, method={"PVM_NEchoImages": "2"}).write(tmp_path)
+    expected = by_numpy(kspace[0, :, 0]).reshape(2, 2, 8, 10).swapaxes(0, 1)
+    np.testing.assert_allclose(reconstruct(scan).images, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["VisuAcqKSpaceTraversal=SpiralTraversal", "VisuAcqKSpaceTraversal=RadialTraversal", "VisuAcqIsEpiSequence=Yes"],
+)
+def test_a_method_of_a_user_that_the_console_shows_as_not_cartesian_is_refused(
+    synthetic_scan: Any, tmp_path: Path, word: str
+) -> None:
+    scan = synthetic_scan(random_kspace(1, 1, 1, 8, 10), method={"Method": "<User:nes_IDEAL>"}).write(tmp_path)
+    visu = scan / "pdata/1/visu_pars"
+    visu.write_text("##TITLE=Parameter List\n##$VisuAcqKSpaceTraversal=RectilinearTraversal\n##END=\n")
+    assert reconstruct(scan).images.shape == (1, 1, 8, 10)
+    visu.write_text(f"##TITLE=Parameter List\n##${word}\n##END=\n")
+    with pytest.raises(UnsupportedDataError, match="more than an FFT"):
+        reconstruct(scan)
+
+
+def test_old_scans_that_do_not_say_the_order_of_their_lines_are_refused(synthetic_scan: Any, tmp_path: Path) -> None:
+    acqp = {"ACQ_phase_encoding_mode": "( 2 )\nRead Centred"}
+    scan = synthetic_scan(random_kspace(1, 1, 1, 8, 10), acqp=acqp).write(tmp_path)
+    with pytest.raises(UnsupportedDataError, match="Centred"):
+        reconstruct(without(scan, "method", "PVM_EncSteps1"))
+
+
 def test_other_cycles_are_refused(synthetic_scan: Any, tmp_path: Path) -> None:
     scan = synthetic_scan(random_kspace(1, 6, 1, 8, 10), acqp={"NSLICES": "2"}).write(tmp_path)
     with pytest.raises(UnsupportedDataError, match="cycles"):
@@ -149,4 +181,3 @@ def test_volume_whose_slices_are_counted_in_reverse(synthetic_scan: Any, tmp_pat
             "##$VisuCoreDiskSliceOrder=( 1 )\ndisk_reverse_slice_order", "##END=", ""]  # fmt: skip
     (folder / "pdata/1/visu_pars").write_text("\n".join(visu))
     assert reconstruct(folder).missing == ()
-
