@@ -15,6 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,8 @@ _TOLERANCE = 1e-5  # in ln R; the step that is smaller than this is still taken,
 _GRID_STEP = 0.35  # in ln R
 _TABLE_STEP = 0.02  # in ln R
 ONE_SIDED = 2
-_STEPS_OF_ALL = 3  # Newton steps that all voxels take together, before those that need more are singled out
+_ROUGH_STEPS = 2  # Newton steps that all voxels take together, before those that need more are singled out
+_NEAR = 1e-4  # the last step of those: it is taken, and leaves an error of its square
 
 
 @dataclass(frozen=True)
@@ -91,39 +93,55 @@ def solve(signal: RealArray, problem: Problem, curves: Curves | None = None) -> 
     curves = curves or Exponentials(problem)
     scaled = signal * curves.weights[:, None]
     projected = curves.without_offset(scaled)
-    start, low, high = _bracket(projected, curves)
-    log_rate, converged = _newton(projected, curves, start, (low, high))
+    log_rate, converged = _newton(projected, curves)
     side = np.zeros(log_rate.size, dtype=np.int8)
     if not converged.all():
         rest = np.flatnonzero(~converged)
-        bracket = low[rest], high[rest]
-        log_rate[rest], converged[rest], side[rest] = _climb(projected[:, rest], curves, start[rest], bracket)
+        log_rate[rest], converged[rest], side[rest] = _climb(projected.take(rest, axis=1), curves)
     return _finish(scaled, projected, curves, log_rate, (converged, side))
 
 
-def _newton(
-    projected: RealArray, curves: Curves, start: RealArray, bracket: tuple[RealArray, RealArray]
-) -> tuple[RealArray, BoolArray]:
-    """Take the same number of Newton steps for all voxels; ``ln R``, and whether it is the optimum."""
-    now, (low, high) = start.copy(), bracket
-    for _ in range(_STEPS_OF_ALL):
-        step, curvature = curves.slope_and_curvature(projected, now)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            np.divide(step, curvature, out=step)
-            now -= step
+def _newton(projected: RealArray, curves: Curves) -> tuple[RealArray, BoolArray]:
+    """Take the same number of Newton steps for all voxels; ``ln R``, and whether it is the optimum.
+
+    All but the last step are in single precision, which is twice as fast; the last one tells how far they were off.
+    """
+    rough = curves.rough()
+    columns = _in_single_precision(projected)
+    now, low, high = _bracket(columns, rough)
+    for _ in range(_ROUGH_STEPS):
+        _step(columns, rough, now)
         np.fmin(now, high, out=now)
         np.fmax(now, low, out=now)
-    return now, (np.abs(step) <= _TOLERANCE) & (curvature < 0) & (now > low) & (now < high)
+    log_rate = now.astype(float)
+    step, curvature = _step(projected, curves, log_rate)
+    lowest, highest = curves.problem.log_rates
+    return log_rate, (np.abs(step) <= _NEAR) & (curvature < 0) & (log_rate > lowest) & (log_rate < highest)
 
 
-def _climb(
-    projected: RealArray, curves: Curves, start: RealArray, bracket: tuple[RealArray, RealArray]
-) -> tuple[RealArray, BoolArray, IntArray]:
+def _in_single_precision(columns: RealArray) -> RealArray:
+    """Columns with a common factor that keeps them in range."""
+    highest = max(columns.max(initial=0.0), -columns.min(initial=0.0), np.finfo(float).tiny)
+    single = np.empty(columns.shape, dtype=np.float32)
+    np.multiply(columns, 1 / highest, out=single, casting="same_kind")
+    return single
+
+
+def _step(columns: RealArray, curves: Curves, now: RealArray) -> tuple[RealArray, RealArray]:
+    """Take a Newton step in place; return it, and the curvature that there was."""
+    step, curvature = curves.slope_and_curvature(columns, now)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        np.divide(step, curvature, out=step)
+        now -= step
+    return step, curvature
+
+
+def _climb(projected: RealArray, curves: Curves) -> tuple[RealArray, BoolArray, IntArray]:
     """Newton steps, bisected where they leave the bracket: ``ln R``, whether converged, at which bound."""
-    problem, (low, high) = curves.problem, bracket
-    log_rate, count = start.copy(), start.size
+    problem, (now, low, high) = curves.problem, _bracket(projected, curves)
+    log_rate, count = now.copy(), now.size
     side, converged = np.zeros(count, dtype=np.int8), np.zeros(count, dtype=bool)
-    active, columns, now = np.arange(count), projected, start
+    active, columns = np.arange(count), projected
     for _ in range(problem.max_iterations):
         slope, curvature = curves.slope_and_curvature(columns, now)
         outward = _leaving(now, slope, problem.log_rates)
@@ -151,10 +169,11 @@ def profile(signal: RealArray, curves: Curves, log_rate: RealArray) -> RealArray
 class Curves(ABC):
     """A family of decays ``b(x)``, ``x = ln R``, of amplitude one and in units of the noise."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, precision: type[np.floating[Any]] = np.float64) -> None:
         self.problem = problem
+        self.precision = precision
         self.weights = 1 / problem.noise_std
-        self.constant = self.weights / np.linalg.norm(self.weights)
+        self.constant = (self.weights / np.linalg.norm(self.weights)).astype(precision)
 
     def without_offset(self, columns: RealArray) -> RealArray:
         """Remove the part along the constant, where the offset is free; shape ``(echo, voxel)``."""
@@ -162,13 +181,17 @@ class Curves(ABC):
             return columns
         return np.asarray(columns - self.constant[:, None] * (self.constant @ columns))
 
+    def rough(self) -> Curves:
+        """Return the same of any amplitude, for first steps; in single precision where that saves time."""
+        return self
+
     @abstractmethod
     def at(self, log_rate: RealArray) -> RealArray:
         """Decays, shape ``(echo, voxel)``."""
 
     @abstractmethod
-    def moments(self, log_rate: RealArray) -> tuple[RealArray, RealArray, RealArray]:
-        """``b.b``, ``b.b'`` and ``b'.b'`` with the offset removed; ``'`` is the derivative by ``ln R``."""
+    def moments(self, log_rate: RealArray) -> tuple[RealArray, RealArray, RealArray, RealArray]:
+        """Decays, and ``b.b``, ``b.b'`` and ``b'.b'`` with the offset removed; ``'`` is the derivative by ``ln R``."""
 
     @abstractmethod
     def slope_and_curvature(self, projected: RealArray, log_rate: RealArray) -> tuple[RealArray, RealArray]:
@@ -178,39 +201,55 @@ class Curves(ABC):
 class Exponentials(Curves):
     """``exp(-R t)``, with ``b' = -R t b`` and ``b'' = -R t b + R^2 t^2 b``."""
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem)
+    def __init__(self, problem: Problem, precision: type[np.floating[Any]] = np.float64) -> None:
+        super().__init__(problem, precision)
         times = problem.echo_times
-        self.powers = np.stack([np.ones_like(times), times, times**2])
+        weights = self.weights if precision is np.float64 else self.constant
+        self.powers = np.asarray([weights * times**power for power in range(3)], dtype=precision)
+        self.squares = np.asarray([weights**2 * times**power for power in range(3)], dtype=precision)
+        self.alongs = np.asarray(self.powers * self.constant, dtype=precision)
+        self.minus_times = -times.astype(precision)
+
+    def rough(self) -> Curves:
+        """Return the same in single precision, with weights of norm one."""
+        return Exponentials(self.problem, np.float32)
+
+    def _unweighted(self, rate: RealArray) -> RealArray:
+        exponent = np.multiply.outer(self.minus_times, rate)
+        return np.asarray(np.exp(exponent, out=exponent))
 
     def at(self, log_rate: RealArray) -> RealArray:
         """Decays, shape ``(echo, voxel)``."""
-        exponent = np.multiply.outer(-self.problem.echo_times, np.exp(log_rate))
-        return np.asarray(np.exp(exponent, out=exponent) * self.weights[:, None])
+        decay = self._unweighted(np.exp(log_rate))
+        decay *= self.weights[:, None]
+        return decay
 
-    def moments(self, log_rate: RealArray) -> tuple[RealArray, RealArray, RealArray]:
-        """Products of the decay and its derivative."""
-        return self._moments(self.at(log_rate), np.exp(log_rate))[:3]
+    def moments(self, log_rate: RealArray) -> tuple[RealArray, RealArray, RealArray, RealArray]:
+        """Decays, and the products of the decay and its derivative."""
+        rate = np.exp(log_rate)
+        decay = self._unweighted(rate)
+        norm, cross, square, _ = self._moments(decay.copy(), rate)
+        decay *= self.weights[:, None]
+        return decay, norm, cross, square
 
     def _moments(self, decay: RealArray, rate: RealArray) -> tuple[RealArray, RealArray, RealArray, RealArray]:
-        """``b.b``, ``b.b'``, ``b'.b'`` and ``b.b''``."""
-        zero, one, two = self.powers @ (decay * decay)
+        """``b.b``, ``b.b'``, ``b'.b'`` and ``b'.b' + b.b''`` from unweighted decays, which are lost."""
+        along = self.alongs @ decay if self.problem.free_offset else None
+        decay *= decay
+        zero, one, two = self.squares @ decay
         other_two = two
-        if self.problem.free_offset:
-            along = (self.powers * self.constant) @ decay
+        if along is not None:
             zero, one, two = zero - along[0] ** 2, one - along[0] * along[1], two - along[1] ** 2
             other_two = other_two - along[0] * along[2]
-        return zero, -rate * one, rate**2 * two, rate * (rate * other_two - one)
+        return zero, -rate * one, rate**2 * two, rate * (rate * (two + other_two) - one)
 
     def slope_and_curvature(self, projected: RealArray, log_rate: RealArray) -> tuple[RealArray, RealArray]:
         """First and second derivative of ``ln F``."""
         rate = np.exp(log_rate)
-        decay = self.at(log_rate)
-        data = self.powers @ (projected * decay)
-        norm, cross, square, bent = self._moments(decay, rate)
-        return _log_derivatives(
-            (data[0], -rate * data[1], rate * (rate * data[2] - data[1])), norm, cross, square + bent
-        )
+        decay = self._unweighted(rate)
+        zero, one, two = self.powers @ (projected * decay)
+        norm, cross, _, bent = self._moments(decay, rate)
+        return _log_derivatives((zero, -rate * one, rate * (rate * two - one)), norm, cross, bent)
 
 
 class Tabulated(Curves):
@@ -229,10 +268,11 @@ class Tabulated(Curves):
         """Decays, shape ``(echo, voxel)``."""
         return np.asarray(self.spline(log_rate).T)
 
-    def moments(self, log_rate: RealArray) -> tuple[RealArray, RealArray, RealArray]:
-        """Products of the decay and its derivative."""
-        decay, slope = (self.without_offset(curve(log_rate).T) for curve in (self.spline, self.slope))
-        return _dot(decay, decay), _dot(decay, slope), _dot(slope, slope)
+    def moments(self, log_rate: RealArray) -> tuple[RealArray, RealArray, RealArray, RealArray]:
+        """Decays, and the products of the decay and its derivative."""
+        curve = self.at(log_rate)
+        decay, slope = self.without_offset(curve), self.without_offset(self.slope(log_rate).T)
+        return curve, _dot(decay, decay), _dot(decay, slope), _dot(slope, slope)
 
     def slope_and_curvature(self, projected: RealArray, log_rate: RealArray) -> tuple[RealArray, RealArray]:
         """First and second derivative of ``ln F``."""
@@ -265,15 +305,14 @@ def grid_of(curves: Curves) -> tuple[RealArray, RealArray]:
 
 
 def _bracket(projected: RealArray, curves: Curves) -> tuple[RealArray, RealArray, RealArray]:
-    """Start and bracket of ``ln R`` around the highest of a grid of projections."""
-    lowest, highest = curves.problem.log_rates
-    grid, basis = grid_of(curves)
+    """Start and bracket of ``ln R`` around the highest of a grid of projections, of the precision of those."""
+    grid, basis = (values.astype(projected.dtype) for values in grid_of(curves))
     heights = basis @ projected
     best = _highest(heights)
     step = grid[1] - grid[0]
     inside = np.clip(best, 1, grid.size - 2)
-    place = inside * projected.shape[1] + np.arange(projected.shape[1])
-    before, top, after = (heights.take(place + shift * projected.shape[1]) for shift in (-1, 0, 1))
+    place = inside * best.size + np.arange(best.size)
+    before, top, after = (heights.take(place + shift * best.size) for shift in (-1, 0, 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = (after - before) / (2 * (2 * top - before - after))
     np.fmin(np.fmax(shift, -0.9, out=shift), 0.9, out=shift)
@@ -281,19 +320,21 @@ def _bracket(projected: RealArray, curves: Curves) -> tuple[RealArray, RealArray
     at_end = np.flatnonzero(best != inside)
     start[at_end] = grid[best[at_end]]
     middle = grid.take(best)
-    return start, np.maximum(middle - step, lowest), np.minimum(middle + step, highest)
+    return start, np.maximum(middle - step, grid[0]), np.minimum(middle + step, grid[-1])
 
 
 def _highest(heights: RealArray) -> IntArray:
-    """Row of the highest value of each column; several times as fast as `argmax` along the first axis."""
-    highest = heights.max(axis=0)
-    best, row_here = np.zeros(highest.size, dtype=np.uint8), np.empty(highest.size, dtype=np.uint8)
-    is_here = np.empty(highest.size, dtype=bool)
-    for row, values in enumerate(heights):
-        np.equal(values, highest, out=is_here)
-        np.multiply(is_here, np.uint8(row), out=row_here)
-        np.maximum(best, row_here, out=best)
-    return best.astype(np.intp)
+    """Row of the highest value of each column, several times as fast as `argmax` along the first axis.
+
+    The row takes the place of the last bits of each value, where it comes along with the highest.
+    """
+    rows = len(heights)
+    mask = (1 << rows.bit_length()) - 1
+    bits = heights.view(f"i{heights.itemsize}")
+    bits &= ~mask
+    bits |= np.arange(rows, dtype=bits.dtype)[:, None]
+    highest = heights.max(axis=0).view(bits.dtype) & mask
+    return np.asarray(np.minimum(highest, rows - 1), dtype=np.intp)  # not a number has other bits
 
 
 def _leaving(log_rate: RealArray, slope: RealArray, bounds: tuple[float, float]) -> IntArray:
@@ -315,10 +356,10 @@ def _finish(
     scaled: RealArray, projected: RealArray, curves: Curves, log_rate: RealArray, ends: tuple[BoolArray, IntArray]
 ) -> Solution:
     """Amplitude, offset, residuals and errors at the optimum."""
-    decay = curves.at(log_rate)
-    norm, cross, square = curves.moments(log_rate)
-    amplitude = np.einsum("ev,ev->v", projected, decay) / norm
-    residuals = scaled - amplitude * decay
+    decay, norm, cross, square = curves.moments(log_rate)
+    amplitude = _dot(projected, decay) / norm
+    decay *= amplitude
+    residuals = np.subtract(scaled, decay, out=decay)
     offset = np.zeros_like(amplitude)
     if curves.problem.free_offset:
         along = curves.constant @ residuals
@@ -327,5 +368,5 @@ def _finish(
     with np.errstate(divide="ignore", invalid="ignore"):
         information = amplitude**2 * (square - cross**2 / norm)
         log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)
-    chi2 = np.einsum("ev,ev->v", residuals, residuals)
+    chi2 = _dot(residuals, residuals)
     return Solution(log_rate, amplitude, offset, chi2, amplitude**2 * norm, log_rate_std, *ends)

@@ -6,12 +6,11 @@ compiled code for exponentials without an offset or above the noise floor, and f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.util import find_spec
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry import _least_squares, _likelihood, _train_likelihood
 from knightshift.reconstruction.relaxometry._least_squares import ONE_SIDED, Problem, Solution
+from knightshift.reconstruction.relaxometry._threads import for_each, parts_of
 from knightshift.reconstruction.relaxometry.noise import RAYLEIGH_MEAN
 from knightshift.reconstruction.relaxometry.options import T2Options
 from knightshift.reconstruction.relaxometry.result import T2Status, has_t2
@@ -124,46 +124,27 @@ def fit_voxels(
     """
     rows = len(MAPS) + (judgement is None)
     maps = np.empty((rows, status.size), dtype=np.float32 if signal.dtype == np.float32 else float)
+    fit_part = partial(_fit_part, signal, status, _solver_of(problem, options), problem, judgement, maps)
     if path_of(options, status.size) == "numba":
         from knightshift.reconstruction.relaxometry import _compiled_paths
 
-        fit_part = _compiled_paths.prepare(signal, status, problem, options, judgement, maps)
+        fit_compiled = _compiled_paths.prepare(signal, status, problem, options, judgement, maps)
+        for_each(parts_of(status.size, options.chunk_voxels), options.threads, fit_compiled)
+        chosen = status == AGAIN
     else:
-        fit_part = partial(_fit_part, signal, status, _solver_of(problem, options), problem, judgement, maps)
-    size = options.chunk_voxels
-    _run(fit_part, [slice(start, min(start + size, status.size)) for start in range(0, status.size, size)], options)
-    rest = np.flatnonzero(status == AGAIN)
-    if rest.size:
-        solve = _solver_of(problem, options)
-        fit_again = partial(_fit_again, signal, status, solve, problem, judgement, maps)
-        _run(fit_again, np.array_split(rest, -(-rest.size // size) * options.threads), options)
+        chosen = status == T2Status.OK
+        maps[:, ~chosen] = np.nan
+    for_each(_chunks(chosen, options), options.threads, fit_part)
     return maps
 
 
-_Part = TypeVar("_Part")
-
-
-def _run(fit_part: Callable[[_Part], None], parts: list[_Part], options: T2Options) -> None:
-    if options.threads == 1 or len(parts) == 1:
-        for part in parts:
-            fit_part(part)
-    else:
-        with ThreadPoolExecutor(options.threads) as pool:
-            list(pool.map(fit_part, parts))
-
-
-def _fit_again(
-    signal: RealArray,
-    status: StatusMap,
-    solve: _Solver,
-    problem: Problem,
-    judgement: Judgement | None,
-    maps: RealArray,
-    voxels: IntArray,
-) -> None:
-    """Fit single voxels that the compiled path left over by numpy."""
-    found, status[voxels] = _fit_columns(signal[:, voxels], solve, problem, judgement)
-    maps[:, voxels] = found[: len(maps)]
+def _chunks(chosen: BoolArray, options: T2Options) -> Sequence[slice | IntArray]:
+    """Return the chosen voxels in chunks: as slices, which need no copy, where they are all."""
+    if chosen.all():
+        return parts_of(chosen.size, options.chunk_voxels)
+    voxels = np.flatnonzero(chosen)
+    size = min(options.chunk_voxels, voxels.size // options.threads + 1)
+    return [voxels[part] for part in parts_of(voxels.size, size)]
 
 
 def _fit_part(
@@ -173,18 +154,12 @@ def _fit_part(
     problem: Problem,
     judgement: Judgement | None,
     maps: RealArray,
-    part: slice,
+    part: slice | IntArray,
 ) -> None:
-    """Fit the voxels of one chunk by numpy."""
-    chosen = status[part] == T2Status.OK
-    if chosen.all():
-        found, status[part] = _fit_columns(signal[:, part], solve, problem, judgement)
-        maps[:, part] = found[: len(maps)]
-        return
-    maps[:, part] = np.nan
-    if chosen.any():
-        found, fitted = _fit_columns(signal[:, part][:, chosen], solve, problem, judgement)
-        maps[:, part][:, chosen], status[part][chosen] = found[: len(maps)], fitted
+    """Fit the voxels of a chunk by numpy."""
+    columns = signal[:, part] if isinstance(part, slice) else signal.take(part, axis=1)
+    found, status[part] = _fit_columns(columns, solve, problem, judgement)
+    maps[:, part] = found[: len(maps)]
 
 
 def _fit_columns(

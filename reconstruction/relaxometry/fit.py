@@ -239,7 +239,7 @@ def _real_signal(signal: RealArray | ComplexArray, noise: RealArray, options: T2
     """Return the real numbers that are fitted."""
     if options.estimator == "complex":
         precision = np.complex64 if signal.dtype == np.complex64 else np.complex128
-        return remove_phase(np.asarray(signal, dtype=precision), noise, options.phase_window)
+        return remove_phase(np.asarray(signal, dtype=precision), noise, options.phase_window, options.threads)
     if np.iscomplexobj(signal) or (options.needs_noise and not signal.min(initial=0.0) >= 0):
         signal = np.abs(signal)
     return np.asarray(signal, dtype=np.float32 if signal.dtype == np.float32 else np.float64)
@@ -247,9 +247,7 @@ def _real_signal(signal: RealArray | ComplexArray, noise: RealArray, options: T2
 
 def _status_before(signal: RealArray | ComplexArray, mask: BoolArray | None) -> NDArray[np.int8]:
     status = np.full(signal.shape[1:], T2Status.OK, dtype=np.int8)
-    with np.errstate(over="ignore", invalid="ignore"):
-        surely_finite = np.isfinite(signal.sum())
-    if not surely_finite:
+    if not all(np.isfinite(np.vdot(image, image)) for image in signal):
         status[~np.isfinite(signal).all(axis=0)] = T2Status.INVALID_INPUT
     if mask is not None:
         status[~np.asarray(mask, dtype=bool)] = T2Status.MASKED

@@ -36,8 +36,8 @@ def phase_evolution(signal: RealArray | ComplexArray, noise_std: RealArray, mask
     """
     voxels = np.flatnonzero(mask)
     chosen = voxels[:: 1 + voxels.size // _ENOUGH_VOXELS]
-    sample = np.asarray(signal.reshape(len(signal), -1)[:, chosen], dtype=complex)
-    scaled = (sample.T * (turns_of_echoes(sample, noise_std) / noise_std)).T
+    sample = np.asarray(signal.reshape(len(signal), -1).take(chosen, axis=1), dtype=complex)
+    scaled = sample * (turns_of_echoes(sample, noise_std) / noise_std)[:, None]
     along = scaled * np.exp(-0.5j * np.angle(np.sum(scaled**2, axis=0)))  # as little as possible is left across it
     energy = np.sum(along.real**2, axis=0)  # that across would single out voxels whose noise lies across
     along = along[:, energy > _BRIGHT * len(signal)]

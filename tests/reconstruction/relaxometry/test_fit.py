@@ -11,6 +11,7 @@ from scipy.special import i0e
 
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.relaxometry import T2Fit, T2Options, T2Status, fit_series, fit_t2, fit_t2_maps
+from knightshift.reconstruction.relaxometry._least_squares import _highest
 
 ECHO_TIMES = np.array([4e-3, 8e-3, 13e-3, 20e-3, 30e-3])
 T2_VALUES = np.array([2e-3, 5e-3, 8e-3, 16e-3, 60e-3, 0.3])
@@ -145,6 +146,33 @@ def test_t2_does_not_depend_on_receiver_gain_phase_or_voxel_order(gain: float, a
     np.testing.assert_allclose(other.t2, fit.t2[order], rtol=1e-6)
     np.testing.assert_allclose(other.t2_std, fit.t2_std[order], rtol=1e-6)
     np.testing.assert_allclose(other.amplitude, fit.amplitude[order] * gain, rtol=1e-6)
+
+
+@pytest.mark.parametrize("estimator", ["complex", "gaussian"])
+@pytest.mark.parametrize("unit", [1e-60, 1.0, 1e60])
+def test_voxels_of_any_brightness_in_one_image_are_at_their_optimum(estimator: str, unit: float) -> None:
+    """First steps are in single precision, which holds a smaller range of numbers."""
+    brightness = np.geomspace(1e-70, 1, 71) * unit
+    signal = decay(np.linspace(4e-3, 40e-3, 71)) * brightness
+    options = T2Options(estimator=estimator, detection_level=0, phase_window=1)
+    fit = fit_t2_maps(signal + 0j if estimator == "complex" else signal, ECHO_TIMES, options, noise_std=unit)
+    bright = brightness > 1e-30 * unit
+    np.testing.assert_array_equal(fit.status[bright], T2Status.OK)
+    np.testing.assert_allclose(fit.t2[bright], np.linspace(4e-3, 40e-3, 71)[bright], rtol=1e-6)
+    np.testing.assert_allclose(fit.amplitude[bright], brightness[bright], rtol=1e-5)
+    faint = fit.ok & ~bright
+    np.testing.assert_allclose(fit.t2[faint], np.linspace(4e-3, 40e-3, 71)[faint], rtol=1e-3)
+
+
+def test_row_of_the_highest_is_found_in_its_last_bits() -> None:
+    random = np.random.default_rng(3)
+    for precision in (np.float32, np.float64):
+        heights = random.normal(size=(23, 4000)).astype(precision) * 10.0 ** random.uniform(-20, 20, 4000).astype(
+            precision
+        )
+        expected = heights.argmax(axis=0)
+        np.testing.assert_array_equal(_highest(heights), expected)
+    assert _highest(np.full((5, 1), np.nan)) < 5
 
 
 def test_chunks_and_threads_do_not_change_the_map() -> None:
