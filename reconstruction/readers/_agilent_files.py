@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from knightshift.core.arrays import ComplexArray, IntArray, RealArray
+from knightshift.core.arrays import BoolArray, ComplexArray, IntArray, RealArray
 from knightshift.core.errors import DamagedDataError
 from knightshift.reconstruction.readers._nmrglue import ng
 from knightshift.reconstruction.readers._raw_files import MAX_TEXT_BYTES, check_samples, file_size, parsed, positive
 
 _FILE_HEADER = 32
 _BLOCK_HEADER = 28
+_MOST_BLOCKS = 1 << 22
 _CTCOUNT = 8
 """Where the header of a block says how many scans it holds."""
 
@@ -57,6 +58,10 @@ class Procpar:
             raise DamagedDataError(self.path, name, f"{number:g} is not a count")
         return int(number)
 
+    def number(self, name: str) -> float:
+        """First value as a number; 0 where it is missing. Raises `DamagedDataError`."""
+        return float(self.numbers(name)[0]) if name in self else 0.0
+
     def positive(self, name: str) -> float:
         """First value, which must be above zero. Raises `DamagedDataError`."""
         return positive(self.path, name, float(self.numbers(name)[0]))
@@ -64,19 +69,31 @@ class Procpar:
 
 @dataclass(frozen=True)
 class Traces:
-    """All samples of a ``fid`` file."""
+    """All samples of a ``fid`` file, each block divided by the number of scans that were added up in it."""
 
     samples: ComplexArray
-    """complex64, shape ``(block, trace, sample)``."""
+    """complex64, shape ``(block, trace, sample)``; of a stopped acquisition maybe fewer blocks than planned."""
     scans: IntArray
-    """Completed scans of each block, shape ``(block,)``."""
+    """Completed scans of each block, 0 of those not there, shape ``(planned,)``."""
 
-    def check_complete(self, path: Path) -> None:
-        """Check that every block was acquired. Raises `DamagedDataError` if a scan was stopped half-way."""
-        empty = np.flatnonzero(self.scans == 0)
-        if 0 < empty.size < self.scans.size:
-            problem = f"{empty.size} of {self.scans.size} blocks hold no scan, the first is number {empty[0] + 1}"
-            raise DamagedDataError(path, "ctcount", problem, "the acquisition was stopped: scan again")
+    @property
+    def n_planned(self) -> int:
+        """Blocks that the header promises."""
+        return len(self.scans)
+
+    @property
+    def acquired(self) -> BoolArray:
+        """Whether a block was acquired, shape ``(planned,)``; where no block has a count, all were."""
+        done: BoolArray = self.scans > 0
+        return done if done.any() else np.arange(self.n_planned) < len(self.samples)
+
+    @property
+    def unequal(self) -> tuple[str, ...]:
+        """A sentence where blocks have different numbers of scans, as the last of a stopped acquisition has."""
+        there = self.scans[self.scans > 0]
+        if there.size == 0 or there.min() == there.max():
+            return ()
+        return (f"equal averages: blocks hold {there.min()} to {there.max()} scans, so their noise differs",)
 
 
 def read_procpar(path: Path) -> Procpar:
@@ -114,17 +131,27 @@ def read_traces(path: Path) -> Traces:
     if header["ebytes"] != word.itemsize or header["bbytes"] != block or n_reals % 2:
         problem = f"blocks of {header['bbytes']} bytes are not {n_traces} traces of {n_reals} {kind} numbers"
         raise DamagedDataError(path, "file header", problem)
-    if size != (needed := _FILE_HEADER + n_blocks * block):
-        state = "truncated" if size < needed else "larger than its header says"
-        problem = f"the file is {state}: {size} bytes, but {n_blocks} blocks of {block} bytes need {needed}"
-        raise DamagedDataError(path, "file size", problem, "copy the data again from the console")
-    content = np.memmap(path, np.uint8, "r", offset=_FILE_HEADER).reshape(n_blocks, block)
-    scans = np.ascontiguousarray(content[:, _CTCOUNT : _CTCOUNT + 4]).view(">i4")[:, 0].astype(np.int64)
-    pairs = np.ascontiguousarray(content[:, before:]).view(word).reshape(n_blocks, n_traces, n_reals)
+    present = _blocks_there(path, size, block, n_blocks)
+    content = np.memmap(path, np.uint8, "r", offset=_FILE_HEADER)[: present * block].reshape(present, block)
+    scans = np.zeros(n_blocks, np.int64)
+    scans[:present] = np.ascontiguousarray(content[:, _CTCOUNT : _CTCOUNT + 4]).view(">i4")[:, 0]
+    pairs = np.ascontiguousarray(content[:, before:]).view(word).reshape(present, n_traces, n_reals)
     samples = pairs[..., 0::2].astype(np.complex64)
     samples.imag = pairs[..., 1::2]
     check_samples(path, "samples", samples)
+    samples /= np.maximum(scans[:present], 1)[:, np.newaxis, np.newaxis].astype(np.float32)
     return Traces(samples, scans)
+
+
+def _blocks_there(path: Path, size: int, block: int, planned: int) -> int:
+    """Count the blocks in a file of `size` bytes; an acquisition that was stopped may end before those planned."""
+    present, left = divmod(size - _FILE_HEADER, block)
+    if left or present > planned or present < 1 or planned > _MOST_BLOCKS:
+        state = "truncated" if size < _FILE_HEADER + planned * block else "larger than its header says"
+        needed = _FILE_HEADER + planned * block
+        problem = f"the file is {state}: {size} bytes, but {planned} blocks of {block} bytes need {needed}"
+        raise DamagedDataError(path, "file size", problem, "copy the data again from the console")
+    return present
 
 
 def _word(header: dict[str, Any]) -> tuple[str, np.dtype[Any]]:

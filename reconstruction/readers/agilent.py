@@ -1,6 +1,7 @@
-"""Agilent and Varian: 2D and 3D images (sems, mems, gems, mgems, ge3d …) and arrayed spectra.
+"""Agilent and Varian: 2D and 3D images (sems, mems, gems, mgems, ge3d, fsems …) and arrayed spectra.
 
-Where the samples of each loop lie is worked out in `_agilent_loops`, where the slices are in `_agilent_geometry`.
+What is arrayed is told by `_agilent_arrays`, where the samples of each loop lie by `_agilent_loops`, in which order the
+lines came by `_agilent_lines`, where the slices are by `_agilent_geometry`, what spectra step by `_agilent_spectra`.
 """
 
 from __future__ import annotations
@@ -10,20 +11,35 @@ from pathlib import Path
 
 import numpy as np
 
-from knightshift.core.arrays import IntArray, RealArray
+from knightshift.core.arrays import RealArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
-from knightshift.reconstruction.fid_series import Experiment, FidSeries
+from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.kspace import KSpaceScan, Partitions
+from knightshift.reconstruction.readers._agilent_arrays import (
+    array_groups,
+    stepped_values,
+    unknown_times,
+    why_repetitions_differ,
+)
 from knightshift.reconstruction.readers._agilent_files import Procpar, Traces, read_procpar, read_traces
 from knightshift.reconstruction.readers._agilent_geometry import FRAME, image_geometries, voxel_shifts
-from knightshift.reconstruction.readers._agilent_loops import Loops, loops_of, sorted_kspace
+from knightshift.reconstruction.readers._agilent_lines import line_steps
+from knightshift.reconstruction.readers._agilent_loops import Loops, is_fast_spin_echo, loops_of, sorted_kspace
+from knightshift.reconstruction.readers._agilent_spectra import arrayed_spectra, console_of, megahertz
 from knightshift.reconstruction.readers._raw_files import isotope, read_start
 
+_OPEN = (
+    "which way the readout runs along its gradient, and how the subject lay: axes are X, Y and Z of the magnet, "
+    "by psi, phi and theta"
+)
 _PARAMETER_LINE = re.compile(rb"[A-Za-z_]\w* -?\d+ [0-9]( -?[0-9.e+]+){8}")
-_NOT_CARTESIAN = re.compile(r"epi|spiral|rad|ute|zte|fse|propeller|csi", re.IGNORECASE)
-_REFOCUSED = {"sems": True, "mems": True, "se3d": True, "gems": False, "mgems": False, "ge3d": False, "mge3d": False}
+_NOT_CARTESIAN = re.compile(r"epi|spiral|(?<!g)rad|ute|zte|propeller|csi", re.IGNORECASE)
+_REFOCUSED = {
+    "sems": True, "mems": True, "se3d": True, "fsems": True, "fse3d": True,
+    "gems": False, "mgems": False, "ge3d": False, "mge3d": False,
+}  # fmt: skip
 _MM = 1e-3
-_DELAY_ARRAYS: dict[str, Experiment] = {"d2": "inversion recovery", "ti": "inversion recovery", "tau": "T2", "te": "T2"}
+_CLOSE = 0.01
 
 
 def is_agilent(path: Path) -> bool:
@@ -52,65 +68,31 @@ def read_agilent(path: Path) -> KSpaceScan | FidSeries:
     traces = read_traces(folder / "fid")
     if _is_imaging(procpar):
         return _scan(folder / "fid", procpar, traces)
-    return _fids(folder / "fid", procpar, traces)
+    return arrayed_spectra(folder / "fid", procpar, traces)
 
 
 def _is_imaging(procpar: Procpar) -> bool:
     return "seqcon" in procpar and "nv" in procpar and float(procpar.numbers("nv")[0]) > 0 and "lro" in procpar
 
 
-def _console(procpar: Procpar) -> str:
-    return f"Agilent/Varian {procpar.text('console')}".strip()
-
-
-def _fids(path: Path, procpar: Procpar, traces: Traces) -> FidSeries:
-    fids = traces.samples.reshape(-1, traces.samples.shape[-1])
-    array = procpar.text("array")
-    delays, missing = None, ("a list of delays",) if len(fids) > 1 else ()
-    if array in _DELAY_ARRAYS and array in procpar and procpar.numbers(array).size == len(fids):
-        delays, missing = procpar.numbers(array), ()
-    return FidSeries(
-        source=path,
-        format=_console(procpar),
-        values=fids,
-        dwell_time=1 / procpar.positive("sw"),
-        delays=delays,
-        experiment="unknown" if delays is None else _DELAY_ARRAYS[array],
-        nucleus=_nucleus(procpar),
-        working_frequency=_frequency(procpar, "sfrq"),
-        reference_frequency=_frequency(procpar, "reffrq"),
-        methods=(f"FIDs were read from fid of {_console(procpar)} (sequence {procpar.text('seqfil')}).",),
-        missing=missing,
-        parameters={"sequence": procpar.text("seqfil"), "array": array},
-    )
-
-
-def _nucleus(procpar: Procpar) -> str | None:
-    return isotope(procpar.text("tn"))
-
-
-def _frequency(procpar: Procpar, name: str) -> float | None:
-    """Frequency [Hz] of a parameter in MHz; None where it is not there."""
-    return procpar.positive(name) * 1e6 if name in procpar and procpar.numbers(name)[0] > 0 else None
-
-
 def _scan(path: Path, procpar: Procpar, traces: Traces) -> KSpaceScan:
     _check_supported(procpar)
     loops = loops_of(procpar)
-    traces.check_complete(path)
-    kspace = sorted_kspace(path, loops, traces.samples)
+    steps, echo_times = line_steps(procpar, loops), _echo_times(procpar, loops)
+    stored = sorted_kspace(path, loops, traces)
+    kspace = stored.kspace
     positions = loops.slice_positions
     order = np.argsort(positions, kind="stable")
     partitions = _partitions(procpar, loops)
     if partitions is None:
         kspace = kspace[:, :, order]
     n_samples = kspace.shape[-1]
-    steps = _line_steps(procpar, loops.n_lines)
     matrix = loops.n_lines, n_samples
     n_slices = loops.n_slices if partitions is None else partitions.matrix
+    is_inversion = loops.contrast is not None and loops.contrast.names == ("ti",)
     return KSpaceScan(
         source=path,
-        format=_console(procpar),
+        format=console_of(procpar),
         kspace=kspace,
         line_steps=steps,
         center_sample=n_samples // 2,
@@ -118,66 +100,64 @@ def _scan(path: Path, procpar: Procpar, traces: Traces) -> KSpaceScan:
         matrix=matrix,
         shifts=np.tile(voxel_shifts(procpar, matrix), (n_slices, 1)),
         transposed=np.zeros(n_slices, bool),
-        echo_times=_echo_times(procpar, loops, kspace.shape[1]),
-        inversion_times=procpar.numbers("ti") if loops.array == "ti" else None,
+        echo_times=echo_times[: kspace.shape[1]],
+        inversion_times=procpar.numbers("ti")[: stored.n_contrasts] if is_inversion else None,
         slice_geometries=image_geometries(procpar, positions[order], matrix, partitions),
         dwell_time=1 / procpar.positive("sw"),
-        nucleus=_nucleus(procpar),
-        working_frequency=_frequency(procpar, "sfrq"),
+        nucleus=isotope(procpar.text("tn")),
+        working_frequency=megahertz(procpar, "sfrq"),
         partitions=partitions,
+        repetitions_differ=why_repetitions_differ(procpar, loops.repeated),
         refocused=_REFOCUSED.get(procpar.text("seqfil").lower()),
         frame=FRAME,
         methods=_sentences(procpar),
-        missing=(
-            "which way the readout runs along its gradient, and how the subject lay: axes are X, Y and Z of the "
-            "magnet, by psi, phi and theta",
-        ),
-        parameters={"sequence": procpar.text("seqfil"), "array": loops.array},
+        missing=(*stored.missing, *unknown_times(loops.repeated), *traces.unequal, _OPEN),
+        parameters={
+            "sequence": procpar.text("seqfil"),
+            "array": procpar.text("array"),
+            **stepped_values(procpar, array_groups(procpar)),
+            **_labels(procpar),
+        },
     )
+
+
+def _labels(procpar: Procpar) -> dict[str, str]:
+    """Say what weights the images besides echo and inversion times."""
+    shown = {}
+    if procpar.text("diff") == "y":
+        shown["diffusion gradients"] = f"on (b = {procpar.text('bvalue', '?')} s/mm²)"
+    if is_fast_spin_echo(procpar):
+        shown["echo train"] = f"{procpar.text('etl', '?')} lines, {procpar.text('esp', '?')} s apart"
+    return shown
 
 
 def _sentences(procpar: Procpar) -> tuple[str, ...]:
     return (
-        f"Raw samples were read from fid of {_console(procpar)} (sequence {procpar.text('seqfil')}, seqcon "
+        f"Raw samples were read from fid of {console_of(procpar)} (sequence {procpar.text('seqfil')}, seqcon "
         f"{procpar.text('seqcon')}); slices were sorted by pss.",
     )
 
 
 def _check_supported(procpar: Procpar) -> None:
     name = f"{procpar.text('seqfil')} {procpar.text('layout')} {procpar.text('apptype')}"
-    table = procpar.text("petable", "n") not in ("", "n") and not _has_list(procpar, procpar.count("nv"))
-    if _NOT_CARTESIAN.search(name) or procpar.count("etl", 1) > 1 or table:
+    known = procpar.text("seqfil").lower() in _REFOCUSED and procpar.text("apptype") in ("im2D", "im3D")
+    plain = known or is_fast_spin_echo(procpar)
+    if _NOT_CARTESIAN.search(name) or (procpar.number("etl") > 1 and not plain):
         raise UnsupportedDataError(
-            f"{procpar.path}: sequence {name.strip()} (etl {procpar.text('etl', '1')}, petable "
-            f"{procpar.text('petable', 'n')!r}) needs more than an FFT or a table of its own: reconstruct it on the "
-            "console"
+            f"{procpar.path}: sequence {name.strip()} (etl {procpar.text('etl', '1')}) needs more than an FFT: "
+            "reconstruct it on the console"
         )
-    for parameter, plain, what in (
+    for parameter, allowed, what in (
         ("navigator", ("", "n"), "navigator echoes are not taken out"),
         ("profile", ("", "n", "nn"), "lines without phase encoding are no image"),
         ("recontype", ("", "n", "image"), "this reconstruction is not done"),
     ):
-        if procpar.text(parameter) not in plain:
+        if procpar.text(parameter) not in allowed:
             raise UnsupportedDataError(f"{procpar.path}: {parameter} {procpar.text(parameter)!r}: {what}")
-    if "fract_ky" in procpar and 0 < (half := procpar.numbers("fract_ky")[0]) < procpar.count("nv") / 2:
-        raise UnsupportedDataError(f"{procpar.path}: fract_ky {half:g}: a partial k-space is not read")
-
-
-def _has_list(procpar: Procpar, n_lines: int) -> bool:
-    """Whether ``pelist`` says the order of the lines."""
-    return n_lines > 1 and "pelist" in procpar and procpar.numbers("pelist").size == n_lines
-
-
-def _line_steps(procpar: Procpar, n_lines: int) -> IntArray:
-    """Phase-encode step of each line: in order, or as ``pelist`` says."""
-    if not _has_list(procpar, n_lines):
-        return np.arange(n_lines) - n_lines // 2
-    listed = procpar.numbers("pelist")
-    rows = np.rint(listed - listed.min()).astype(np.int64)
-    if not np.array_equal(np.sort(rows), np.arange(n_lines)):
-        problem = f"steps {listed.min():g} to {listed.max():g} are not one for each of {n_lines} lines"
-        raise DamagedDataError(procpar.path, "pelist", problem)
-    return np.asarray(rows - n_lines // 2)
+    for parameter, full in (("fract_kx", "np"), ("fract_ky", "nv"), ("fract_kz", "nv2")):
+        half = procpar.number(parameter)
+        if 0 < half < procpar.number(full) / (4 if full == "np" else 2):
+            raise UnsupportedDataError(f"{procpar.path}: {parameter} {half:g}: a partial k-space is not read")
 
 
 def _partitions(procpar: Procpar, loops: Loops) -> Partitions | None:
@@ -189,15 +169,25 @@ def _partitions(procpar: Procpar, loops: Loops) -> Partitions | None:
     return Partitions(np.arange(n) - n // 2, n, n, offset / procpar.positive("lpe2") * n)
 
 
-def _echo_times(procpar: Procpar, loops: Loops, n_contrasts: int) -> RealArray:
+def _echo_times(procpar: Procpar, loops: Loops) -> RealArray:
+    """Echo times of the planned contrasts and echoes [s]."""
+    name = procpar.text("seqfil").lower()
     if loops.n_echoes == 1:
         times = procpar.numbers("te")
-        return times if times.size == n_contrasts else np.full(n_contrasts, procpar.positive("te"))
-    echo = np.arange(loops.n_echoes)
+        is_contrast = loops.contrast is not None and loops.contrast.names == ("te",)
+        return times if is_contrast else np.full(loops.n_contrasts, times[0])
+    echo, first = np.arange(loops.n_echoes), procpar.positive("te")
     if "TE" in procpar and procpar.numbers("TE").size == loops.n_echoes:
-        return procpar.numbers("TE") * _MM
-    if "mgems" in procpar.text("seqfil") and "te2" in procpar:
-        return procpar.positive("te") + procpar.positive("te2") * echo
-    if "mems" in procpar.text("seqfil"):
-        return procpar.positive("te") * (echo + 1)
-    raise DamagedDataError(procpar.path, "TE", f"there are no echo times for {loops.n_echoes} echoes")
+        times = procpar.numbers("TE") * _MM
+        if abs(times[0] / first - 1) > _CLOSE or not (np.diff(times) > 0).all():
+            problem = f"the first of {times.size} echo times is {times[0]:g} s, but te is {first:g} s"
+            raise DamagedDataError(procpar.path, "TE", problem)
+        return times
+    if name in ("mgems", "mge3d") and "te2" in procpar:
+        return first + procpar.positive("te2") * echo
+    if name == "mems":
+        return first * (echo + 1)
+    raise UnsupportedDataError(
+        f"{procpar.path}: sequence {name} has {loops.n_echoes} echoes (ne) without echo times (TE): they may be the "
+        "frames of a cine, which are not read"
+    )

@@ -105,6 +105,7 @@ def _kspace_rows(scan: KSpaceScan) -> Rows:
         ("partial Fourier", scan.partial_fourier.replace("_", " ")),
         ("echo times", _times(scan.echo_times)),
         *inversion,
+        *((("repetitions", f"not of the same image: {scan.repetitions_differ}"),) if scan.repetitions_differ else ()),
         *_frequency_rows(scan),
         *_geometry_rows(scan.slice_geometries, scan.matrix),
         *scan.parameters.items(),

@@ -106,15 +106,46 @@ def test_lines_are_sorted_by_their_list(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scan.line_steps, np.array(order) - 1)
 
 
-def test_scan_stopped_half_way_is_damage(tmp_path: Path) -> None:
-    folder = Agilent(labelled(8, 2, 16), AGILENT_IMAGE).write(tmp_path)
+def set_scans(folder: Path, scans: list[int]) -> None:
+    """Write how many scans each block holds."""
     content = bytearray((folder / "fid").read_bytes())
-    block = 28 + 8 * 2 * 16
-    for index in range(5):
-        content[32 + index * block + 8 : 32 + index * block + 12] = (4).to_bytes(4, "big")
+    block = (len(content) - 32) // len(scans)
+    for index, count in enumerate(scans):
+        content[32 + index * block + 8 : 32 + index * block + 12] = count.to_bytes(4, "big")
     (folder / "fid").write_bytes(bytes(content))
+
+
+def test_scan_stopped_before_one_image_was_finished_is_damage(tmp_path: Path) -> None:
+    folder = Agilent(labelled(8, 2, 16), AGILENT_IMAGE).write(tmp_path)
+    set_scans(folder, [4] * 5 + [0] * 3)
     with pytest.raises(DamagedDataError, match="3 of 8 blocks hold no scan"):
         read_agilent(folder)
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["no scans in the last blocks", "last blocks not in the file"])
+def test_stopped_array_gives_the_images_that_were_finished(tmp_path: Path, cut: bool) -> None:
+    traces = labelled(5, 16, 4)  # inversion time, line and slice in one block
+    parameters = AGILENT_IMAGE | {"seqcon": ["nccnn"], "array": ["ti"], "ti": [0.1, 0.2, 0.4, 0.8, 1.6], "pss": [0, 1]}
+    folder = Agilent(traces, parameters).write(tmp_path)
+    set_scans(folder, [1, 1, 1, 0, 0])
+    if cut:
+        content = (folder / "fid").read_bytes()
+        (folder / "fid").write_bytes(content[: 32 + 3 * (len(content) - 32) // 5])
+    scan = read_scan(folder)
+    assert scan.inversion_times is not None
+    np.testing.assert_allclose(scan.inversion_times, [0.1, 0.2, 0.4])
+    assert scan.echo_times.shape == (3,)
+    np.testing.assert_array_equal(scan.kspace[0, :, :, 0], traces[:3].reshape(3, 8, 2, 4).swapaxes(1, 2))
+    assert any("images 4 to 5" in line for line in scan.missing)
+
+
+def test_blocks_are_divided_by_their_scans(tmp_path: Path) -> None:
+    traces = labelled(8, 2, 4)
+    folder = Agilent(traces * np.array([4, 4, 4, 4, 4, 4, 4, 2])[:, None, None], AGILENT_IMAGE).write(tmp_path)
+    set_scans(folder, [4] * 7 + [2])
+    scan = read_scan(folder)
+    np.testing.assert_allclose(scan.kspace[0, 0, ::-1, 0], traces.swapaxes(0, 1), rtol=1e-6)
+    assert any("2 to 4 scans" in line for line in scan.missing)
 
 
 @pytest.mark.parametrize(
@@ -162,11 +193,17 @@ def test_image_has_the_field_of_view_of_procpar(tmp_path: Path) -> None:
     ("changed", "match"),
     [
         ({"seqfil": ["epi"]}, "more than an FFT"),
-        ({"etl": [8]}, "more than an FFT"),
-        ({"petable": ["fse64_8_1"]}, "table of its own"),
+        ({"seqfil": ["mine"], "apptype": ["im2D"], "etl": [8]}, "more than an FFT"),
+        ({"petable": ["fse64_8_1"]}, "copy the file tablib/fse64_8_1"),
+        ({"apptype": ["im2Dfse"], "etl": [4]}, "order of lines is not in procpar"),
+        ({"apptype": ["im2Dfse"], "etl": [3]}, "no whole number of trains"),
         ({"seqcon": ["nccnc"]}, "no 2D or 3D image"),
-        ({"array": ["tr"]}, "array of tr"),
-        ({"array": ["ti,te"]}, "array of ti,te"),
+        ({"array": ["te,,ti"]}, "not understood"),
+        ({"array": ["(te,ti"]}, "not understood"),
+        ({"array": ["te,te"]}, "cannot be told"),
+        ({"array": ["(pss,ti)"]}, "cannot be told"),
+        ({"seqfil": ["gecine"], "ne": [2], "seqcon": ["ccsnn"]}, "frames of a cine"),
+        ({"np": [32], "fract_kx": [6]}, "partial"),
         ({"seqcon": ["nssnn"]}, "blocks of their own"),
         ({"seqcon": ["scsnn"], "ne": [2]}, "blocks of their own"),
         ({"seqcon": ["nccsn"], "nv2": [4]}, "2 slabs"),
@@ -187,7 +224,8 @@ def test_what_would_become_a_wrong_image_is_refused(
 @pytest.mark.parametrize(
     "changed",
     [{"nv": [16]}, {"ns": [3]}, {"pss": [0.1]}, {"lro": [0.0]}, {"sw": [-1]}, {"rcvrs": ["yy"]}, {"ppe": [1e9]},
-     {"pelist": [1, 1, 2, 3, 4, 5, 6, 7]}],
+     {"pelist": [1, 1, 2, 3, 4, 5, 6, 7]}, {"array": ["tr"]}, {"array": ["(te,ti)"], "te": [1, 2], "ti": [1, 2, 3]},
+     {"seqfil": ["mems"], "seqcon": ["ccsnn"], "ne": [2], "ns": [1], "pss": [0], "TE": [20, 30]}],
 )  # fmt: skip
 def test_parameters_that_contradict_the_samples_are_damage(
     tmp_path: Path, changed: dict[str, list[str | float]]
@@ -204,6 +242,49 @@ def test_header_that_claims_other_blocks_is_damage(tmp_path: Path, blocks: int) 
     (folder / "fid").write_bytes(np.array([blocks], ">i4").tobytes() + content[4:])
     with pytest.raises(DamagedDataError):
         read_agilent(folder)
+
+
+SPECTRA: dict[str, list[str | float]] = {"sw": [5000], "sfrq": [105.84], "tn": ["Na23"]}
+
+
+@pytest.mark.parametrize(
+    ("more", "experiment", "delays"),
+    [
+        ({"seqfil": ["T1meas"], "array": ["d2"], "d2": [1, 2, 3, 4]}, "inversion recovery", [1, 2, 3, 4]),
+        ({"seqfil": ["T1Rmeas"], "array": ["d2"], "d2": [0.1, 0.2, 0.3, 0.4]}, "T1rho", [0.1, 0.2, 0.3, 0.4]),
+        ({"seqfil": ["gNOESY"], "array": ["d2"], "d2": [1, 2, 3, 4]}, "unknown", [1, 2, 3, 4]),
+        ({"seqfil": ["CPMGT2"], "array": ["bigtau"], "bigtau": [4e-3, 9e-3, 13e-3, 40e-3], "tau": [1e-3]}, "T2",
+         [4e-3, 8e-3, 12e-3, 40e-3]),
+        ({"seqfil": ["CPMGT2"], "array": ["tau"], "tau": [1, 2, 3, 4]}, "unknown", None),
+    ],
+    ids=["recovery", "spin lock", "not known", "echo trains", "spacing"],
+)  # fmt: skip
+def test_what_spectra_step_is_told_by_their_sequence(
+    tmp_path: Path, more: dict[str, list[str | float]], experiment: str, delays: list[float] | None
+) -> None:
+    """Trains hold an even number of echoes, so 9 ms of echoes 2 ms apart were 8 ms."""
+    series = read_agilent(Agilent(labelled(4, 1, 16), SPECTRA | more).write(tmp_path))
+    assert isinstance(series, FidSeries)
+    assert series.experiment == experiment
+    if delays is None:
+        assert series.delays is None
+    else:
+        np.testing.assert_allclose(series.delays, delays)
+
+
+def test_stopped_array_of_spectra_gives_those_acquired(tmp_path: Path) -> None:
+    parameters = SPECTRA | {"seqfil": ["s2pul"], "array": ["d2"], "d2": [0.1, 0.2, 0.4, 0.8]}
+    folder = Agilent(labelled(4, 1, 16), parameters).write(tmp_path)
+    set_scans(folder, [8, 8, 8, 0])
+    series = read_agilent(folder)
+    assert isinstance(series, FidSeries)
+    np.testing.assert_allclose(series.delays, [0.1, 0.2, 0.4])
+    assert any("blocks 4 to 4" in line for line in series.missing)
+
+
+def test_spectra_of_a_second_dimension_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedDataError, match="second dimension"):
+        read_agilent(Agilent(labelled(4, 1, 16), SPECTRA | {"seqfil": ["gCOSY"], "ni": [4]}).write(tmp_path))
 
 
 def test_arrayed_spectra_have_their_delays(tmp_path: Path) -> None:
