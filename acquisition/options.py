@@ -72,6 +72,8 @@ class ProgressEvent:
     """Now, by the clock of the run: seconds since the Unix epoch (UTC)."""
     finish_time: float
     """When the last pass will end if nothing comes between: seconds since the Unix epoch (UTC)."""
+    next_pass: float = 0.0
+    """How long one more pass, and the reference that may be due before it, take at most [s]; 0 if none is missing."""
     pass_index: int | None = None
     """The pass it is about."""
     flags: tuple[str, ...] = ()

@@ -279,6 +279,7 @@ class PassLoop:
             n_passes=n_passes,
             time=now,
             finish_time=now + (n_passes - len(self._flags)) * mean_duration,
+            next_pass=self.measurement.longest_step if len(self._flags) < n_passes else 0.0,
             pass_index=index,
             **facts,
         )

@@ -70,7 +70,7 @@ def _planned(coming: list[Job], now: float) -> list[dict[str, Any]]:
     """
     rows, free = [], now
     for job in coming:
-        left = job.request.duration * (1 - job.n_committed / job.n_passes if job.n_passes else 1.0)
+        left = job.remaining
         begins = max(free, job.request.not_before or free)
         if job.in_hand and job.started is not None:
             begins = min(job.started, now)

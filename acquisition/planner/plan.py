@@ -15,7 +15,7 @@ from knightshift.acquisition.planner.expectation import Expectation
 from knightshift.acquisition.run_writer import bytes_on_disk
 from knightshift.core.errors import StorageError
 from knightshift.core.limits import ScannerLimits
-from knightshift.core.program import Measurement
+from knightshift.core.program import Measurement, ReferencePlan
 from knightshift.sequences import PlanSummary, describe
 
 
@@ -43,15 +43,28 @@ class NightPlan:
     """Better echo times, if asked for."""
     lead: float = 0.0
     """Adjustments and checks before the first pass [s]; part of the duration."""
-    n_references: int = 0
+    references: ReferencePlan | None = None
     """Reference FIDs between passes."""
-    reference_duration: float = 0.0
-    """Of one of them [s]."""
 
     @property
     def finish(self) -> float:
         """When the last pass ends, seconds since the Unix epoch (UTC)."""
         return self.start + self.summary.duration_s
+
+    @property
+    def n_references(self) -> int:
+        """Count the reference FIDs."""
+        return 0 if self.references is None else self.references.count(self.summary.passes)
+
+    @property
+    def reference_duration(self) -> float:
+        """Time of one of them [s]."""
+        return 0.0 if self.references is None else self.references.duration
+
+    @property
+    def passes_duration(self) -> float:
+        """Time of all passes, without what is played before and between them [s]."""
+        return self.summary.duration_s - self.lead - self.n_references * self.reference_duration
 
     def local(self, moment: float) -> datetime:
         """Give a moment in the local time zone."""
@@ -108,11 +121,9 @@ def plan_night(
     LimitError
         If a program holds gradients whose duty is not known.
     """
-    plan = measurement.references
     return NightPlan(
         lead=measurement.lead,
-        n_references=0 if plan is None else plan.count(measurement.n_passes),
-        reference_duration=0.0 if plan is None else plan.duration,
+        references=measurement.references,
         summary=describe(measurement, limits),
         start=start,
         zone=zone,

@@ -198,7 +198,7 @@ def _with_room(job: Job, closes: float, at: Circumstances) -> _Outlook:
     if now + job.remaining <= end + _SLACK:
         return _Outlook(job, start=Start(job.number, stop_at=stop_at))
     short = f"{job.remaining / 3600:.2f} h are needed, {max(0.0, end - now) / 3600:.2f} h are left"
-    fitting = math.floor((end - now) / request.scan.average_s + 1e-9)
+    fitting = request.scan.averages_in(end - now)
     if job.begun and fitting >= 1:
         return _Outlook(job, start=Start(job.number, stop_at=stop_at, reason=f"goes on as far as it can: {short}"))
     if request.when_late == "shrink" and not job.begun and fitting >= request.minimum_averages:
@@ -231,7 +231,7 @@ def _kept_back(outlook: _Outlook, reserved: _Outlook | None, at: Circumstances) 
     scan = outlook.job.request.scan
     planned = outlook.job.remaining
     if scan is not None and outlook.start.averages is not None:
-        planned = outlook.start.averages * scan.average_s
+        planned = scan.duration_of(outlook.start.averages)
     if at.now + planned <= reserved.opens_at:
         return ""
     return f"job {reserved.job.number} begins at {local_text(reserved.opens_at, at.zone)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import floor
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from knightshift.acquisition.local_time import NightWindow
 from knightshift.acquisition.queue.transitions import ACTIVE, PENDING, JobState
 from knightshift.acquisition.stop_rules.rules import StopRules
+from knightshift.core.program import ReferencePlan
 
 
 class JobKind(StrEnum):
@@ -80,13 +82,32 @@ class ScanTask(BaseModel):
     seed: int | None = None
     """Seed of the simulated noise."""
     average_s: float = Field(gt=0)
-    """Time that one average takes [s]."""
+    """Time that the passes of one average take [s]."""
     averages: PositiveInt
     """Averages planned."""
+    passes_per_average: PositiveInt = 1
+    """Passes of one average."""
+    lead_s: float = Field(default=0.0, ge=0)
+    """Time for adjustments and checks with RF before the first pass [s]."""
+    references: ReferencePlan | None = None
+    """FIDs between the passes, which take time too."""
     bytes_per_average: NonNegativeInt = 0
     """Disk that one average takes [byte]."""
     stop_rules: StopRules | None = None
     """When the result is good enough, and the next job may begin."""
+
+    def duration_of(self, averages: int) -> float:
+        """How long a scan of so many averages takes from its start, all that is played before its passes too [s]."""
+        plan, n_passes = self.references, averages * self.passes_per_average
+        between = 0.0 if plan is None else plan.count(n_passes) * plan.duration
+        return self.lead_s + averages * self.average_s + between
+
+    def averages_in(self, room: float) -> int:
+        """Count the averages that can be played from start to end within `room` [s]; 0 if not even one can."""
+        averages = max(0, floor(room / self.average_s + 1e-9))
+        while averages and self.duration_of(averages) > room * (1 + 1e-9):
+            averages -= 1
+        return averages
 
 
 class ProcessingTask(BaseModel):
@@ -145,7 +166,7 @@ class JobRequest(BaseModel):
     @property
     def duration(self) -> float:
         """How long it will take [s]; 0 for a computation, which the scanner does not wait for."""
-        return 0.0 if self.scan is None else self.scan.average_s * self.scan.averages
+        return 0.0 if self.scan is None else self.scan.duration_of(self.scan.averages)
 
 
 @dataclass(frozen=True)
@@ -213,11 +234,13 @@ class Job:
 
     @property
     def remaining(self) -> float:
-        """How long it will still take [s]."""
-        if self.request.scan is None or not self.n_passes:
+        """How long it will still take [s]; one that goes on looks at the line again, in less time than at first."""
+        scan = self.request.scan
+        if scan is None or not self.n_passes:
             return self.request.duration
-        planned = self.averages or self.request.scan.averages
-        return self.request.scan.average_s * planned * (1 - self.n_committed / self.n_passes)
+        whole = scan.duration_of(self.averages or scan.averages)
+        passes = (whole - scan.lead_s) * (1 - self.n_committed / self.n_passes)
+        return passes if self.in_hand and self.n_committed else passes + scan.lead_s
 
     @property
     def result_path(self) -> Path | None:

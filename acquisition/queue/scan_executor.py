@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from knightshift.acquisition.stop_rules import RuleObserver
 
 
+_ROUNDING = 1e-3
+"""Of sums of many times [s]."""
+
+
 @dataclass(frozen=True)
 class PreparedScan:
     """What `acquire` needs."""
@@ -136,11 +140,8 @@ def _watcher(control: JobControl) -> OnProgress:
             words = event.message or ", ".join(map(str, event.checks))
             control.news.append(News(_NEWS[event.kind], words))
         control.progress = Progress(event.n_committed, event.n_passes, str(resolved(event.run_path)))
-        left = event.n_passes - event.n_committed
-        if control.stop_at is not None and left:
-            one_pass = (event.finish_time - event.time) / left
-            if event.time + one_pass > control.stop_at:
-                control.ask(StopCause.DEADLINE)
+        if control.stop_at is not None and event.time + event.next_pass > control.stop_at + _ROUNDING:
+            control.ask(StopCause.DEADLINE)
 
     return watch
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Self
 
 from knightshift.core.clock import Clock
@@ -62,11 +62,11 @@ class SiteWatch:
         self._poller.stop()
         self._excursions.end_all()
 
-    def readings(self) -> dict[str, Reading]:
+    def readings(self) -> Mapping[str, Reading]:
         """Give the latest reading of every quantity, by name."""
         return self._poller.latest()
 
-    def first_readings(self, patience: float) -> dict[str, Reading]:
+    def first_readings(self, patience: float) -> Mapping[str, Reading]:
         """Wait until every quantity has a value that is not stale, at most `patience` [s]; give what there is then."""
         give_up = self._clock.now() + patience
         while True:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +23,12 @@ from knightshift.core.errors import InputError
 from knightshift.core.yaml_files import find_config, read_yaml
 
 if TYPE_CHECKING:
+    from knightshift.acquisition.planner import NightPlan
     from knightshift.acquisition.stop_rules import StopRules
 
 _COMPUTATIONS = (JobKind.RECONSTRUCT, JobKind.FIT, JobKind.REPORT)
+_PLAN_FORMAT = 2
+"""Of remembered plans: one of another format is made anew."""
 _FIRST_OF_CALL = -1
 """How a request points to the first job of the same call."""
 
@@ -177,7 +180,7 @@ def _must_fit_some_night(request: JobRequest, now: float, choices: AddChoices) -
     if request.scan is None or request.when_late == "run":
         return
     least = request.scan.averages if request.when_late == "skip" else request.minimum_averages
-    needed = least * request.scan.average_s
+    needed = request.scan.duration_of(least)
     zone, begins = local_zone(choices.zone), max(now, request.not_before or 0.0)
     room, what = float("inf"), ""
     if request.window is not None:
@@ -188,7 +191,7 @@ def _must_fit_some_night(request: JobRequest, now: float, choices: AddChoices) -
     if needed > room:
         raise InputError(
             f"{request.name}: {least} averages take {needed / 3600:.2f} h, {what} has {room / 3600:.2f} h: "
-            f"--averages {max(1, int(room / request.scan.average_s))} would fit, or use --late run"
+            f"--averages {max(1, request.scan.averages_in(room))} would fit, or use --late run"
         )
 
 
@@ -225,7 +228,8 @@ def _digest(choices: AddChoices, scanner: str) -> str:
     files = [find_config("protocols", choices.what), site]
     if isinstance(limits, str):
         files.append(find_config("limits", limits))
-    content = hashlib.sha256(f"{version('knightshift')} {choices.averages} {choices.duration}".encode())
+    words = f"{version('knightshift')} {_PLAN_FORMAT} {choices.averages} {choices.duration}"
+    content = hashlib.sha256(words.encode())
     for path in files:
         content.update(hashlib.sha256(path.read_bytes()).digest())
     return content.hexdigest()
@@ -237,10 +241,17 @@ def _plan(choices: AddChoices, scanner: str) -> dict[str, Any]:
     from knightshift.sequences import load_protocol
 
     plan = make_plan(choices.what, scanner, PlanChoices(duration=choices.duration, averages=choices.averages))
+    return {"protocol": as_plain(load_protocol(choices.what))} | times_of(plan)
+
+
+def times_of(plan: NightPlan) -> dict[str, Any]:
+    """Give what a `ScanTask` must know of a plan to shrink it: as the scanner will play it, not its passes alone."""
     summary = plan.summary
     return {
-        "protocol": as_plain(load_protocol(choices.what)),
-        "average_s": summary.duration_s / summary.passes_per_image,
+        "average_s": plan.passes_duration / summary.passes_per_image,
         "averages": summary.passes_per_image,
+        "passes_per_average": summary.steps,
+        "lead_s": plan.lead,
+        "references": None if plan.references is None else asdict(plan.references),
         "bytes_per_average": -(-plan.disk_bytes // summary.passes_per_image),
     }

@@ -131,6 +131,12 @@ class Measurement:
         between = 0.0 if self.references is None else self.references.count(self.n_passes) * self.references.duration
         return passes + self.lead + between
 
+    @property
+    def longest_step(self) -> float:
+        """Time of the longest pass with a reference before it [s]."""
+        reference = 0.0 if self.references is None else self.references.duration
+        return max(program.duration for program in self.programs) + reference
+
     def program_of(self, pass_index: int) -> PassProgram:
         """Program that pass `pass_index` (from 0) plays."""
         return self.programs[pass_index % len(self.programs)]
