@@ -16,13 +16,14 @@ import numpy as np
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.batch import BatchOptions, run_batch
 from knightshift.reconstruction.batch.cluster import open_cluster
-from knightshift.reconstruction.batch.volume import fit_slab, slab_edges
+from knightshift.reconstruction.batch.volume import fit_slab
 from knightshift.reconstruction.export.images_file import (
     images_shape,
     load_slab,
     write_images_file,
     write_images_in_slabs,
 )
+from knightshift.reconstruction.export.volume_maps import slab_edges
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import fit_series
 

@@ -32,6 +32,13 @@ def is_images(source: Path) -> bool:
     return source.name == FILE_NAME or (source / FILE_NAME).is_file()
 
 
+def images_path(source: Path) -> Path | None:
+    """``images.h5`` at a path, where `is_images` finds it."""
+    if not is_images(source):
+        return None
+    return source / FILE_NAME if source.is_dir() else source
+
+
 def run_or_none(source: Path) -> Run | None:
     """Open `source` if it is a run of ours. Raises `ConfigError` or `DamagedDataError` if it is a broken one."""
     return open_run(source) if (source / MANIFEST).is_file() else None

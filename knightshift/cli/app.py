@@ -40,11 +40,7 @@ Scanner = Annotated[
 ]
 Phantom = Annotated[
     str | None,
-    typer.Option(
-        "--phantom",
-        metavar="PHANTOM",
-        help="Sample in the simulated scanner: a file, or pristine or shorted.",
-    ),
+    typer.Option("--phantom", metavar="PHANTOM", help="Sample in the simulated scanner: a file, pristine or shorted."),
 ]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder that holds the runs.")]
 Output = Annotated[
@@ -56,6 +52,12 @@ Source = Annotated[
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of one run.")]
 Estimator = Annotated[
     str, typer.Option("--estimator", help="complex (unbiased, the default), rician or gaussian (magnitudes).")
+]
+RecipeFile = Annotated[
+    str | None, typer.Option("--recipe", metavar="FILE", help="Steps to take, in YAML, or a shipped name (plain).")
+]
+Memory = Annotated[
+    int | None, typer.Option("--memory-mb", metavar="MB", help="Memory to take; by default half of what is free.")
 ]
 Offset = Annotated[str, typer.Option("--offset", help="none, noise (the published way), noise-quadrature or free.")]
 
@@ -196,19 +198,17 @@ def verify(
 def reconstruct(
     source: Source,
     output: Output,
-    recipe: Annotated[
-        str | None,
-        typer.Option("--recipe", metavar="FILE", help="Steps to take, in YAML, or a shipped name (plain)."),
-    ] = None,
+    recipe: RecipeFile = None,
+    memory_mb: Memory = None,
 ) -> None:
     """Turn raw data into complex images: NIfTI, PNG and images.h5."""
     from knightshift.cli.processing import reconstruct_to
 
-    reconstruct_to(source, output, recipe=recipe)
+    reconstruct_to(source, output, recipe=recipe, memory_mb=memory_mb)
 
 
 @app.command(epilog="Example: knightshift fit runs/20260105-190000-overnight_t2 -o maps")
-def fit(
+def fit(  # noqa: PLR0913, PLR0917 - one parameter an option
     source: Source,
     output: Output,
     estimator: Annotated[
@@ -232,11 +232,12 @@ def fit(
         list[str] | None,
         typer.Option("--region", metavar="RANGE", help="For spectra: integrate '0.8 to 0.9 ppm'; may be repeated."),
     ] = None,
+    memory_mb: Memory = None,
 ) -> None:
     """Fit relaxation times: T2 (or T1) in every voxel of images, T1, T1rho or T2 of the peaks of spectra."""
     from knightshift.cli.relaxing import FitRequest, fit_any
 
-    fit_any(source, output, FitRequest(estimator, offset, experiment, loop_time, tuple(region or ())))
+    fit_any(source, output, FitRequest(estimator, offset, experiment, loop_time, tuple(region or ()), memory_mb))
 
 
 @app.command("inspect", epilog="Example: knightshift inspect archive/mouse/5")
@@ -278,9 +279,7 @@ def batch(  # noqa: PLR0913, PLR0917 - one parameter an option
         typer.Option("--scheduler", metavar="ADDRESS", help="A Dask cluster that is there: tls://host:8786."),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", metavar="N", help="Processes on this machine.")] = 2,
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", metavar="FILE", help="Steps to take, in YAML, or a shipped name (plain).")
-    ] = None,
+    recipe: RecipeFile = None,
     estimator: Estimator = "complex",
     offset: Offset = "none",
     memory_mb: Annotated[

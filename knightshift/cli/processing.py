@@ -12,13 +12,15 @@ from knightshift.acquisition.options import resume_command
 from knightshift.core.errors import InputError
 from knightshift.core.run_folder import Run, open_run
 from knightshift.reconstruction.export import save_images
+from knightshift.reconstruction.export.images_file import FILE_NAME
 from knightshift.reconstruction.export.maps import write_t2_maps
 from knightshift.reconstruction.export.spectrum import save_spectrum
+from knightshift.reconstruction.export.volume_maps import fit_volume_file, fits_memory
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.loading import is_images, load_series, run_or_none
+from knightshift.reconstruction.loading import images_path, is_images, load_series, run_or_none
 from knightshift.reconstruction.pass_sum import PassSum, sum_passes
 from knightshift.reconstruction.recipe import Recipe, read_recipe
-from knightshift.reconstruction.reconstruct import images_of_sum, reconstruct_repetitions
+from knightshift.reconstruction.reconstruct import images_of_sum, reconstruct, reconstruct_repetitions
 from knightshift.reconstruction.relaxometry import (
     Populations,
     RegionStatistics,
@@ -33,6 +35,7 @@ from knightshift.reconstruction.report import ComparedRun, ReportInputs, RunFact
 from knightshift.reconstruction.report.run_facts import run_facts
 from knightshift.reconstruction.running_snr import RunningSnr, running_snr
 from knightshift.reconstruction.spectrum import spectrum_of_run
+from knightshift.reconstruction.storage import default_memory, disk_storage
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class _Loaded:
     """The sum of its passes, where the images were made from it just now."""
 
 
-def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None) -> None:
+def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None, memory_mb: int | None = None) -> None:
     """Reconstruct `source` and write images (or a spectrum) into `output`; of separate repetitions, a folder each."""
     console = Console()
     steps = Recipe() if recipe is None else read_recipe(recipe)
@@ -66,11 +69,12 @@ def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None) -> 
         written = save_spectrum(spectrum_of_run(run), output)
     else:
         written = ()
-        every = reconstruct_repetitions(source, steps)
-        for number, series in enumerate(every, start=1):
-            folder = output if len(every) == 1 else output / f"repetition{number}"
-            written += save_images(series, folder)
-        echoes, *shape = every[0].images.shape
+        with disk_storage(output, bytes_of(memory_mb)) as storage:
+            every = reconstruct_repetitions(source, steps, storage)
+            echoes, *shape = every[0].images.shape
+            for number, series in enumerate(every, start=1):
+                folder = output if len(every) == 1 else output / f"repetition{number}"
+                written += save_images(series, folder)
         times = "" if len(every) == 1 else f"{len(every)} repetitions of "
         console.print(f"{times}{echoes} echoes of {' x '.join(map(str, shape))} voxels", highlight=False)
         for line in every[0].missing:
@@ -79,14 +83,53 @@ def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None) -> 
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
-def fit_to(source: Path, output: Path, *, estimator: str, offset: str) -> None:
-    """Fit T2 to `source`: maps, regions, summary and figures into `output`."""
-    loaded = _load(source)
+def bytes_of(memory_mb: int | None) -> int:
+    """Memory that may be taken [bytes]; half of what is free where nothing is said. Raises `InputError`."""
+    if memory_mb is None:
+        return default_memory()
+    if memory_mb < 1:
+        raise InputError(f"--memory-mb {memory_mb}: give 1 or more")
+    return memory_mb << 20
+
+
+def fit_to(source: Path, output: Path, *, estimator: str, offset: str, memory_mb: int | None = None) -> None:
+    """Fit T2 to `source`: maps, regions, summary and figures into `output`; what is larger than memory, in slabs."""
+    choices, memory = ReportChoices(estimator=estimator, offset=offset), bytes_of(memory_mb)
+    loaded = _load_within(source, output, memory)
+    if isinstance(loaded, Path):
+        _fit_volume(loaded, output, choices, memory)
+        return
     n_echoes = len(loaded.series.echo_times)
     if n_echoes < 2:
         raise InputError(f"{source}: has {n_echoes} echo: a T2 needs at least two echo times")
-    outcome = _write_all(loaded, output, ReportChoices(estimator=estimator, offset=offset))
+    outcome = _write_all(loaded, output, choices)
     print_outcome(outcome, Console())
+
+
+def _load_within(source: Path, output: Path, memory: int) -> _Loaded | Path:
+    """Load images, or tell the file of those that are too large to be fitted whole."""
+    if (path := images_path(source)) is not None:
+        return _load(source) if fits_memory(path.stat().st_size, memory) else path
+    if run_or_none(source) is not None:
+        return _load(source)
+    with disk_storage(output, memory) as storage:
+        series = reconstruct(source, storage=storage)
+        if fits_memory(series.images.nbytes, memory):
+            return _Loaded(series, None)
+        save_images(series, output)
+    return output / FILE_NAME
+
+
+def _fit_volume(images: Path, output: Path, choices: ReportChoices, memory: int) -> None:
+    """Fit images slab by slab, and write a report of the slab in the middle."""
+    written, series, fit = fit_volume_file(images, output, t2_options(choices.estimator, choices.offset), memory)
+    console = Console()
+    for path in written:
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    console.print(series.methods[-1], highlight=False)
+    populations = find_populations(fit, series.geometry) if fit.ok.any() else None
+    inputs = ReportInputs(series=series, title=_title(None, output), fit=fit, populations=populations)
+    print_outcome(Outcome(write_report(inputs, output), populations), console)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from knightshift.core.errors import InputError
 from knightshift.core.quantities import UNITS_REQUIRED
 from knightshift.core.run_folder import MANIFEST
 from knightshift.reconstruction.export import load_images, save_images
+from knightshift.reconstruction.export.images_file import are_inversion_images
 from knightshift.reconstruction.export.relaxation import save_pseudo_2d, with_error, write_t1_maps
 from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.loading import is_images
+from knightshift.reconstruction.loading import images_path
 from knightshift.reconstruction.pseudo_2d import Pseudo2DFit, Pseudo2DOptions, fit_pseudo_2d
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
 from knightshift.reconstruction.reconstruct import images_of_scan
@@ -39,6 +40,8 @@ class FitRequest:
     """Duration of one loop of a ``vclist``, with its unit."""
     regions: tuple[str, ...] = ()
     """Ranges of shift: ``"0.8 to 0.9 ppm"``."""
+    memory_mb: int | None = None
+    """Memory that a fit of images may take [MB]."""
 
 
 def fit_any(source: Path, output: Path, request: FitRequest) -> None:
@@ -55,14 +58,14 @@ def fit_any(source: Path, output: Path, request: FitRequest) -> None:
         return
     from knightshift.cli.processing import fit_to
 
-    fit_to(source, output, estimator=request.estimator or "complex", offset=request.offset or "none")
+    estimator, offset = request.estimator or "complex", request.offset or "none"
+    fit_to(source, output, estimator=estimator, offset=offset, memory_mb=request.memory_mb)
 
 
 def _other_than_echoes(source: Path) -> FidSeries | ImageSeries | None:
     """Read spectra, or images at several inversion times; None for what `knightshift.cli.processing` fits."""
-    if is_images(source):
-        series = load_images(source)
-        return series if series.inversion_times is not None else None
+    if (stored := images_path(source)) is not None:
+        return load_images(stored) if stored.is_file() and are_inversion_images(stored) else None
     if (source / MANIFEST).is_file() or detect(source) in (RawKind.RUN, RawKind.PARAVISION):
         return None
     raw = read_raw(source)

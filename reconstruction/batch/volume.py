@@ -1,8 +1,7 @@
 """T2 of a volume that is larger than memory: fitted in slabs of slices on the workers, joined slab by slab.
 
-The input is an ``images.h5``, the result ``t2_maps.h5`` with the data sets ``t2``, ``t2_std``, ``amplitude`` and
-``status``, each of shape ``(slice, phase_encode, readout)``. Slabs that are done are kept until the whole is joined, so
-that an interrupted batch goes on where it was.
+The input is an ``images.h5``, the result what `knightshift.reconstruction.export.volume_maps` writes. Slabs that are
+done are kept until the whole is joined, so that an interrupted batch goes on where it was.
 """
 
 from __future__ import annotations
@@ -11,78 +10,43 @@ import io
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h5py
-import numpy as np
 
-from knightshift.core.durable import (
-    PART_SUFFIX,
-    make_folder,
-    move_durably,
-    read_regular_file,
-    storage_error,
-    write_durably,
-)
+from knightshift.core.durable import make_folder, read_regular_file, write_durably
 from knightshift.core.errors import KnightshiftError, StorageError
 from knightshift.reconstruction.batch.cluster import run_tasks
 from knightshift.reconstruction.batch.content_digest import content_digest
 from knightshift.reconstruction.batch.discovery import BatchItem
 from knightshift.reconstruction.batch.item import put_in_place
 from knightshift.reconstruction.batch.records import BatchOptions, ItemError, ItemRecord, read_record, write_record
-from knightshift.reconstruction.export.images_file import FILE_NAME, images_shape, load_slab
-from knightshift.reconstruction.loading import is_images
-from knightshift.reconstruction.relaxometry import T2Status, fit_series, with_train
+from knightshift.reconstruction.export.images_file import images_shape
+from knightshift.reconstruction.export.volume_maps import (
+    MAPS_FILE,
+    fit_slices,
+    fits_memory,
+    map_arrays,
+    new_maps_file,
+    slab_edges,
+    write_map_volumes,
+)
+from knightshift.reconstruction.loading import images_path
 
 if TYPE_CHECKING:
     from distributed import Client
 
-MAPS_FILE = "t2_maps.h5"
-"""Name of the joined maps."""
-_MAPS: tuple[tuple[str, Any, str], ...] = (
-    ("t2", np.float32, "s"),
-    ("t2_std", np.float32, "s"),
-    ("amplitude", np.float32, "arbitrary"),
-    ("status", np.int8, "1"),
-)
-_COPIES = 8
-"""Memory that a fit takes at most, in units of the images that it is given; `benchmarks/batch.py` measures it."""
 _MAX_SLAB_BYTES = 1 << 34
 
 
 def is_large_volume(source: Path, options: BatchOptions) -> bool:
     """Whether a source is an images file whose fit would take more memory than allowed."""
-    path = _images_path(source)
-    return path is not None and path.is_file() and _COPIES * path.stat().st_size > options.memory
-
-
-def _images_path(source: Path) -> Path | None:
-    if not is_images(source):
-        return None
-    return source / FILE_NAME if source.is_dir() else source
-
-
-def slab_edges(shape: tuple[int, int, int, int], memory: int) -> tuple[int, ...]:
-    """First slice of each slab, and one past the last slice; a slab holds one slice at least.
-
-    Parameters
-    ----------
-    shape
-        Of the images, ``(echo, slice, phase_encode, readout)``.
-    memory
-        Bytes that fitting one slab may take.
-    """
-    n_echoes, n_slices, n_lines, n_read = shape
-    thick = max(1, memory // (_COPIES * n_echoes * n_lines * n_read * 8))
-    return (*range(0, n_slices, thick), n_slices)
+    path = images_path(source)
+    return path is not None and path.is_file() and not fits_memory(path.stat().st_size, options.memory)
 
 
 def fit_slab(path: str, start: int, stop: int, target: str, options: str) -> str:
     """Fit T2 to some slices of an images file, and write the maps; runs in the process of a worker.
-
-    As many voxels of pure noise pass as in the whole volume at once, and the phase is smoothed within slices only. The
-    phase that is common to all voxels of an echo is found in each slab by itself, which moves T2 by a small part of its
-    standard deviation against a fit of the whole.
 
     Returns
     -------
@@ -94,15 +58,12 @@ def fit_slab(path: str, start: int, stop: int, target: str, options: str) -> str
     InputError, DamagedDataError
         If the images cannot be fitted or read.
     """
-    chosen = BatchOptions.model_validate_json(options)
-    n_slices = images_shape(Path(path))[1]
-    series = load_slab(Path(path), start, stop)
-    share = (stop - start) / n_slices
-    fit = fit_series(series, with_train(chosen.fit, series), false_voxels=0.01 * share)
+    _, fit = fit_slices(Path(path), start, stop, BatchOptions.model_validate_json(options).fit)
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
-        for name, dtype, _ in _MAPS:
-            file.create_dataset(name, data=np.asarray(getattr(fit, name), dtype))
+        file.attrs["methods"] = fit.methods_sentence()
+        for name, values in map_arrays(fit).items():
+            file.create_dataset(name, data=values)
     write_durably(Path(target), content.getvalue())
     return target
 
@@ -125,7 +86,11 @@ def fit_volume(client: Client, item: BatchItem, output: Path, options: BatchOpti
             return earlier.model_copy(update={"repeated": False, "source": str(item.source)})
         part = place.with_name(f".{place.name}.{key[:12]}.part")
         make_folder(part)
-        record = _join(_fit_slabs(client, item, part, options), part, record.model_copy(update={"key": key}))
+        record = record.model_copy(update={"key": key, "result": "T2 map"})
+        images = images_path(item.source)
+        assert images is not None
+        n_voxels = _join(_fit_slabs(client, images, part, options), images, part)
+        record = record.model_copy(update={"n_voxels": n_voxels})
     except StorageError:
         raise
     except KnightshiftError as error:
@@ -137,10 +102,8 @@ def fit_volume(client: Client, item: BatchItem, output: Path, options: BatchOpti
     return record
 
 
-def _fit_slabs(client: Client, item: BatchItem, part: Path, options: BatchOptions) -> list[tuple[int, int, Path]]:
+def _fit_slabs(client: Client, path: Path, part: Path, options: BatchOptions) -> list[tuple[int, int, Path]]:
     """Fit the slabs that are not there yet; raises the first error of a slab."""
-    path = _images_path(item.source)
-    assert path is not None
     edges = slab_edges(images_shape(path), options.memory)
     slabs = [(start, stop, part / f"slab_{start}_{stop}.h5") for start, stop in pairwise(edges)]
     missing = [slab for slab in slabs if not slab[2].is_file()]
@@ -152,24 +115,13 @@ def _fit_slabs(client: Client, item: BatchItem, part: Path, options: BatchOption
     return slabs
 
 
-def _join(slabs: list[tuple[int, int, Path]], part: Path, record: ItemRecord) -> ItemRecord:
-    """Put the slabs into one file, one at a time, and remove them; count what they hold."""
-    joined, n_slices, n_voxels = part / (MAPS_FILE + PART_SUFFIX), slabs[-1][1], 0
-    try:
-        with h5py.File(joined, "w", libver=("v108", "v110")) as file:
-            for start, stop, path in slabs:
-                with h5py.File(io.BytesIO(read_regular_file(path, _MAX_SLAB_BYTES)), "r") as slab:
-                    for name, dtype, units in _MAPS:
-                        values = slab[name][...]
-                        if name not in file:
-                            chunks = (1, *values.shape[1:])
-                            file.create_dataset(name, (n_slices, *values.shape[1:]), dtype, chunks=chunks)
-                            file[name].attrs["units"] = units
-                        file[name][start:stop] = values
-                    n_voxels += int(np.count_nonzero(slab["status"][...] == T2Status.OK))
-        move_durably(joined, part / MAPS_FILE)
-        for _, _, path in slabs:
-            path.unlink()
-    except OSError as error:
-        raise storage_error(part / MAPS_FILE, "joining slabs", error) from error
-    return record.model_copy(update={"result": "T2 map", "n_voxels": n_voxels})
+def _join(slabs: list[tuple[int, int, Path]], images: Path, part: Path) -> int:
+    """Put the slabs into one file, one at a time, write it as NIfTI too, and remove them; count voxels with a T2."""
+    with new_maps_file(part, images_shape(images)[1:]) as maps:
+        for start, _, path in slabs:
+            with h5py.File(io.BytesIO(read_regular_file(path, _MAX_SLAB_BYTES)), "r") as slab:
+                maps.add(start, {name: slab[name][...] for name in slab}, str(slab.attrs["methods"]))
+    write_map_volumes(part / MAPS_FILE, images, part)
+    for _, _, path in slabs:
+        path.unlink()
+    return maps.n_voxels

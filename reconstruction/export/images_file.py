@@ -188,6 +188,12 @@ def images_shape(path: Path) -> tuple[int, int, int, int]:
         return int(n_echoes), int(n_slices), int(n_lines), int(n_read)
 
 
+def are_inversion_images(path: Path) -> bool:
+    """Whether an images file steps the inversion time, without reading the images. Raises `DamagedDataError`."""
+    with _opened(path, path) as file:
+        return "inversion_times" in file
+
+
 def load_slab(path: Path, start: int, stop: int) -> ImageSeries:
     """Read some slices of an images file, whatever its size.
 

@@ -3,15 +3,50 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from knightshift.core.arrays import RealArray
 from knightshift.core.durable import write_durably
 from knightshift.reconstruction.export.nifti import nifti_bytes
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import T2Fit, T2Status
+
+
+@dataclass(frozen=True)
+class MapKind:
+    """One of the maps that a fit is written as."""
+
+    name: str
+    """Beginning of the names of its files."""
+    quantity: str
+    """Attribute of `T2Fit`, and data set of a file of maps."""
+    units: str
+    """Of each number; ``"1"`` for none."""
+    meaning: str
+    """What each number is."""
+
+    @property
+    def description(self) -> str:
+        """What a NIfTI header has room for."""
+        return f"{self.name}, units: {self.units}"
+
+
+_STATUS_WORDS = ", ".join(f"{int(status)}: {status.name.lower().replace('_', ' ')}" for status in T2Status)
+T2_MAPS = (
+    MapKind("t2_map", "t2", "s", "T2 of each voxel; NaN where t2_status is not 0"),
+    MapKind("t2_std", "t2_std", "s", "standard deviation of T2; NaN where t2_status is not 0"),
+    MapKind("t2_amplitude", "amplitude", "arbitrary", "signal at echo time zero, in units of the images"),
+    MapKind("t2_status", "status", "1", _STATUS_WORDS),
+)
+"""Maps of a T2 fit."""
+
+
+def write_sidecar(path: Path, kind: MapKind, methods: str) -> None:
+    """Write the JSON beside a map. Raises `StorageError` if the disk is full or read-only."""
+    fields = {"Units": kind.units, "Description": kind.meaning, "Methods": methods}
+    write_durably(
+        path.with_name(path.name.removesuffix(".nii.gz") + ".json"), (json.dumps(fields, indent=2) + "\n").encode()
+    )
 
 
 def write_t2_maps(fit: T2Fit, series: ImageSeries, folder: Path) -> tuple[Path, ...]:
@@ -36,25 +71,14 @@ def write_t2_maps(fit: T2Fit, series: ImageSeries, folder: Path) -> tuple[Path, 
     StorageError
         If the disk is full or read-only.
     """
-    maps: dict[str, tuple[RealArray, str, str]] = {
-        "t2_map": (fit.t2, "s", "T2 of each voxel; NaN where t2_status is not 0"),
-        "t2_std": (fit.t2_std, "s", "standard deviation of T2; NaN where t2_status is not 0"),
-        "t2_amplitude": (fit.amplitude, "arbitrary", "signal at echo time zero, in units of the images"),
-        "t2_status": (fit.status.astype(np.float32), "1", _status_words()),
-    }
     stacks = series.slice_stacks
     paths = []
-    for name, (values, units, meaning) in maps.items():
+    for one in T2_MAPS:
+        values = getattr(fit, one.quantity)
         for number, stack in enumerate(stacks, start=1):
-            stem = name if len(stacks) == 1 else f"{name}_stack{number}"
+            stem = one.name if len(stacks) == 1 else f"{one.name}_stack{number}"
             path = folder / f"{stem}.nii.gz"
-            content = nifti_bytes(values[list(stack.slices)], stack.geometry, f"{name}, units: {units}")
-            write_durably(path, content)
-            sidecar = {"Units": units, "Description": meaning, "Methods": fit.methods_sentence()}
-            write_durably(folder / f"{stem}.json", (json.dumps(sidecar, indent=2) + "\n").encode())
+            write_durably(path, nifti_bytes(values[list(stack.slices)], stack.geometry, one.description))
+            write_sidecar(path, one, fit.methods_sentence())
             paths.append(path)
     return tuple(paths)
-
-
-def _status_words() -> str:
-    return ", ".join(f"{int(status)}: {status.name.lower().replace('_', ' ')}" for status in T2Status)

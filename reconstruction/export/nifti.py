@@ -6,11 +6,12 @@ will call x "right", y "anterior" and z "superior". ParaVision scans are in the 
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import os
+import zlib
 from pathlib import Path
+from typing import Any, Protocol
 
 import nibabel as nib
 import numpy as np
@@ -24,6 +25,19 @@ from knightshift.reconstruction.images import ImageSeries
 _MM_PER_M = 1e3
 _VOXELS_FROM = 352
 """Where the voxels begin in a single NIfTI-1 file [bytes]."""
+_LEVEL, _GZIP = 6, 31
+"""Of the compression, and what makes it a gzip file."""
+
+
+class StackOfSlices(Protocol):
+    """A volume in memory, or one that reads a slice of a file when it is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Counts along the axes."""
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Read one slice."""
 
 
 def nifti_affine(geometry: ImageGeometry) -> RealArray:
@@ -48,12 +62,54 @@ def nifti_bytes(volume: RealArray | NDArray[np.uint8], geometry: ImageGeometry, 
         At most 79 characters of ASCII.
     """
     dtype = np.uint8 if volume.dtype == np.uint8 else np.float32
-    packed = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, compresslevel=6, mtime=0) as file:
-        file.write(_header(volume.shape, dtype, geometry, description))
-        for one in volume:
-            file.write(np.ascontiguousarray(one, np.dtype(dtype).newbyteorder("<")).tobytes())
-    return packed.getvalue()
+    packer = zlib.compressobj(_LEVEL, wbits=_GZIP)
+    pieces = [packer.compress(_header(volume.shape, dtype, geometry, description))]
+    pieces += [packer.compress(_voxels(one, dtype)) for one in volume]
+    return b"".join((*pieces, packer.flush()))
+
+
+def write_volume(
+    path: Path, volume: StackOfSlices, geometry: ImageGeometry, description: str = "", *, is_noisy: bool = False
+) -> None:
+    """Write a gzipped NIfTI-1 file of float32 slice by slice, durably; the voxels are never in memory as a whole.
+
+    Parameters
+    ----------
+    path
+        The file, which appears complete or not at all.
+    volume
+        Shape ``(slice, phase_encode, readout)`` or ``(echo, slice, phase_encode, readout)``, indexed by all but the
+        last two axes; of complex numbers the magnitude is written.
+    geometry, description
+        As in `nifti_bytes`.
+    is_noisy
+        Whether no voxel equals another, so that looking for repetitions takes four times as long for nothing.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or read-only.
+    """
+    packer = zlib.compressobj(_LEVEL, wbits=_GZIP, strategy=zlib.Z_RLE if is_noisy else zlib.Z_DEFAULT_STRATEGY)
+    part = path.with_name(path.name + PART_SUFFIX)
+    try:
+        with part.open("wb") as file:
+            file.write(packer.compress(_header(volume.shape, np.float32, geometry, description)))
+            for index in np.ndindex(*volume.shape[:-2]):
+                one = volume[index]
+                file.write(packer.compress(_voxels(np.abs(one) if np.iscomplexobj(one) else one, np.float32)))
+            file.write(packer.flush())
+            file.flush()
+            os.fsync(file.fileno())
+        move_durably(part, path)
+    except OSError as error:
+        raise storage_error(path, "writing images", error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _voxels(one: NDArray[Any], dtype: type[np.generic]) -> bytes:
+    return np.ascontiguousarray(one, np.dtype(dtype).newbyteorder("<")).tobytes()
 
 
 def _header(shape: tuple[int, ...], dtype: type[np.generic], geometry: ImageGeometry, description: str) -> bytes:
@@ -70,24 +126,6 @@ def _header(shape: tuple[int, ...], dtype: type[np.generic], geometry: ImageGeom
     written = io.BytesIO()
     header.write_to(written)
     return written.getvalue().ljust(_VOXELS_FROM, b"\0")
-
-
-def _write_magnitudes(series: ImageSeries, path: Path) -> None:
-    """Write the magnitudes slice by slice, so that they are never in memory as a whole."""
-    part = path.with_name(path.name + PART_SUFFIX)
-    try:
-        with part.open("wb") as raw:
-            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as file:
-                file.write(_header(series.images.shape, np.float32, series.geometry, "magnitude, arbitrary units"))
-                for echo, index in np.ndindex(*series.images.shape[:2]):
-                    file.write(np.abs(series.images[echo, index]).astype("<f4", copy=False).tobytes())
-            raw.flush()
-            os.fsync(raw.fileno())
-        move_durably(part, path)
-    except OSError as error:
-        raise storage_error(path, "writing images", error) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_nifti(series: ImageSeries, folder: Path, stem: str = "images") -> tuple[Path, ...]:
@@ -111,7 +149,7 @@ def write_nifti(series: ImageSeries, folder: Path, stem: str = "images") -> tupl
     for number, part in enumerate(parts, start=1):
         name = stem if len(parts) == 1 else f"{stem}_stack{number}"
         path = folder / f"{name}.nii.gz"
-        _write_magnitudes(part, path)
+        write_volume(path, part.images, part.geometry, "magnitude, arbitrary units", is_noisy=True)
         write_durably(folder / f"{name}.json", (json.dumps(sidecar(part), indent=2) + "\n").encode())
         paths.append(path)
     return tuple(paths)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from knightshift.core.errors import DamagedDataError, ShapeError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.batch.records import BatchOptions
-from knightshift.reconstruction.batch.volume import fit_slab, slab_edges
+from knightshift.reconstruction.batch.volume import fit_slab
 from knightshift.reconstruction.export.images_file import load_images, load_slab, write_images_in_slabs
+from knightshift.reconstruction.export.volume_maps import slab_edges
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import fit_series
 
