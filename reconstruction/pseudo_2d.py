@@ -128,10 +128,10 @@ def fit_pseudo_2d(series: FidSeries, options: Pseudo2DOptions | None = None) -> 
 def _delays(series: FidSeries, options: Pseudo2DOptions) -> RealArray:
     if options.delays is not None:
         delays = np.asarray(options.delays, dtype=float)
-    elif series.delays is not None:
-        delays = series.delays
     elif series.counts is not None and options.loop_time is not None:
         delays = series.counts * options.loop_time
+    elif series.delays is not None:
+        delays = series.delays
     elif series.counts is not None:
         title = series.parameters.get("title", "")
         hint = f" (its title says {title!r})" if title else ""

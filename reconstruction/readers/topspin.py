@@ -77,7 +77,7 @@ def _raw(path: Path, acqus: ParameterFile) -> FidSeries:
     folder = path.parent
     fids, missing = _read_rows(path, acqus)
     fids, filter_words = _without_digital_filter(fids, acqus)
-    steps = step_list(folder, len(fids)) if path.name == "ser" else None
+    steps = step_list(folder, len(fids), acqus) if path.name == "ser" else None
     shown = f" and stepped through {steps.path.name}" if steps is not None and steps.path is not None else ""
     program = acqus.text("PULPROG") if "PULPROG" in acqus else ""
     return FidSeries(
@@ -94,6 +94,7 @@ def _raw(path: Path, acqus: ParameterFile) -> FidSeries:
         methods=(
             f"FIDs were read from {path.name} of {_version(acqus)} (pulse program {program}){shown}.",
             filter_words,
+            *filter(None, ("" if steps is None else steps.sentence,)),
         ),
         missing=missing + (() if steps is None else steps.missing),
         parameters={"pulse program": program},
@@ -187,7 +188,7 @@ def _without_digital_filter(fids: ComplexArray, acqus: ParameterFile) -> tuple[C
 
 def _processed(folder: Path, processed: Path, acqus: ParameterFile) -> FidSeries:
     spectra = processed_spectra(processed)
-    steps = step_list(folder, len(spectra.values))
+    steps = step_list(folder, len(spectra.values), acqus)
     program = acqus.text("PULPROG") if "PULPROG" in acqus else ""
     centre = _frequency(acqus, "SFO1") or spectra.reference_frequency
     title = (processed / "title").read_text(errors="replace")[:400].strip() if (processed / "title").is_file() else ""
@@ -203,7 +204,10 @@ def _processed(folder: Path, processed: Path, acqus: ParameterFile) -> FidSeries
         nucleus=isotope(acqus.text("NUC1")) if "NUC1" in acqus else None,
         working_frequency=centre,
         reference_frequency=spectra.reference_frequency,
-        methods=(f"Spectra that {_version(acqus)} had processed were read from 2rr (pulse program {program}).",),
+        methods=(
+            f"Spectra that {_version(acqus)} had processed were read from 2rr (pulse program {program}).",
+            *filter(None, (steps.sentence,)),
+        ),
         missing=(*steps.missing, "the raw file: the spectra are those of the console, with its window and phase"),
         parameters={"pulse program": program, "title": " / ".join(title.split("\n"))},
     )

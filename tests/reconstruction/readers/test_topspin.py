@@ -62,6 +62,90 @@ def test_of_several_lists_the_pulse_program_tells_which(tmp_path: Path) -> None:
     assert series.experiment == "T2"
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "delays"),
+    [
+        ("vdlist", "# made by hand\n1 ; the longest\n20 m\n\n", [1, 0.02]),
+        ("vplist", "10\n20u\n", [1e-5, 2e-5]),
+        ("lists/vd/mine", "1s\n2s\n", [1, 2]),
+    ],
+    ids=["comments", "one without a unit", "folder of lists"],
+)
+def test_lists_are_read_as_the_console_does(tmp_path: Path, name: str, text: str, delays: list[float]) -> None:
+    (tmp_path / "lists/vd").mkdir(parents=True)
+    series = read_topspin(TopSpin(line_fids(np.full(2, 1e6), 0.0), lists={name: text}).write(tmp_path))
+    assert series.delays is not None
+    np.testing.assert_allclose(series.delays, delays, rtol=1e-12)
+
+
+CPMG = """1 ze
+2 d1
+3 p1 ph1
+4 d20
+  {pulse} ph2
+  d20
+  lo to 4 times vc
+go=2 ph31
+d11 wr #0 if #0 ivc
+lo to 3 times td1
+exit
+"""
+TIMES = {"D": "(0..63)\n" + "0 1 " + "0 " * 18 + "0.001 " + "0 " * 43, "P": "(0..63)\n10 11 40 " + "0 " * 61}
+
+
+@pytest.mark.parametrize(
+    ("code", "loop"),
+    [
+        (CPMG.format(pulse="p2"), 2 * 1e-3 + 40e-6),
+        (CPMG.format(pulse="(p2:sp1"), 2 * 1e-3 + 40e-6),
+        ('"p2=p1*2"\n"DELTA=d20-p2/2"\n' + CPMG.format(pulse="p2").replace("d20", "DELTA"), 2 * (1e-3 - 11e-6) + 22e-6),
+        (CPMG.format(pulse="p2").replace("d20\n  p2", "d20*2\n  p2"), 3 * 1e-3 + 40e-6),
+        (CPMG.format(pulse="p2").replace("times vc", "times c"), 2 * 1e-3 + 40e-6),
+        (CPMG.format(pulse="(p2 ph2):f1 (p4 ph3):f2"), None),
+        (CPMG.format(pulse="p2 p16:gp1 something"), None),
+        (CPMG.format(pulse="p2").replace("d20", "d99"), None),
+        (CPMG.format(pulse="p2").replace("times vc", "times l4") + "vc\n", None),
+    ],
+)  # fmt: skip
+def test_echo_times_are_loop_counts_times_what_one_loop_lasts(tmp_path: Path, code: str, loop: float | None) -> None:
+    lists = {"vclist": "2\n4\n100\n", "pulseprogram": code.replace("sp1 ph2", "sp1 ph2)")}
+    series = read_topspin(
+        TopSpin(line_fids(np.full(3, 1e6), 0.0), lists=lists, program="cpmg", extra=TIMES).write(tmp_path)
+    )
+    assert series.counts is not None
+    assert series.counts.tolist() == [2, 4, 100]
+    if loop is None:
+        assert series.delays is None
+        assert any("duration of one loop" in line for line in series.missing)
+        return
+    np.testing.assert_allclose(series.delays, loop * np.array([2, 4, 100]), rtol=1e-12)
+    assert any(f"{loop * 1e3:.6g} ms of one loop" in line for line in series.methods)
+
+
+def test_a_loop_time_that_is_given_goes_before_the_formula(tmp_path: Path) -> None:
+    lists = {"vclist": "1\n2\n4\n8\n16\n", "pulseprogram": CPMG.format(pulse="p2")}
+    decay = 1e6 * np.exp(-3e-3 * np.array([1, 2, 4, 8, 16]) / 0.02)
+    series = read_topspin(TopSpin(line_fids(decay, 0.0), lists=lists, program="cpmg", extra=TIMES).write(tmp_path))
+    fit = fit_pseudo_2d(series, Pseudo2DOptions(loop_time=3e-3, offset="none"))
+    assert float(fit.peaks[0].fit.time) == pytest.approx(0.02, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("lists", "program"),
+    [
+        ({"difflist": "2\n95\n"}, "ledbpgp2s"),
+        ({"difflist": "2\n95\n", "vdlist": "1s\n", "pulseprogram": "list<gradient> diff=<Difflist>\n"}, "x"),
+        ({"vdlist": "1s\n2s\n"}, "dstebpgp3s"),
+        ({"vdlist": "1s\n2s\n", "fq1list": "100\n200\n", "pulseprogram": "fq1:f2\nd1\n"}, "stddiffesgp"),
+    ],
+    ids=["gradients", "gradients and a leftover", "name", "frequencies"],
+)  # fmt: skip
+def test_steps_of_gradients_and_frequencies_are_no_delays(tmp_path: Path, lists: dict[str, str], program: str) -> None:
+    series = read_topspin(TopSpin(line_fids(np.full(2, 1e6), 0.0), lists=lists, program=program).write(tmp_path))
+    assert (series.delays, series.experiment) == (None, "unknown")
+    assert any("no delays" in line for line in series.missing)
+
+
 def test_rows_that_were_never_acquired_are_left_out_and_named(tmp_path: Path) -> None:
     fids = line_fids(np.array([1e6, 2e6, 0, 0]), 0.0)
     series = read_topspin(TopSpin(fids).write(tmp_path))
