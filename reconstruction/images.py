@@ -77,6 +77,11 @@ class ImageSeries:
         """Whether the echoes are spin echoes (True: T2) or gradient echoes (False: T2*); None: not known."""
         return {SPIN_ECHO: True, GRADIENT_ECHO: False}.get(self.provenance.get(ECHO_FORMATION, ""))
 
+    @property
+    def are_magnitudes(self) -> bool:
+        """Whether there is signal, but neither a phase nor a negative number, as in images that a console exported."""
+        return bool(self.images.any()) and not self.images.imag.any() and not (self.images.real < 0).any()
+
     def split(self) -> tuple[ImageSeries, ...]:
         """One series for every stack of parallel, evenly spaced slices."""
         if not self.stacks:

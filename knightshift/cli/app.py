@@ -60,6 +60,10 @@ Memory = Annotated[
     int | None, typer.Option("--memory-mb", metavar="MB", help="Memory to take; by default half of what is free.")
 ]
 Offset = Annotated[str, typer.Option("--offset", help="none, noise (the published way), noise-quadrature or free.")]
+Noise = Annotated[
+    float | None,
+    typer.Option("--noise", metavar="SIGMA", help="Noise of the real part of the images, in their units."),
+]
 
 
 def _version(value: bool) -> None:
@@ -233,11 +237,12 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter an option
         typer.Option("--region", metavar="RANGE", help="For spectra: integrate '0.8 to 0.9 ppm'; may be repeated."),
     ] = None,
     memory_mb: Memory = None,
+    noise: Noise = None,
 ) -> None:
     """Fit relaxation times: T2 (or T1) in every voxel of images, T1, T1rho or T2 of the peaks of spectra."""
     from knightshift.cli.relaxing import FitRequest, fit_any
 
-    fit_any(source, output, FitRequest(estimator, offset, experiment, loop_time, tuple(region or ()), memory_mb))
+    fit_any(source, output, FitRequest(estimator, offset, experiment, loop_time, tuple(region or ()), memory_mb, noise))
 
 
 @app.command("inspect", epilog="Example: knightshift inspect archive/mouse/5")
@@ -294,7 +299,7 @@ def batch(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 @app.command(epilog="Example: knightshift report runs/20260105-190000-overnight_t2 -o report")
-def report(
+def report(  # noqa: PLR0913, PLR0917 - the options of a command
     source: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of one run.")],
     output: Output,
     spectrum: Annotated[
@@ -302,6 +307,7 @@ def report(
     ] = None,
     estimator: Estimator = "complex",
     offset: Offset = "none",
+    noise: Noise = None,
     compare: Annotated[
         Path | None,
         typer.Option("--compare", metavar="OTHER", help="A run, scan or folder of images to hold beside this one."),
@@ -314,7 +320,12 @@ def report(
     from knightshift.cli.processing import ReportChoices, report_to
 
     choices = ReportChoices(
-        estimator=estimator, offset=offset, spectrum=spectrum, compare=compare, distributions=distributions
+        estimator=estimator,
+        offset=offset,
+        noise=noise,
+        spectrum=spectrum,
+        compare=compare,
+        distributions=distributions,
     )
     report_to(source, output, choices)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -92,11 +93,13 @@ def bytes_of(memory_mb: int | None) -> int:
     return memory_mb << 20
 
 
-def fit_to(source: Path, output: Path, *, estimator: str, offset: str, memory_mb: int | None = None) -> None:
+def fit_to(source: Path, output: Path, choices: ReportChoices, memory_mb: int | None = None) -> None:
     """Fit T2 to `source`: maps, regions, summary and figures into `output`; what is larger than memory, in slabs."""
-    choices, memory = ReportChoices(estimator=estimator, offset=offset), bytes_of(memory_mb)
+    memory = bytes_of(memory_mb)
     loaded = _load_within(source, output, memory)
     if isinstance(loaded, Path):
+        if choices.noise is not None:
+            raise InputError(f"{source}: --noise is for what fits into memory: raise --memory-mb")
         _fit_volume(loaded, output, choices, memory)
         return
     n_echoes = len(loaded.series.echo_times)
@@ -140,6 +143,8 @@ class ReportChoices:
     """How T2 is estimated."""
     offset: str = "none"
     """Constant added to the decay."""
+    noise: float | None = None
+    """Noise of the real part of the images, in their units; None: as it was measured."""
     spectrum: Path | None = None
     """A run of a spectrum of the same cell."""
     t2_range: tuple[float, float] | None = None
@@ -167,10 +172,10 @@ def t2_options(estimator: str, offset: str) -> T2Options:
 
 
 def _write_all(loaded: _Loaded, output: Path, choices: ReportChoices) -> Outcome:
-    series, run = loaded.series, loaded.run
+    series, run = _with_noise(loaded.series, choices.noise), loaded.run
     options = with_train(t2_options(choices.estimator, choices.offset), series)
-    save_images(series, output)
     fit = fit_series(series, options) if len(series.echo_times) > 1 else None
+    save_images(series, output)
     populations = None
     if fit is not None:
         write_t2_maps(fit, series, output)
@@ -189,6 +194,16 @@ def _write_all(loaded: _Loaded, output: Path, choices: ReportChoices) -> Outcome
         compared=None if choices.compare is None else _compared(choices.compare, options),
     )
     return Outcome(write_report(inputs, output), populations)
+
+
+def _with_noise(series: ImageSeries, noise: float | None) -> ImageSeries:
+    """Put the noise that was given in the place of the measured one."""
+    if noise is None:
+        return series
+    if not (np.isfinite(noise) and noise > 0):
+        raise InputError(f"--noise {noise:g}: give the standard deviation of the real part, above zero")
+    methods = (*series.methods, f"The noise of the real part was given as {noise:g}.")
+    return replace(series, noise_std=np.full(len(series.echo_times), noise), methods=methods)
 
 
 def _title(facts: RunFacts | None, folder: Path) -> str:

@@ -177,8 +177,7 @@ def _compute(job: Job, source: Path) -> Outcome:
         case JobKind.RECONSTRUCT:
             reconstruct_to(source, output)
         case JobKind.FIT:
-            defaults = ReportChoices()
-            fit_to(source, output, estimator=defaults.estimator, offset=defaults.offset)
+            fit_to(source, output, ReportChoices())
         case _:
             report_to(source, output, ReportChoices())
     return Outcome(complete=True, result=str(output), words=f"from {source}")

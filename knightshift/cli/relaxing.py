@@ -42,6 +42,8 @@ class FitRequest:
     """Ranges of shift: ``"0.8 to 0.9 ppm"``."""
     memory_mb: int | None = None
     """Memory that a fit of images may take [MB]."""
+    noise: float | None = None
+    """Noise of the real part of images, in their units."""
 
 
 def fit_any(source: Path, output: Path, request: FitRequest) -> None:
@@ -56,10 +58,10 @@ def fit_any(source: Path, output: Path, request: FitRequest) -> None:
     if found is not None:
         _fit_inversion(source, found, output, request)
         return
-    from knightshift.cli.processing import fit_to
+    from knightshift.cli.processing import ReportChoices, fit_to
 
-    estimator, offset = request.estimator or "complex", request.offset or "none"
-    fit_to(source, output, estimator=estimator, offset=offset, memory_mb=request.memory_mb)
+    choices = ReportChoices(request.estimator or "complex", request.offset or "none", request.noise)
+    fit_to(source, output, choices, memory_mb=request.memory_mb)
 
 
 def _other_than_echoes(source: Path) -> FidSeries | ImageSeries | None:
@@ -77,8 +79,9 @@ def _other_than_echoes(source: Path) -> FidSeries | ImageSeries | None:
 
 
 def _fit_spectra(series: FidSeries, output: Path, request: FitRequest) -> None:
-    if request.estimator is not None:
-        raise InputError(f"{series.source}: --estimator is for images: spectra are fitted by least squares")
+    for name in ("estimator", "noise"):
+        if getattr(request, name) is not None:
+            raise InputError(f"{series.source}: --{name} is for images: spectra are fitted by least squares")
     result = fit_pseudo_2d(series, _options(request))
     written = save_pseudo_2d(result, output)
     console = Console()
@@ -121,8 +124,8 @@ def _table(result: Pseudo2DFit) -> Table:
 
 
 def _fit_inversion(source: Path, series: ImageSeries, output: Path, request: FitRequest) -> None:
-    if request.estimator is not None or request.offset is not None:
-        raise InputError(f"{source}: --estimator and --offset are for T2: these images step the inversion time")
+    if request.estimator is not None or request.offset is not None or request.noise is not None:
+        raise InputError(f"{source}: --estimator, --offset and --noise are for T2: here the inversion time steps")
     fit = fit_inversion_series(series)
     save_images(series, output)
     written = write_t1_maps(fit, series, output)

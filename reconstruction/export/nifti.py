@@ -161,7 +161,7 @@ def sidecar(series: ImageSeries) -> dict[str, object]:
         "EchoTime": [float(time) for time in series.echo_times],
         "Units": "arbitrary",
         "ImageType": "magnitude",
-        "NoiseStandardDeviation": [float(value) for value in series.noise_std],
+        "NoiseStandardDeviation": [float(value) if np.isfinite(value) else None for value in series.noise_std],
         "CoordinateSystem": series.provenance.get("frame", "unknown"),
         "Methods": " ".join(series.methods),
     }

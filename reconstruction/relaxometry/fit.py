@@ -108,13 +108,26 @@ def fit_series(series: ImageSeries, options: T2Options | None = None, *, false_v
     Returns
     -------
     T2Fit
-        Maps of shape ``(slice, phase_encode, readout)``; voxels without signal are MASKED.
+        Maps of shape ``(slice, phase_encode, readout)``; voxels without signal are MASKED. Where the noise of the
+        series is not known, every voxel that is not zero is fitted, and the residuals tell the noise.
+
+    Raises
+    ------
+    InputError
+        As `fit_t2` says, or if the complex estimator is asked for images of which only magnitudes are left.
     """
     options = options or T2Options(train=train_of(series))
     if series.train is not None and options.train is None:
         _LOGGER.warning("%s", TRAIN_CAUTION)
-    mask = signal_mask(series.images, series.noise_std, false_voxels)
-    return fit_t2_maps(series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask)
+    if options.estimator == "complex" and series.are_magnitudes:
+        raise InputError(
+            "these images are magnitudes, without a phase, and estimator 'complex' needs one: use 'rician' "
+            "(--estimator rician), or 'gaussian' where the signal is far above the noise"
+        )
+    if np.isfinite(series.noise_std).all() and (series.noise_std > 0).all():
+        mask = signal_mask(series.images, series.noise_std, false_voxels)
+        return fit_t2_maps(series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask)
+    return fit_t2_maps(series.images, series.echo_times, options, mask=np.asarray(np.any(series.images != 0, axis=0)))
 
 
 def with_train(options: T2Options, series: ImageSeries) -> T2Options:
@@ -170,6 +183,8 @@ def fit_t2_maps(
     maps = fit_voxels(columns, status, problem, options, judgement)
     if judgement is None:
         maps, problem = judge_by_residuals(maps, status, problem, options, is_magnitude=positive)
+        if options.estimator == "complex" and np.isfinite(problem.noise_std).all():
+            refuse_phase_evolution(signal, problem.noise_std, (status == T2Status.OK).reshape(signal.shape[1:]))
     _warn(status, options)
     shape = real.shape[1:]
     return T2Fit(
@@ -223,15 +238,17 @@ def _noise(
             )
         if not (np.isfinite(noise).all() and (noise > 0).all()):
             raise InputError(
-                f"noise_std must be positive and finite, got {noise.tolist()}: where one pass without a background "
-                "left it unknown, acquire a second pass or give the noise"
+                f"noise_std must be positive and finite, got {noise.tolist()}: leave it out where it is not known"
             )
         return np.broadcast_to(noise, (n_echoes,)).copy(), "given"
     try:
         return estimate_noise(signal), "background"
     except InputError as error:
         if options.needs_noise:
-            raise InputError(f"estimator {options.estimator!r} with offset {options.offset!r}: {error}") from None
+            raise InputError(
+                f"estimator {options.estimator!r} with offset {options.offset!r} needs the noise, and {error}; "
+                "estimator 'gaussian' without an offset does not need it"
+            ) from None
         return np.ones(n_echoes), "residuals"
 
 

@@ -70,7 +70,7 @@ def _noise_of_one(squared: RealArray, echo: int) -> float:
             return float(np.sqrt(wide))
     raise InputError(
         f"image {echo} has no background of pure noise among its {squared.size} quietest voxels: "
-        "give noise_std, or images that are larger than the object"
+        "give noise_std (--noise), or images that are larger than the object"
     )
 
 

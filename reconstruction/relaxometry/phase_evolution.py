@@ -49,12 +49,32 @@ def phase_evolution(signal: RealArray | ComplexArray, noise_std: RealArray, mask
     return float(angle), across / float(np.sqrt(2 * noise))
 
 
-def refuse_phase_evolution(signal: RealArray | ComplexArray, noise_std: RealArray, mask: BoolArray) -> None:
-    """Raise `InputError` if the real part would lose signal because the phase changes from echo to echo."""
-    angle, significance = phase_evolution(signal, noise_std, mask)
+def reason_against_real_part(
+    signal: RealArray | ComplexArray, noise_std: RealArray, mask: BoolArray | None = None
+) -> str | None:
+    """Why the complex estimator must not be used for these images; None where it may be.
+
+    Parameters
+    ----------
+    signal
+        Complex images, shape ``(echo, *image)``.
+    noise_std
+        Noise of the real part, shape ``(echo,)``.
+    mask
+        Voxels to look at, finite in all echoes, shape ``image``; by default all.
+    """
+    chosen = np.ones(signal.shape[1:], dtype=bool) if mask is None else mask
+    angle, significance = phase_evolution(signal, noise_std, chosen)
     if angle > _LARGEST_ANGLE and significance > _SIGNIFICANCE:
-        raise InputError(
+        return (
             f"the phase of bright voxels changes from echo to echo by {np.degrees(angle):.0f} degrees "
             f"({significance:.0f} standard deviations of the noise), as in gradient echoes off resonance: the real "
-            "part would read T2 too short. Use estimator 'rician' (--estimator rician), which needs no phase"
+            "part would read T2 too short"
         )
+    return None
+
+
+def refuse_phase_evolution(signal: RealArray | ComplexArray, noise_std: RealArray, mask: BoolArray) -> None:
+    """Raise `InputError` if the real part would lose signal because the phase changes from echo to echo."""
+    if (reason := reason_against_real_part(signal, noise_std, mask)) is not None:
+        raise InputError(f"{reason}. Use estimator 'rician' (--estimator rician), which needs no phase")

@@ -15,6 +15,7 @@ from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import T2Distribution, T2Fit, T2Options, fit_t2_maps, train_of
+from knightshift.reconstruction.relaxometry.phase_evolution import reason_against_real_part
 from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, TWO_COLUMNS, styled
 
@@ -41,7 +42,7 @@ class Spread:
 
 
 def compare_estimators(series: ImageSeries, regions: Mapping[str, BoolArray]) -> dict[str, dict[str, Spread | None]]:
-    """Fit the same voxels with every estimator.
+    """Fit the same voxels with every estimator that these images allow.
 
     Parameters
     ----------
@@ -53,11 +54,14 @@ def compare_estimators(series: ImageSeries, regions: Mapping[str, BoolArray]) ->
     Returns
     -------
     dict
-        Estimator, then region; None where fewer than two voxels have a T2.
+        Estimator, then region; None where fewer than two voxels have a T2. Without the complex ones for magnitudes, and
+        where the phase changes from echo to echo.
     """
     mask = np.logical_or.reduce(list(regions.values()))
     train = train_of(series)
     estimators = _ESTIMATORS if train is None else {"complex, model of the train": T2Options(train=train)} | _ESTIMATORS
+    if series.are_magnitudes or reason_against_real_part(series.images, series.noise_std, mask) is not None:
+        estimators = {name: options for name, options in estimators.items() if options.estimator != "complex"}
     table: dict[str, dict[str, Spread | None]] = {}
     for name, options in estimators.items():
         fit = fit_t2_maps(series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask)

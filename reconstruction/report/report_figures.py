@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -88,7 +88,7 @@ def _t2(inputs: ReportInputs, fit: T2Fit) -> Iterator[CaptionedFigure]:
     yield _histogram(fit, populations, t2_range)
     if populations is not None:
         yield _decays(series, fit, populations)
-        yield _estimators(series, populations)
+        yield _estimators(replace(series, noise_std=fit.noise_std), populations)
         if inputs.with_distributions:
             yield _distributions(fit, populations)
     if fit.options.estimator != "rician" and fit.options.offset == "none":
@@ -280,12 +280,14 @@ def _estimators(series: ImageSeries, populations: Populations) -> CaptionedFigur
     if isolated_mask(populations).any():
         regions["dendrite"] = isolated_mask(populations)
     train = "" if series.train is None else " Without a model of the train, all read too long."
+    table = compare_estimators(series, regions)
+    left_out = "" if "complex" in table else " The complex estimator is left out: these images have no phase to use."
     caption = (
         "The same voxels by several estimators: median and range from 16 to 84 %. Dashed: the first of them. A "
         "constant at the noise floor reads T₂ too short where the signal is weak, plain magnitudes read it too "
-        f"long.{train}"
+        f"long.{train}{left_out}"
     )
-    figure = estimators_figure(compare_estimators(series, regions))
+    figure = estimators_figure(table)
     return CaptionedFigure("estimators", "Quality of the fit", figure, caption)
 
 

@@ -90,3 +90,60 @@ def test_inversion_recovery_images_become_a_t1_map(cli: Cli, raw_data: RawData, 
     again = cli("fit", tmp_path, "-o", tmp_path / "again")
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "again/t1_map.nii.gz").read_bytes() == (tmp_path / "t1_map.nii.gz").read_bytes()
+
+
+def array_of_echoes(folder: Path, images: np.ndarray) -> Path:
+    """Images at five echo times, shape ``(echo, phase_encode, readout)``, as an exported array."""
+    np.save(folder / "images.npy", images)
+    path = folder / "images.yaml"
+    path.write_text(
+        "format: knightshift array 1\nfile: images.npy\nholds: images\naxes: [echo, phase_encode, readout]\n"
+        "echo_times: {first: 5 ms, spacing: 5 ms}\nnucleus: 1H\n"
+    )
+    return path
+
+
+def object_that_fills_the_image(t2: float, *, turns: float = 0.0) -> np.ndarray:
+    """Five echoes at SNR 50 without any background; the phase turns by `turns` an echo, differently from row to row."""
+    random = np.random.default_rng(3)
+    echoes = np.arange(1, 6)[:, None, None]
+    phase = 2 * np.pi * turns * echoes * np.linspace(-1, 1, 24)[:, None]
+    noise = random.normal(size=(2, 5, 24, 20))
+    return 50 * np.exp(-5e-3 * echoes / t2 + 1j * phase) + noise[0] + 1j * noise[1]
+
+
+def summary_of(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def test_magnitudes_without_a_background_get_their_noise_from_the_residuals_or_the_user(
+    cli: Cli, tmp_path: Path
+) -> None:
+    path = array_of_echoes(tmp_path, np.abs(object_that_fills_the_image(12e-3)))
+    refused = cli("fit", path, "-o", tmp_path / "out")
+    assert refused.returncode == 2
+    assert "magnitudes" in refused.stderr
+    assert "--estimator rician" in refused.stderr
+    refused = cli("fit", path, "--estimator", "rician", "-o", tmp_path / "out")
+    assert refused.returncode == 2
+    assert "--noise" in refused.stderr
+    assert not list((tmp_path / "out").glob("*.h5"))
+    for options in (["gaussian"], ["rician", "--noise", "1"]):
+        done = cli("fit", path, "--estimator", *options, "-o", tmp_path / options[0])
+        assert done.returncode == 0, done.stderr
+        summary = summary_of(tmp_path / options[0])
+        assert summary["regions"][0]["median_t2_s"] == pytest.approx(12e-3, rel=0.02)
+        assert summary["fit"]["noise_std"] == pytest.approx([1.0] * 5, rel=0.1)
+        assert "complex" not in summary["fit"]["estimator"]
+    json.loads((tmp_path / "gaussian/images.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_gradient_echoes_are_refused_by_the_real_part_and_the_remedy_works(cli: Cli, tmp_path: Path) -> None:
+    path = array_of_echoes(tmp_path, object_that_fills_the_image(12e-3, turns=0.1))
+    refused = cli("fit", path, "-o", tmp_path / "out")
+    assert refused.returncode == 2
+    assert "changes from echo to echo" in refused.stderr
+    done = cli("fit", path, "--estimator", "rician", "--noise", "1", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert summary_of(tmp_path / "out")["regions"][0]["median_t2_s"] == pytest.approx(12e-3, rel=0.02)
+    assert "complex estimator is left out" in (tmp_path / "out/report.html").read_text()
