@@ -154,10 +154,14 @@ def _center_sample(files: ScanFiles, n_samples: int, n_full: float) -> int:
     """Sample at k = 0; of a partial echo, the acquired points are the last part of the readout."""
     method = files.method
     if "PVM_EncPft" in method:
+        if pair(files, "PVM_EncPft")[0] <= 1:
+            return n_samples // 2
+        if "PVM_EncPftOverscans" in method:  # the samples before k = 0, in words of the console
+            return int(method.integers("PVM_EncPftOverscans")[:1].sum())
         n_grid = round(n_full)
         n_zeros = math.floor((n_grid - n_grid / pair(files, "PVM_EncZf", 1.0)[0]) / 2)  # on each side
         whole = n_grid - 2 * n_zeros  # points of a readout without partial echo
-        return n_samples // 2 if pair(files, "PVM_EncPft")[0] <= 1 else n_samples - whole + whole // 2
+        return n_samples - whole + whole // 2
     if "PVM_EchoPosition" in method and 0 < (percent := method.number("PVM_EchoPosition")) < 50:
         return round(n_samples * percent / 100)
     return n_samples // 2

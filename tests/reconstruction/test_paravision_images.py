@@ -134,17 +134,24 @@ def test_reconstruction_parameters_of_another_scan_are_damage(synthetic_scan: An
         reconstruct(scan.write(tmp_path))
 
 
-def test_echo_of_an_interpolated_partial_readout_lies_on_the_grid(synthetic_scan: Any, tmp_path: Path) -> None:
-    """128 points interpolated by 1.34 from 96, of which 69 were acquired: k = 0 is sample 48 - (96 - 69) = 21."""
-    kspace = np.zeros((1, 1, 1, 8, 69), complex)
-    kspace[..., 4, 21] = 1e6  # a flat image without phase
+@pytest.mark.parametrize(
+    ("matrix", "factor", "acquired", "echo"), [(128, 1.34, 69, 21), (384, 1.34, 200, 56), (256, 2, 96, 32)]
+)
+@pytest.mark.parametrize("told", [False, True], ids=["computed", "told"])
+def test_echo_of_an_interpolated_partial_readout_lies_on_the_grid(
+    synthetic_scan: Any, tmp_path: Path, matrix: int, factor: float, acquired: int, echo: int, told: bool
+) -> None:
+    """An even count of zeros is left out: of 384 points interpolated from 288, the last 200 hold k = 0 at 56."""
+    kspace = np.zeros((1, 1, 1, 8, acquired), complex)
+    kspace[..., 4, echo] = 1e6  # a flat image without phase
+    overscans = {"PVM_EncPftOverscans": f"( 2 )\n{echo} 4"} if told else {}
     scan = synthetic_scan(
         kspace, reco=None,
-        method={"PVM_Matrix": "( 2 )\n128 8", "PVM_EncZf": "( 2 )\n1.34 1", "PVM_EncPft": "( 2 )\n1.5058823529 1",
-                "PVM_Fov": "( 2 )\n20 4"},
+        method={"PVM_Matrix": f"( 2 )\n{matrix} 8", "PVM_EncZf": f"( 2 )\n{factor} 1",
+                "PVM_EncPft": "( 2 )\n1.5 1", "PVM_Fov": "( 2 )\n20 4", **overscans},
     )  # fmt: skip
     image = reconstruct(scan.write(tmp_path), Recipe.model_validate({"partial_fourier": {"method": "zero_filling"}}))
-    assert image.images.shape[-1] == 128
+    assert image.images.shape[-1] == matrix
     np.testing.assert_allclose(image.images, image.images[0, 0, 0, 0].real, rtol=1e-5)
 
 
