@@ -10,6 +10,7 @@ from knightshift.acquisition.stop_rules.progress import RuleProgress, progress_o
 from knightshift.core.errors import DamagedDataError
 from knightshift.core.journal import JournalEvent
 from knightshift.core.journal_tail import JournalTail
+from knightshift.core.references import references_of
 from knightshift.core.run_folder import JOURNAL, LOCK, Commit, CommitLedger, Run
 from knightshift.reconstruction.live import RunningSum, SnrGrowth
 
@@ -58,6 +59,7 @@ class RunFollower:
         self._tail = JournalTail(run.path / JOURNAL)
         self._ledger = CommitLedger(run.path / JOURNAL, run.manifest.n_passes)
         self._rule_events: list[JournalEvent] = []
+        self._reference_events: list[JournalEvent] = []
         self._last_word = ""
         self._begin_anew()
 
@@ -68,7 +70,7 @@ class RunFollower:
         self.unreadable.clear()
 
     def catch_up(self) -> int:
-        """Read what is new; returns how many passes that was.
+        """Read what is new, and correct passes by the references so far; returns how many passes were read.
 
         Raises
         ------
@@ -78,10 +80,14 @@ class RunFollower:
         for event in self._tail.new_events():
             self._ledger.read(event)
             self._note(event)
-        commits = self._ledger.commits()
+        commits, references = self._ledger.commits(), references_of(self._reference_events, self.run.path / JOURNAL)
         if any(commits.get(index) != commit for index, commit in self.read.items()):
             _LOG.info("%s: a pass was taken out since: reading all again", self.run.path)
             self._begin_anew()
+        if not self.sum.learn(references, commits.values()):
+            _LOG.info("%s: the references tell now of a drift from the beginning: reading all again", self.run.path)
+            self._begin_anew()
+            self.sum.learn(references, commits.values())
         new = [commit for index, commit in commits.items() if index not in self.read]
         for commit in new:
             self._read(commit)
@@ -90,6 +96,8 @@ class RunFollower:
     def _note(self, event: JournalEvent) -> None:
         if event.event in _RULE_EVENTS:
             self._rule_events.append(event)
+        elif event.event == "reference":
+            self._reference_events.append(event)
         elif event.event in {"epoch_began", "resumed"}:
             self._last_word = ""
         elif event.event == "suspended":

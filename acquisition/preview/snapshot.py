@@ -35,6 +35,8 @@ class Snapshot:
     """Damaged passes that were left out."""
     finished: float | None
     """End of the last pass, seconds since the Unix epoch (UTC)."""
+    correction: str
+    """What was corrected by reference FIDs, in words."""
     rules: tuple[RuleProgress, ...]
     """How far stop rules are."""
     series: ImageSeries | None
@@ -65,6 +67,7 @@ class Snapshot:
             "passes_flagged": list(self.flagged),
             "passes_unreadable": list(self.unreadable),
             "last_pass_finished": None if self.finished is None else iso_time(self.finished),
+            "correction": self.correction,
             "snr_per_echo": None if self.snr is None else [_number(value) for value in self.snr],
             "rules": [progress.payload() for progress in self.rules],
         }
@@ -104,6 +107,7 @@ def take_snapshot(follower: RunFollower) -> Snapshot:
         flagged=tuple(sorted(follower.sum.flagged)),
         unreadable=tuple(sorted(follower.unreadable)),
         finished=max((commit.finished for commit in read), default=None),
+        correction=follower.sum.correction,
         rules=follower.progress,
         series=series,
         fit=fit,
