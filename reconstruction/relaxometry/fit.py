@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +31,8 @@ from knightshift.reconstruction.relaxometry.train import TRAIN_CAUTION, train_of
 
 _LOGGER = logging.getLogger(__name__)
 _SHORTEST, _LONGEST = 0.1, 50.0  # default range of T2, in units of the first and the last echo time
+
+_LATE_FIRST_ECHO = 1.0  # [s]
 
 _NoiseSource: TypeAlias = Literal["given", "background", "residuals"]
 
@@ -170,7 +172,10 @@ def fit_t2_maps(
 ) -> T2Fit:
     """Fit T2 with every option at hand; parameters, result and errors as in `fit_t2`."""
     echo_times = np.asarray(echo_times, dtype=float)
+    signal = np.asanyarray(signal)
     _check(signal, echo_times, options, mask)
+    if isinstance(signal, np.ma.MaskedArray):
+        signal, mask = _unmasked(signal, mask)
     noise, source = _noise(signal, noise_std, options)
     status = _status_before(signal, mask).ravel()
     if options.estimator == "complex" and source != "residuals":
@@ -185,7 +190,7 @@ def fit_t2_maps(
         maps, problem = judge_by_residuals(maps, status, problem, options, is_magnitude=positive)
         if options.estimator == "complex" and np.isfinite(problem.noise_std).all():
             refuse_phase_evolution(signal, problem.noise_std, (status == T2Status.OK).reshape(signal.shape[1:]))
-    _warn(status, options)
+    _warn(status, options, echo_times)
     shape = real.shape[1:]
     return T2Fit(
         **{name: row.reshape(shape) for name, row in zip(MAPS, maps, strict=True)},
@@ -219,6 +224,14 @@ def _check(signal: RealArray | ComplexArray, echo_times: RealArray, options: T2O
         )
     if options.estimator == "complex" and not np.iscomplexobj(signal):
         raise InputError("estimator 'complex' needs complex images, got real ones: use 'rician' or 'gaussian'")
+
+
+def _unmasked(
+    signal: np.ma.MaskedArray[Any, Any], mask: BoolArray | None
+) -> tuple[RealArray | ComplexArray, BoolArray]:
+    """Numbers, and a mask without the voxels that a numpy masked array hides in any echo."""
+    shown = ~np.ma.getmaskarray(signal).any(axis=0)
+    return np.asarray(signal.filled(0)), shown if mask is None else shown & np.asarray(mask, dtype=bool)
 
 
 def _same_times(expected: RealArray, given: RealArray) -> bool:
@@ -278,8 +291,11 @@ def _problem(echo_times: RealArray, noise: RealArray, options: T2Options) -> Pro
     return Problem(echo_times, noise, bounds, options.offset == "free", options.max_iterations)
 
 
-def _warn(status: NDArray[np.int8], options: T2Options) -> None:
-    """Tell the log where a free offset cannot be told from the decay."""
+def _warn(status: NDArray[np.int8], options: T2Options, echo_times: RealArray) -> None:
+    """Tell the log where echo times seem to be in ms, or a free offset cannot be told from the decay."""
+    first = echo_times[echo_times > 0][0]
+    if first >= _LATE_FIRST_ECHO:
+        _LOGGER.warning("the first echo is at %g s: if that was meant in ms, divide the echo times by 1000", first)
     lost = int(np.count_nonzero(status == T2Status.OFFSET_UNIDENTIFIED))
     if options.offset == "free" and lost:
         fitted = int(np.count_nonzero((status != T2Status.MASKED) & (status != T2Status.INVALID_INPUT)))

@@ -39,7 +39,8 @@ def remove_phase(signal: ComplexArray, noise_std: RealArray, window: int, thread
     if np.isnan(turns).any():
         finite = np.isfinite(signal).all(axis=0)
         known = np.where(finite, signal, 0)
-        turns = turns_of_echoes(known, noise_std)
+        largest = float(np.abs(known).max(initial=0.0)) or 1.0  # the square of 1e20 is beyond single precision
+        turns = turns_of_echoes(known / known.dtype.type(largest), noise_std / largest)
     total = _sum_of_echoes(known, turns * (noise_std.min() / noise_std) ** 2)
     smooth = _smooth(total, window) if window > 1 and total.ndim > 1 else total
     size = np.abs(smooth)
@@ -68,7 +69,7 @@ def turns_of_echoes(signal: ComplexArray, noise_std: RealArray) -> ComplexArray:
 def _sum_of_echoes(signal: ComplexArray, weights: ComplexArray) -> ComplexArray:
     """Weighted sum in units of its largest part: of single precision, which is plenty for a phase."""
     total = np.tensordot(weights.astype(signal.dtype), signal, axes=1)
-    parts = total.view(total.real.dtype)
+    parts = np.atleast_1d(total).view(total.real.dtype)
     largest = max(parts.max(initial=0.0), -parts.min(initial=0.0)) or 1.0
     total /= largest
     return np.asarray(total, dtype=np.complex64)
