@@ -53,6 +53,8 @@ class StoredKSpace(ABC):
 
     def __getitem__(self, key: Any) -> ComplexArray:
         keys = key if isinstance(key, tuple) else (key,)
+        for place in [number for number, one in enumerate(keys) if one is Ellipsis]:
+            keys = (*keys[:place], *(slice(None),) * (len(self.shape) + 1 - len(keys)), *keys[place + 1 :])
         heads, rest = (*keys, *(slice(None),) * 3)[:3], keys[3:]
         ranges = [_range_of(head, count) for head, count in zip(heads, self.shape, strict=False)]
         repetitions, echoes, slices = ranges

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -110,12 +109,11 @@ class DiskStorage(Storage):
                 "memory with --memory-mb"
             )
         logger.info("%s of %.2f GB are kept in %s while they are made", name, needed / 1e9, self._folder)
-        descriptor, path = tempfile.mkstemp(f".h5{PART_SUFFIX}", f".{name}-", self._folder)
-        os.close(descriptor)
-        self._files.callback(Path(path).unlink, missing_ok=True)
-        file = self._files.enter_context(h5py.File(path, "w", libver=("v108", "v110"), rdcc_nbytes=0))
+        path = self._folder / f".{name}-{uuid.uuid4().hex[:12]}.h5{PART_SUFFIX}"
+        self._files.callback(path.unlink, missing_ok=True)
+        file = self._files.enter_context(h5py.File(path, "x", libver=("v108", "v110"), rdcc_nbytes=0))
         if name == "scratch":
-            Path(path).unlink()  # gone with this process, however that ends
+            path.unlink()  # gone with this process, however that ends
         return file.create_dataset(name, shape, dtype, chunks=chunk)
 
 

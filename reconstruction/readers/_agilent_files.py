@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from knightshift.reconstruction.readers._raw_files import MAX_TEXT_BYTES, check_
 _FILE_HEADER = 32
 _BLOCK_HEADER = 28
 _MOST_BLOCKS = 1 << 22
+_WINDOW_BYTES = 32 * 1024**2
+"""The file is looked at through windows of about this size, so that no more of it counts as memory in use."""
 _CTCOUNT = 8
 """Where the header of a block says how many scans it holds."""
 
@@ -69,12 +72,62 @@ class Procpar:
 
 @dataclass(frozen=True)
 class Traces:
-    """All samples of a ``fid`` file, each block divided by the number of scans that were added up in it."""
+    """The traces of a ``fid`` file, which stay there until they are read."""
 
-    samples: ComplexArray
-    """complex64, shape ``(block, trace, sample)``; of a stopped acquisition maybe fewer blocks than planned."""
+    path: Path
+    """The file."""
+    word: np.dtype[Any]
+    """Of one real number."""
+    shape: tuple[int, int, int]
+    """Counts ``(block, trace, sample)``; of a stopped acquisition maybe fewer blocks than planned."""
+    header_bytes: int
+    """Of the headers of each block."""
     scans: IntArray
     """Completed scans of each block, 0 of those not there, shape ``(planned,)``."""
+
+    def read(self, numbers: IntArray) -> ComplexArray:
+        """Read some traces, each divided by the number of scans that were added up in its block.
+
+        Parameters
+        ----------
+        numbers
+            Number of each trace in the file, shape ``outer``.
+
+        Returns
+        -------
+        ComplexArray
+            complex64, shape ``(*outer, sample)``.
+
+        Raises
+        ------
+        DamagedDataError
+            If some samples are no numbers.
+        """
+        n_blocks, n_traces, n_samples = self.shape
+        trace_bytes = 2 * n_samples * self.word.itemsize
+        block_bytes = self.header_bytes + n_traces * trace_bytes
+        order = np.argsort(numbers, axis=None)
+        blocks, traces = np.divmod(numbers.ravel()[order], n_traces)
+        places = blocks * block_bytes + traces * trace_bytes
+        samples = np.empty((numbers.size, n_samples), np.complex64)
+        start = 0
+        while start < numbers.size:
+            stop = max(start + 1, int(np.searchsorted(places, places[start] + _WINDOW_BYTES)))
+            window = slice(start, stop)
+            content = np.memmap(self.path, np.uint8, "r", offset=_FILE_HEADER, shape=(n_blocks, block_bytes))
+            words = content[:, self.header_bytes :].view(self.word).reshape(n_blocks, n_traces, 2 * n_samples)
+            samples.view(np.float32)[order[window]] = words[blocks[window], traces[window]]
+            start = stop
+        if np.any(self.scans > 1):
+            samples[order] /= np.maximum(self.scans, 1)[blocks, np.newaxis].astype(np.float32)
+        if self.word.kind == "f":
+            check_samples(self.path, "samples", samples)
+        return samples.reshape(*numbers.shape, n_samples)
+
+    @cached_property
+    def samples(self) -> ComplexArray:
+        """All samples, complex64, shape ``(block, trace, sample)``. Raises `DamagedDataError`."""
+        return self.read(np.arange(self.shape[0] * self.shape[1]).reshape(self.shape[:2]))
 
     @property
     def n_planned(self) -> int:
@@ -85,7 +138,7 @@ class Traces:
     def acquired(self) -> BoolArray:
         """Whether a block was acquired, shape ``(planned,)``; where no block has a count, all were."""
         done: BoolArray = self.scans > 0
-        return done if done.any() else np.arange(self.n_planned) < len(self.samples)
+        return done if done.any() else np.arange(self.n_planned) < self.shape[0]
 
     @property
     def unequal(self) -> tuple[str, ...]:
@@ -107,7 +160,7 @@ def read_procpar(path: Path) -> Procpar:
 
 
 def read_traces(path: Path) -> Traces:
-    """Read all samples and how many scans each block has.
+    """Find out how the traces lie in a file, and how many scans each block has.
 
     Raises
     ------
@@ -132,15 +185,13 @@ def read_traces(path: Path) -> Traces:
         problem = f"blocks of {header['bbytes']} bytes are not {n_traces} traces of {n_reals} {kind} numbers"
         raise DamagedDataError(path, "file header", problem)
     present = _blocks_there(path, size, block, n_blocks)
-    content = np.memmap(path, np.uint8, "r", offset=_FILE_HEADER)[: present * block].reshape(present, block)
     scans = np.zeros(n_blocks, np.int64)
-    scans[:present] = np.ascontiguousarray(content[:, _CTCOUNT : _CTCOUNT + 4]).view(">i4")[:, 0]
-    pairs = np.ascontiguousarray(content[:, before:]).view(word).reshape(present, n_traces, n_reals)
-    samples = pairs[..., 0::2].astype(np.complex64)
-    samples.imag = pairs[..., 1::2]
-    check_samples(path, "samples", samples)
-    samples /= np.maximum(scans[:present], 1)[:, np.newaxis, np.newaxis].astype(np.float32)
-    return Traces(samples, scans)
+    step = max(1, _WINDOW_BYTES // block)
+    for start in range(0, present, step):
+        content = np.memmap(path, np.uint8, "r", offset=_FILE_HEADER, shape=(present, block))[start : start + step]
+        counts = np.ascontiguousarray(content[:, _CTCOUNT : _CTCOUNT + 4]).view(">i4")[:, 0]
+        scans[start : start + len(counts)] = counts
+    return Traces(path, word, (present, n_traces, n_reals // 2), before, scans)
 
 
 def _blocks_there(path: Path, size: int, block: int, planned: int) -> int:

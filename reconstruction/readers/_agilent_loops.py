@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
+from knightshift.core.arrays import BoolArray, ComplexArray, IntArray, RealArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
+from knightshift.reconstruction.kspace import StoredKSpace
 from knightshift.reconstruction.readers._agilent_arrays import SLICES, ArrayGroup, array_groups, contrast_of
 from knightshift.reconstruction.readers._agilent_files import Procpar, Traces
 
@@ -153,11 +154,34 @@ def _slice_positions(procpar: Procpar, *, is_arrayed: bool) -> RealArray:
 
 
 @dataclass(frozen=True)
+class StoredTraces(StoredKSpace):
+    """K-space whose lines are traces of a file."""
+
+    traces: Traces
+    """The file."""
+    numbers: IntArray
+    """Number of each line in the file, shape ``(repetition, echo, slice, channel, line)``."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Counts along the axes."""
+        return *self.numbers.shape, self.traces.shape[2]
+
+    def read(self, repetition: int, echo: int, slices: range) -> ComplexArray:
+        """Read some slices of one echo, shape ``(slice, channel, line, sample)``. Raises `DamagedDataError`."""
+        return self.traces.read(self.numbers[repetition, echo, slices.start : slices.stop])
+
+    def with_slices(self, order: IntArray) -> StoredTraces:
+        """Put the slices into another order."""
+        return StoredTraces(self.traces, self.numbers[:, :, order])
+
+
+@dataclass(frozen=True)
 class SortedKSpace:
     """Samples in our order, as far as they were acquired."""
 
-    kspace: ComplexArray
-    """complex64, shape ``(repetition, echo, slice, channel, line, sample)``; contrasts take the place of echoes."""
+    kspace: StoredTraces
+    """Shape ``(repetition, echo, slice, channel, line, sample)``; contrasts take the place of echoes."""
     n_contrasts: int
     """Contrasts that are there."""
     missing: tuple[str, ...]
@@ -177,10 +201,10 @@ def sorted_kspace(path: Path, loops: Loops, traces: Traces) -> SortedKSpace:
     among = [name for name in loops.among_blocks if loops.counts[name] > 1]
     inside = [name for name in loops.in_block if loops.counts[name] > 1 and name not in among]
     blocks, within = ([loops.counts[name] for name in names] for names in (among, inside))
-    n_samples = traces.samples.shape[-1]
-    if (traces.n_planned, traces.samples.shape[1]) != (np.prod(blocks, dtype=object), np.prod(within, dtype=object)):
+    n_blocks, n_traces, _ = traces.shape
+    if (traces.n_planned, n_traces) != (np.prod(blocks, dtype=object), np.prod(within, dtype=object)):
         needed = " x ".join(f"{count} {name}{'s' if count > 1 else ''}" for name, count in loops.counts.items())
-        problem = f"{traces.n_planned} blocks of {traces.samples.shape[1]} traces are not {needed}"
+        problem = f"{traces.n_planned} blocks of {n_traces} traces are not {needed}"
         raise DamagedDataError(path, "nblocks, ntraces", problem)
     volumes = [group.loop for group in loops.repeated if group.loop in among] + ["contrast"] * ("contrast" in among)
     rest = [name for name in among if name not in volumes]
@@ -188,20 +212,15 @@ def sorted_kspace(path: Path, loops: Loops, traces: Traces) -> SortedKSpace:
     numbers = np.arange(traces.n_planned).reshape(blocks).transpose(order)
     numbers = numbers.reshape(loops.n_repetitions, loops.n_contrasts, *(loops.counts[name] for name in rest))
     kept = _kept(path, traces, traces.acquired[numbers])
-    if kept == numbers.shape[:2]:  # views, so that the samples are copied once
-        last = range(len(blocks), len(blocks) + len(within) + 1)
-        nested = traces.samples.reshape(*blocks, *within, n_samples).transpose(*order, *last)
-        lead = len(volumes)
-    else:
-        numbers = numbers[: kept[0], : kept[1]]
-        nested = traces.samples[numbers.ravel()].reshape(*numbers.shape, *within, n_samples)
-        lead = 2
+    numbers = numbers[: kept[0], : kept[1]]
+    nested = np.arange(n_blocks * n_traces).reshape(n_blocks, n_traces)[numbers]
+    nested = nested.reshape(*numbers.shape, *within)
     present = [*rest, *inside]
-    axes = [lead + present.index(name) for name in _AXES if name in present]
+    axes = [2 + present.index(name) for name in _AXES if name in present]
     sizes = [loops.counts[name] for name in _AXES]
-    ordered = nested.transpose(*range(lead), *axes, nested.ndim - 1)
-    shape = kept[0], kept[1] * sizes[0], sizes[1] * sizes[2], sizes[3], sizes[4] * sizes[5], n_samples
-    return SortedKSpace(ordered.reshape(shape), kept[1], _left(loops, kept))
+    shape = kept[0], kept[1] * sizes[0], sizes[1] * sizes[2], sizes[3], sizes[4] * sizes[5]
+    ordered = nested.transpose(0, 1, *axes).reshape(shape)
+    return SortedKSpace(StoredTraces(traces, ordered), kept[1], _left(loops, kept))
 
 
 def _kept(path: Path, traces: Traces, acquired: BoolArray) -> tuple[int, int]:

@@ -85,7 +85,7 @@ def _scan(path: Path, procpar: Procpar, traces: Traces) -> KSpaceScan:
     order = np.argsort(positions, kind="stable")
     partitions = _partitions(procpar, loops)
     if partitions is None:
-        kspace = kspace[:, :, order]
+        kspace = kspace.with_slices(order)
     n_samples = kspace.shape[-1]
     matrix = loops.n_lines, n_samples
     n_slices = loops.n_slices if partitions is None else partitions.matrix
