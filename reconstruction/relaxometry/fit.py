@@ -231,7 +231,8 @@ def _unmasked(
 ) -> tuple[RealArray | ComplexArray, BoolArray]:
     """Numbers, and a mask without the voxels that a numpy masked array hides in any echo."""
     shown = ~np.ma.getmaskarray(signal).any(axis=0)
-    return np.asarray(signal.filled(0)), shown if mask is None else shown & np.asarray(mask, dtype=bool)
+    chosen = shown if mask is None else shown & np.asarray(mask, dtype=bool)
+    return np.asarray(signal.filled(0)), np.asarray(chosen, dtype=bool)
 
 
 def _same_times(expected: RealArray, given: RealArray) -> bool:
