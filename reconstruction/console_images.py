@@ -90,7 +90,7 @@ def repetitions_of_scan(
 
 def _images(scan: KSpaceScan, kspace: _Mean, how: tuple[Recipe, Storage], told: tuple[str, ...]) -> ImageSeries:
     recipe, storage = how
-    scan = _on_grid_asked_for(scan, recipe)
+    scan = _on_grid_asked_for(_with_times_given(scan, recipe), recipe)
     made = images_of_kspace(kspace, _layout(scan), recipe, storage)
     images = made.images
     geometries = tuple(
@@ -125,6 +125,22 @@ def _images(scan: KSpaceScan, kspace: _Mean, how: tuple[Recipe, Storage], told: 
             **scan.parameters,
         },
         stacks=stacks if len(stacks) > 1 else (),
+    )
+
+
+def _with_times_given(scan: KSpaceScan, recipe: Recipe) -> KSpaceScan:
+    """Give a scan the echo times of the recipe, where it has some."""
+    if recipe.echo_times is None:
+        return scan
+    if len(recipe.echo_times) != scan.kspace.shape[1]:
+        raise InputError(
+            f"{scan.source}: the recipe has {len(recipe.echo_times)} echo_times for {scan.kspace.shape[1]} echoes"
+        )
+    return replace(
+        scan,
+        echo_times=np.array(recipe.echo_times),
+        methods=(*scan.methods, "The echo times are those of the recipe."),
+        missing=tuple(line for line in scan.missing if not line.startswith("the echo times")),
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from knightshift.core.arrays import ComplexArray, IntArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
-from knightshift.core.quantities import PositiveSeconds, Ratio
+from knightshift.core.quantities import NonNegativeSeconds, PositiveSeconds, Ratio
 from knightshift.reconstruction.fid_series import Experiment, FidSeries
 from knightshift.reconstruction.relaxometry.recovery import Curve, RelaxationFit, fit_relaxation
 
@@ -37,7 +37,7 @@ class Pseudo2DOptions(BaseModel):
     """Ranges of shift to integrate; none: the heights of the strongest peaks are taken."""
     loop_time: PositiveSeconds | None = None
     """Duration of one loop, where the console lists loop counts (``vclist``) [s]."""
-    delays: tuple[float, ...] | None = None
+    delays: tuple[NonNegativeSeconds, ...] | None = None
     """Delays [s], in the place of those in the raw data."""
     offset: OffsetChoice = "auto"
     """Constant added to a decay: never, always, or where AICc says that the data ask for it."""
@@ -142,7 +142,7 @@ def _delays(series: FidSeries, options: Pseudo2DOptions) -> RealArray:
     else:
         raise InputError(
             f"{series.source}: there are no delays ({'; '.join(series.missing)}): this is no pseudo-2D experiment with "
-            "its list, copy vdlist, vplist or vclist into its folder"
+            "its list: copy vdlist, vplist or vclist into its folder, or give --delays or --echo-train"
         )
     if delays.shape != (series.n_steps,):
         raise ShapeError(f"{series.source}: {delays.size} delays for {series.n_steps} steps")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from knightshift.core.quantities import PositiveSeconds
 from knightshift.core.yaml_files import read_config
 from knightshift.reconstruction.gridding import Apodisation
 
@@ -59,6 +60,8 @@ class Recipe(BaseModel):
     """Low-rank denoising along echoes."""
     repetitions: Literal["average", "separate"] = "average"
     """Average repetitions of a scan in the complex domain, or reconstruct each on its own (other consoles)."""
+    echo_times: Annotated[tuple[PositiveSeconds, ...], Field(min_length=1, max_length=4096)] | None = None
+    """Echo times of a scan of another console whose files do not hold them, or hold them wrong [s]."""
 
     @property
     def is_linear(self) -> bool:

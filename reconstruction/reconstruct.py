@@ -105,6 +105,8 @@ def images_of_run(run: Run, recipe: Recipe | None = None) -> ImageSeries:
 def images_of_sum(run: Run, summed: PassSum, recipe: Recipe) -> ImageSeries:
     """Make the images of the sum of the passes of a run, for those who need the sum for something else too."""
     encoding = run.manifest.encoding
+    if recipe.echo_times is not None:
+        raise InputError(f"{run.path}: this run holds its echo times: take echo_times out of the recipe")
     layout = layout_of_run(encoding, recipe)
     made = images_of_kspace(summed.kspace, layout, recipe)
     images = made.images

@@ -238,11 +238,22 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = None,
     memory_mb: Memory = None,
     noise: Noise = None,
+    delays: Annotated[
+        str | None,
+        typer.Option(
+            "--delays", metavar="LIST", help="For spectra: the delay of every step, '10 ms, 90 ms', or a file of them."
+        ),
+    ] = None,
+    echo_train: Annotated[
+        str | None,
+        typer.Option("--echo-train", metavar="TRAIN", help="For FIDs that are echoes of one train: '128 x 300 us'."),
+    ] = None,
 ) -> None:
     """Fit relaxation times: T2 (or T1) in every voxel of images, T1, T1rho or T2 of the peaks of spectra."""
     from knightshift.cli.relaxing import FitRequest, fit_any
 
-    fit_any(source, output, FitRequest(estimator, offset, experiment, loop_time, tuple(region or ()), memory_mb, noise))
+    given = tuple(region or ()), memory_mb, noise, delays, echo_train
+    fit_any(source, output, FitRequest(estimator, offset, experiment, loop_time, *given))
 
 
 @app.command("inspect", epilog="Example: knightshift inspect archive/mouse/5")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from knightshift.core.errors import InputError
-from knightshift.core.quantities import UNITS_REQUIRED
+from knightshift.core.quantities import UNITS_REQUIRED, PositiveSeconds
 from knightshift.core.run_folder import MANIFEST
+from knightshift.reconstruction.echo_trains import as_echo_train
 from knightshift.reconstruction.export import load_images, save_images
 from knightshift.reconstruction.export.images_file import are_inversion_images
 from knightshift.reconstruction.export.relaxation import save_pseudo_2d, with_error, write_t1_maps
@@ -24,6 +26,9 @@ from knightshift.reconstruction.readers import RawKind, detect, read_raw
 from knightshift.reconstruction.reconstruct import images_of_scan
 from knightshift.reconstruction.relaxometry.recovery import fit_inversion_series
 from knightshift.reconstruction.relaxometry.result import T2Status
+
+_OPTIONS = {"loop_time": "loop-time", "regions": "region", "echo_train": "echo-train"}
+_MAX_LIST_BYTES, _MAX_ECHOES = 1 << 20, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,10 @@ class FitRequest:
     """Memory that a fit of images may take [MB]."""
     noise: float | None = None
     """Noise of the real part of images, in their units."""
+    delays: str | None = None
+    """Delay of every step of spectra: ``"10 ms, 90 ms"``, or a file with one a line."""
+    echo_train: str | None = None
+    """Echoes and their distance, where these are not in the data: ``"128 x 300 us"``."""
 
 
 def fit_any(source: Path, output: Path, request: FitRequest) -> None:
@@ -52,9 +61,9 @@ def fit_any(source: Path, output: Path, request: FitRequest) -> None:
     if isinstance(found, FidSeries):
         _fit_spectra(found, output, request)
         return
-    for name in ("experiment", "loop_time", "regions"):
+    for name in ("experiment", "loop_time", "regions", "delays", "echo_train"):
         if getattr(request, name):
-            raise InputError(f"{source}: --{name.replace('_', '-').rstrip('s')} is for spectra, and these are images")
+            raise InputError(f"{source}: --{_OPTIONS.get(name, name)} is for spectra, and these are images")
     if found is not None:
         _fit_inversion(source, found, output, request)
         return
@@ -82,6 +91,8 @@ def _fit_spectra(series: FidSeries, output: Path, request: FitRequest) -> None:
     for name in ("estimator", "noise"):
         if getattr(request, name) is not None:
             raise InputError(f"{series.source}: --{name} is for images: spectra are fitted by least squares")
+    if request.echo_train is not None:
+        series = as_echo_train(series, *_train(request.echo_train))
     result = fit_pseudo_2d(series, _options(request))
     written = save_pseudo_2d(result, output)
     console = Console()
@@ -92,12 +103,35 @@ def _fit_spectra(series: FidSeries, output: Path, request: FitRequest) -> None:
 
 def _options(request: FitRequest) -> Pseudo2DOptions:
     choices = {"experiment": request.experiment, "loop_time": request.loop_time, "offset": request.offset or "auto"}
-    plain = {**choices, "regions": [_region(text) for text in request.regions]}
+    plain: dict[str, Any] = {**choices, "regions": [_region(text) for text in request.regions]}
+    if request.delays is not None:
+        plain["delays"] = _listed(request.delays)
     try:
         return Pseudo2DOptions.model_validate(plain, context={UNITS_REQUIRED: True})
     except ValidationError as error:
         words = "; ".join(f"{item['loc'][0] if item['loc'] else ''}: {item['msg']}" for item in error.errors())
         raise InputError(f"the fit of spectra: {words}") from error
+
+
+def _listed(text: str) -> list[str]:
+    """Split ``"10 ms, 90 ms"``, or the lines of a file."""
+    path = Path(text)
+    if "," not in text and path.is_file():
+        if path.stat().st_size > _MAX_LIST_BYTES:
+            raise InputError(f"{path}: {path.stat().st_size} bytes are no list of delays")
+        return [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    return [word.strip() for word in text.split(",")]
+
+
+def _train(text: str) -> tuple[int, float]:
+    """Split ``"128 x 300 us"``."""
+    count, word, spacing = text.partition(" x ")
+    if not word or not count.strip().isdigit() or not 2 <= int(count) <= _MAX_ECHOES:
+        raise InputError(f"--echo-train {text!r}: write e.g. '128 x 300 us'")
+    try:
+        return int(count), float(TypeAdapter(PositiveSeconds).validate_python(spacing, context={UNITS_REQUIRED: True}))
+    except ValidationError as error:
+        raise InputError(f"--echo-train {text!r}: {error.errors()[0]['msg']}") from error
 
 
 def _region(text: str) -> tuple[str, str]:

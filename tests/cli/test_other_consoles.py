@@ -51,6 +51,12 @@ def test_spectra_become_a_table_a_figure_and_json(cli: Cli, tmp_path: Path) -> N
         (("--loop-time", "4"), "needs a unit"),
         (("--estimator", "rician"), "--estimator is for images"),
         (("--experiment", "guess"), "experiment"),
+        (("--experiment", "T2", "--delays", "1, 2"), "needs a unit"),
+        (("--experiment", "T2", "--delays", "1 ms, 2 ms"), "2 delays for 7 steps"),
+        (("--echo-train", "40"), "128 x 300 us"),
+        (("--echo-train", "40 x 1"), "needs a unit"),
+        (("--echo-train", "40 x 1 ms"), "are not 40 echoes"),
+        (("--echo-train", "7 x 1 ms"), "do not fit between echoes"),
     ],
 )
 def test_options_that_make_no_sense_are_explained(
@@ -60,6 +66,39 @@ def test_options_that_make_no_sense_are_explained(
     assert result.returncode == 2
     assert words in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
+
+
+def train_in_one_fid(folder: Path, t2: float) -> Path:
+    """Echoes of one train, 40 of 64 samples, as one long FID."""
+    echo = np.exp(-(((np.arange(64) - 32) / 9) ** 2)) * np.exp(2j * np.pi * 2e3 * np.arange(64) * 1e-5)
+    np.save(folder / "train.npy", 1e3 * np.outer(np.exp(-1e-3 * np.arange(1, 41) / t2), echo).reshape(1, -1))
+    path = folder / "train.yaml"
+    path.write_text(
+        "format: knightshift array 1\nfile: train.npy\nholds: fids\naxes: [step, sample]\ndwell_time: 10 us\n"
+        "nucleus: 23Na\nworking_frequency: 105.84 MHz\n"
+    )
+    return path
+
+
+def test_one_fid_of_many_echoes_is_fitted_as_a_train(cli: Cli, tmp_path: Path) -> None:
+    result = cli("fit", train_in_one_fid(tmp_path, 0.012), "--echo-train", "40 x 1 ms", "-o", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    fit = json.loads((tmp_path / "out/fit.json").read_text())
+    assert fit["quantity"] == "T2"
+    assert fit["peaks"][0]["time_s"] == pytest.approx(0.012, rel=1e-3)
+
+
+def test_delays_are_taken_from_the_command_line_or_a_file(cli: Cli, tmp_path: Path) -> None:
+    path = array_of_recoveries(tmp_path, t1=0.8)
+    text = path.read_text()
+    path.write_text("\n".join(line for line in text.splitlines() if not line.startswith("delays")))
+    delays = ["10 ms", "100 ms", "300 ms", "0.7 s", "1.5 s", "3 s", "6 s"]
+    (tmp_path / "delays.txt").write_text("\n".join(delays))
+    for given in (", ".join(delays), str(tmp_path / "delays.txt")):
+        result = cli("fit", path, "--experiment", "inversion recovery", "--delays", given, "-o", tmp_path / "out")
+        assert result.returncode == 0, result.stderr
+        fit = json.loads((tmp_path / "out/fit.json").read_text())
+        assert fit["peaks"][0]["time_s"] == pytest.approx(0.8, rel=1e-3)
 
 
 def test_reconstructing_spectra_points_to_fit(cli: Cli, tmp_path: Path) -> None:

@@ -109,3 +109,19 @@ def test_pseudo_replica_gives_the_noise_of_a_linear_reconstruction(
     by_replica = images_of_run(run, Recipe(apodisation="hamming", remove_dc_offset=True))
     np.testing.assert_allclose(by_replica.noise_std, by_window.noise_std, rtol=0.15)
     assert any("pseudo replica" in sentence for sentence in by_replica.methods)
+
+
+def test_echo_times_of_the_recipe_go_before_those_of_the_files(synthetic_scan: Any, tmp_path: Path) -> None:
+    scan = synthetic_scan(random_kspace(1, 2, 1, 8, 7), n_echoes=2).write(tmp_path / "scan")
+    (tmp_path / "mine.yaml").write_text("echo_times: [5 ms, 12 ms]")
+    series = reconstruct(scan, read_recipe(tmp_path / "mine.yaml"))
+    np.testing.assert_allclose(series.echo_times, [5e-3, 12e-3])
+    assert any("those of the recipe" in line for line in series.methods)
+    with pytest.raises(InputError, match="3 echo_times for 2 echoes"):
+        reconstruct(scan, Recipe(echo_times=(1e-3, 2e-3, 3e-3)))
+
+
+def test_own_runs_know_their_echo_times(synthetic_run: Any, small_encoding: Encoding, tmp_path: Path) -> None:
+    run = synthetic_run(small_encoding, {p: np.ones((8, 16)) for p in range(2)}).write(tmp_path / "run")
+    with pytest.raises(InputError, match="holds its echo times"):
+        images_of_run(run, Recipe(echo_times=(1e-3,)))

@@ -33,6 +33,39 @@ def test_tecmag_with_two_tables_of_that_length_does_not_guess(tmp_path: Path) ->
     assert any("table of delays" in line for line in series.missing)
 
 
+@pytest.mark.parametrize(
+    ("name", "experiment"), [("te:2", "T2"), ("TE_list", "T2"), ("ti1", "inversion recovery"), ("tau", "unknown")]
+)
+def test_tecmag_table_may_be_named_by_what_it_steps(tmp_path: Path, name: str, experiment: str) -> None:
+    tables = {name: "1m 2m 4m", "temp": "1 2 3", "ph1": "0 1 2"}
+    series = read_tecmag(write_tecmag(tmp_path / "a.tnt", line_fids(np.ones(3), 10.0, 32), tables))
+    assert series.delays is not None
+    np.testing.assert_allclose(series.delays, [1e-3, 2e-3, 4e-3])
+    assert series.experiment == experiment
+    assert series.parameters["table of delays"] == name
+
+
+def test_tecmag_arrays_of_two_steps_are_rows_the_first_fastest(tmp_path: Path) -> None:
+    fids = line_fids(np.arange(1.0, 7.0), 10.0, 32)
+    path = write_tecmag(tmp_path / "a.tnt", fids, {"de1:2": "1m 2m 3m", "de2:3": "1m 2m"})
+    content = bytearray(path.read_bytes())
+    content[20 : 20 + 32] = np.array([32, 3, 2, 1] * 2, "<i4").tobytes()  # npts, actual_npts
+    path.write_bytes(bytes(content))
+    series = read_tecmag(path)
+    np.testing.assert_allclose(series.values, fids, rtol=1e-6)
+    assert series.delays is None
+    assert series.parameters["FIDs"] == "3 x 2"
+    assert any("--delays" in line for line in series.missing)
+
+
+def test_tecmag_stopped_acquisition_says_what_is_not_there(tmp_path: Path) -> None:
+    path = write_tecmag(tmp_path / "a.tnt", line_fids(np.ones(3), 10.0, 32))
+    content = bytearray(path.read_bytes())
+    content[20 : 20 + 16] = np.array([32, 8, 1, 1], "<i4").tobytes()  # npts
+    path.write_bytes(bytes(content))
+    assert any("FIDs 4 to 8" in line for line in read_tecmag(path).missing)
+
+
 @pytest.mark.parametrize("points", [(10**9, 3, 1, 1), (-32, 2, 1, 1), (0, 0, 0, 0), (2**31 - 1, 2**31 - 1, 4, 4)])
 def test_tecmag_points_that_lie_are_damage(tmp_path: Path, points: tuple[int, ...]) -> None:
     path = write_tecmag(tmp_path / "a.tnt", line_fids(np.ones(2), 10.0, 32))
