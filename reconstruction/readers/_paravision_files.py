@@ -11,7 +11,7 @@ import numpy as np
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.readers.jcamp import ParameterFile, read_parameters
 
-_NOT_CARTESIAN = re.compile(r"epi|epsi|spiral|(?<![a-z])ute|ute3d|zte|radial|propeller", re.IGNORECASE)
+_NOT_CARTESIAN = re.compile(r"epi|epsi|spiral|(?<![a-z])(ig)?ute|ute3d|zte|radial|propeller", re.IGNORECASE)
 _NOT_IMAGING = re.compile(r"csi|press\b|steam|singlepulse|nspect|isis|laser", re.IGNORECASE)
 _REFUSED_WHEN_YES = {
     "PVM_EncCS": "compressed sensing is",

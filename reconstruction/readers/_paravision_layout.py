@@ -144,15 +144,30 @@ def line_steps(files: ScanFiles) -> IntArray:
     return np.arange(n_lines) - n_lines // 2
 
 
-def encoding_order(files: ScanFiles, layout: RawLayout, partition_steps: IntArray) -> IntArray | None:
+def partition_steps(files: ScanFiles, n_partitions: int) -> IntArray:
+    """Second phase-encode step of each partition in order of acquisition, 0 at k = 0, shape ``(partition,)``."""
+    if "PVM_EncSteps2" in files.method:
+        return files.method.integers("PVM_EncSteps2")
+    return np.arange(n_partitions) - n_partitions // 2
+
+
+def onto_grid(steps: IntArray, n_grid: int) -> IntArray:
+    """Move the steps of a full set to within ``-n_grid // 2`` and the same on the other side.
+
+    The set may start one below, or at zero: the transform has the period `n_grid` in k.
+    """
+    if steps.size != n_grid:
+        return steps
+    return np.asarray((steps + n_grid // 2) % n_grid - n_grid // 2)
+
+
+def encoding_order(files: ScanFiles, layout: RawLayout) -> IntArray | None:
     """Place ``partition x n_lines + line`` of each acquired line of a 3D scan; None: in that order already.
 
     Parameters
     ----------
     files, layout
         The scan.
-    partition_steps
-        Step of each partition, 0 at k = 0, shape ``(partition,)``.
 
     Raises
     ------
@@ -164,15 +179,16 @@ def encoding_order(files: ScanFiles, layout: RawLayout, partition_steps: IntArra
         return None
     first, second = (files.method.integers(name) for name in names)
     lines, n_lines = line_steps(files), layout.n_lines
-    inside = np.isin(first, lines).all() and np.isin(second, partition_steps).all()
+    partitions = partition_steps(files, layout.n_partitions)
+    inside = np.isin(first, lines).all() and np.isin(second, partitions).all()
     if first.size != second.size or first.size != n_lines * layout.n_partitions or not inside:
         raise UnsupportedDataError(
             f"{files.folder}: PVM_EncGenSteps1 and 2 are no full grid of {n_lines} lines x {layout.n_partitions} "
             "partitions: an incomplete k-space is not completed"
         )
-    by_line, by_partition = np.argsort(lines), np.argsort(partition_steps)
+    by_line, by_partition = np.argsort(lines), np.argsort(partitions)
     line = by_line[np.searchsorted(lines[by_line], first)]
-    partition = by_partition[np.searchsorted(partition_steps[by_partition], second)]
+    partition = by_partition[np.searchsorted(partitions[by_partition], second)]
     places = partition * n_lines + line
     if np.unique(places).size != places.size:
         raise UnsupportedDataError(f"{files.folder}: PVM_EncGenSteps1 and 2 acquire a line of k-space twice")

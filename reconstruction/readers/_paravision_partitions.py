@@ -10,6 +10,7 @@ from knightshift.reconstruction.kspace import Partitions
 from knightshift.reconstruction.readers._paravision_console import first_kept_point
 from knightshift.reconstruction.readers._paravision_files import ScanFiles, dimensions
 from knightshift.reconstruction.readers._paravision_geometry import MAX_LENGTH
+from knightshift.reconstruction.readers._paravision_layout import onto_grid, partition_steps
 from knightshift.reconstruction.readers._paravision_placement import (
     MAX_ZERO_FILL,
     SlicesOfSlab,
@@ -53,9 +54,7 @@ def read_slab(
     size = round(third(files, "PVM_Matrix") * third(files, "PVM_AntiAlias", 1.0))
     if files.reco is not None:
         size, matrix = (int(files.reco.integers(name)[2:3].sum()) for name in ("RECO_ft_size", "RECO_size"))
-    steps: IntArray = np.arange(n_partitions) - n_partitions // 2
-    if "PVM_EncSteps2" in method:
-        steps = method.integers("PVM_EncSteps2")
+    steps = onto_grid(partition_steps(files, n_partitions), size)
     if not n_partitions <= size <= MAX_ZERO_FILL * n_partitions or not 1 <= matrix <= size:
         problem = f"{n_partitions} partitions do not fit a grid of {size} with {matrix} slices"
         raise DamagedDataError(method.path if files.reco is None else files.reco.path, "RECO_ft_size", problem)

@@ -100,7 +100,7 @@ def _is_object(path: Path) -> bool:
 
 def _what_was_found(path: Path, names: list[str]) -> str:
     if not names:
-        return f"{path}: this file is no raw data that is read{_array_hint(path)}: {_GIVE}"
+        return f"{path}: this file is no raw data that is read{_hint(path)}: {_GIVE}"
     lone = {"acqp", "method"} & set(names)
     if len(lone) == 1:
         other = "method" if "acqp" in lone else "acqp"
@@ -115,10 +115,12 @@ def _what_was_found(path: Path, names: list[str]) -> str:
     return f"{path}: no known raw data here (found {shown}): {_GIVE}"
 
 
-def _array_hint(path: Path) -> str:
+def _hint(path: Path) -> str:
     start = read_start(path, 16)
     if start.startswith((b"\x93NUMPY", b"MATLAB")):
         return " by itself: an exported array needs a YAML description of its axes (docs/reference/raw-formats.md)"
+    if start.startswith(b"PK\x03\x04"):
+        return " as it is: it is a zip archive (ParaVision exports .PvDatasets): unpack it first"
     return ""
 
 

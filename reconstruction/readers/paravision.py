@@ -23,7 +23,13 @@ from knightshift.reconstruction.readers._paravision_files import (
     find_scan_files,
 )
 from knightshift.reconstruction.readers._paravision_images import ImageOrder, image_order
-from knightshift.reconstruction.readers._paravision_layout import RawLayout, encoding_order, line_steps, raw_layout
+from knightshift.reconstruction.readers._paravision_layout import (
+    RawLayout,
+    encoding_order,
+    line_steps,
+    onto_grid,
+    raw_layout,
+)
 from knightshift.reconstruction.readers._paravision_partitions import read_slab
 from knightshift.reconstruction.readers._paravision_placement import MAX_ZERO_FILL, Grid, pair, placement
 from knightshift.reconstruction.readers._paravision_samples import RawSamples
@@ -93,7 +99,7 @@ def _raw_samples(files: ScanFiles, layout: RawLayout, images: ImageOrder, partit
         layout=layout,
         frames=images.frames,
         scales=channel_scales(files.reco, files.method, layout.n_receivers),
-        order=None if partitions is None else encoding_order(files, layout, partitions.steps),
+        order=None if partitions is None else encoding_order(files, layout),
         reverses_even_echoes=images.reverses_even_echoes,
     )
 
@@ -177,7 +183,7 @@ def _reco_pair(files: ScanFiles, name: str) -> tuple[int, int]:
 
 
 def _line_steps(files: ScanFiles, n_grid: int) -> IntArray:
-    steps = line_steps(files)
+    steps = onto_grid(line_steps(files), n_grid)
     rows = steps + n_grid // 2
     if np.unique(steps).size != steps.size or rows.min() < 0 or rows.max() >= n_grid:
         problem = f"steps {steps.min()} to {steps.max()} do not fit once each into {n_grid} lines"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,14 @@ def test_echo_of_an_interpolated_partial_readout_lies_on_the_grid(
     np.testing.assert_allclose(image.images, image.images[0, 0, 0, 0].real, rtol=1e-5)
 
 
+def test_an_odd_set_of_lines_may_start_one_below_its_half(synthetic_scan: Any, tmp_path: Path) -> None:
+    """Of nine lines, -5 to 3 are as good as -4 to 4: the step -5 is the step 4 on a grid of nine."""
+    kspace = random_kspace(1, 1, 1, 9, 10)
+    scan = synthetic_scan(kspace, steps=range(-5, 4), reco=None).write(tmp_path)
+    expected = by_numpy(np.roll(kspace[0, 0, 0], -1, axis=0))
+    np.testing.assert_allclose(reconstruct(scan).images[0, 0], expected, atol=1e-3)
+
+
 def test_lines_in_a_row_of_a_paravision_6_job(synthetic_scan: Any, tmp_path: Path) -> None:
     """ACQ_phase_factor counts in a job of ParaVision 6 as it does in its fid; only 360 sets it to 1."""
     kspace = random_kspace(1, 3, 1, 8, 128)
@@ -188,3 +197,11 @@ def test_volume_whose_slices_are_counted_in_reverse(synthetic_scan: Any, tmp_pat
             "##$VisuCoreDiskSliceOrder=( 1 )\ndisk_reverse_slice_order", "##END=", ""]  # fmt: skip
     (folder / "pdata/1/visu_pars").write_text("\n".join(visu))
     assert reconstruct(folder).missing == ()
+
+
+def test_exported_studies_are_to_be_unpacked_first(tmp_path: Path) -> None:
+    path = tmp_path / "mouse.PvDatasets"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mouse/1/acqp", "##TITLE=Parameter List")
+    with pytest.raises(UnsupportedDataError, match="unpack"):
+        reconstruct(path)
