@@ -119,6 +119,11 @@ def _newton(projected: RealArray, curves: Curves) -> tuple[RealArray, BoolArray]
     return log_rate, (np.abs(step) <= _NEAR) & (curvature < 0) & (log_rate > lowest) & (log_rate < highest)
 
 
+def rough_start(columns: RealArray, problem: Problem) -> RealArray:
+    """``ln R`` near the best, of the precision of `columns`, which are in units of the noise."""
+    return _bracket(columns, Exponentials(problem).rough())[0]
+
+
 def _in_single_precision(columns: RealArray) -> RealArray:
     """Columns with a common factor that keeps them in range."""
     highest = max(columns.max(initial=0.0), -columns.min(initial=0.0), np.finfo(float).tiny)

@@ -16,12 +16,21 @@ from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.reconstruction.relaxometry import _least_squares
 from knightshift.reconstruction.relaxometry._least_squares import ONE_SIDED, Problem, Solution
 from knightshift.reconstruction.relaxometry._one_sided import most_likely
-from knightshift.reconstruction.relaxometry.rician import bessel_ratio, log_bessel, rician_information, saturated_loss
+from knightshift.reconstruction.relaxometry.rician import (
+    LARGEST_ARGUMENT,
+    bessel_shortfall,
+    log_bessel,
+    rician_information,
+    saturated_loss,
+)
 
 _TOLERANCE = 1e-5
 _LONGEST_STEP = 0.7
-_STEPS_OF_ALL = 4  # Newton steps that all voxels take together, before those that need more are singled out
+_ROUGH_STEPS = 2  # Newton steps in single precision, of all voxels and again of those that are still far
+_FAR = 1e-2
+_NEAR = 3e-4  # the last step, in double precision: it is taken, and leaves an error of its square
 _AMPLITUDE_STEPS = 12
+_NEARLY_ZERO = 1e-30
 _FAINTEST = -7.0  # ln of an amplitude, in noise: fainter ones are none
 
 
@@ -44,6 +53,10 @@ class Law(ABC):
         """Return the expected second derivative."""
 
     @abstractmethod
+    def loss_of_noise(self, magnitude: RealArray) -> RealArray:
+        """Loss of no signal."""
+
+    @abstractmethod
     def least_loss(self, magnitude: RealArray) -> RealArray:
         """Loss of the best signal for each magnitude."""
 
@@ -59,19 +72,26 @@ class RicianLaw(Law):
 
     def derivatives(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
         """``s - m I1/I0`` and its derivative."""
-        ratio, over_argument = bessel_ratio(magnitude * signal)
-        first = signal - magnitude * ratio
-        ratio *= ratio
-        ratio += over_argument
-        ratio -= 1
-        ratio *= magnitude
-        ratio *= magnitude
-        ratio += 1
-        return first, ratio
+        argument = magnitude * signal
+        np.minimum(argument, LARGEST_ARGUMENT[argument.dtype], out=argument)
+        shortfall = bessel_shortfall(argument)
+        first = signal - magnitude
+        first += magnitude * shortfall
+        argument += _NEARLY_ZERO
+        np.divide(1 - shortfall, argument, out=argument)
+        argument -= shortfall * (2 - shortfall)
+        argument *= magnitude
+        argument *= magnitude
+        argument += 1
+        return first, argument
 
     def information(self, signal: RealArray) -> RealArray:
         """Fisher information."""
         return rician_information(signal)
+
+    def loss_of_noise(self, magnitude: RealArray) -> RealArray:
+        """``m^2 / 2``."""
+        return np.asarray(0.5 * magnitude**2)
 
     def least_loss(self, magnitude: RealArray) -> RealArray:
         """Loss of a model free at every echo."""
@@ -95,6 +115,10 @@ class QuadratureLaw(Law):
     def information(self, signal: RealArray) -> RealArray:
         """Squared slope of the expected magnitude."""
         return np.asarray(signal**2 / (signal**2 + 2))
+
+    def loss_of_noise(self, magnitude: RealArray) -> RealArray:
+        """Half the squared departure from the floor."""
+        return np.asarray(0.5 * (magnitude - np.sqrt(2)) ** 2)
 
     def least_loss(self, magnitude: RealArray) -> RealArray:
         """Zero: squared residuals are counted from zero."""
@@ -125,71 +149,76 @@ def solve(signal: RealArray, problem: Problem, law: Law) -> Solution:
     Some plain Newton steps bring nearly all voxels to their optimum; the others descend from their start with damping.
     """
     scaled = signal / problem.noise_std[:, None]
-    start = _start(scaled, problem)
-    log_amplitude, log_rate, converged = _newton(scaled, problem, law, *start)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        rough = scaled.astype(np.float32)
+        start = _start(rough, problem)
+        log_amplitude, log_rate, converged = _newton(scaled, rough, problem, law, start)
     side = np.zeros(log_rate.size, dtype=np.int8)
     if not converged.all():
         rest = np.flatnonzero(~converged)
-        found = _descend(scaled[:, rest], problem, law, start[0][rest], start[1][rest])
+        found = _descend(scaled.take(rest, axis=1), problem, law, start[:, rest].astype(float))
         log_amplitude[rest], log_rate[rest], converged[rest], side[rest] = found
         short = np.flatnonzero(side > 0) if law.has_one_sided else np.array([], dtype=int)
         if short.size:
             functions = (law.loss, lambda m, s: law.derivatives(m, s)[0], law.information)
-            log_amplitude[short], log_rate[short] = most_likely(scaled[:, short], problem, *functions)
+            log_amplitude[short], log_rate[short] = most_likely(scaled.take(short, axis=1), problem, *functions)
             side[short] = ONE_SIDED
     return _finish(scaled, problem, law, Solution(log_rate, log_amplitude, *(log_rate,) * 4, converged, side))
 
 
 def _newton(
-    scaled: RealArray, problem: Problem, law: Law, log_amplitude: RealArray, log_rate: RealArray
+    scaled: RealArray, rough: RealArray, problem: Problem, law: Law, start: RealArray
 ) -> tuple[RealArray, RealArray, BoolArray]:
-    """Take the same number of Newton steps for all voxels: both parameters, and whether they are the optimum."""
-    log_amplitude, log_rate = log_amplitude.copy(), log_rate.copy()
-    for _ in range(_STEPS_OF_ALL):
-        slope, bend = _slope_and_bend(scaled, problem, law, log_amplitude, np.exp(log_rate))
-        determinant = bend[0] * bend[2] - bend[1] ** 2
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            by_amplitude = (bend[1] * slope[1] - bend[2] * slope[0]) / determinant
-            by_rate = (bend[1] * slope[0] - bend[0] * slope[1]) / determinant
-        for step in (by_amplitude, by_rate):
-            np.fmax(np.fmin(step, _LONGEST_STEP, out=step), -_LONGEST_STEP, out=step)
-        log_amplitude += by_amplitude
-        log_rate += by_rate
-    lowest, highest = problem.log_rates
-    near = (np.abs(by_amplitude) < _TOLERANCE) & (np.abs(by_rate) < _TOLERANCE) & (bend[0] > 0) & (determinant > 0)
-    return log_amplitude, log_rate, near & (log_rate > lowest) & (log_rate < highest) & (log_amplitude > _FAINTEST)
+    """Take the same few Newton steps for all voxels: both parameters, and whether they are the optimum.
+
+    All but the last step are in single precision; the last one tells how far they were off.
+    """
+    place = start.copy()
+    for _ in range(_ROUGH_STEPS):
+        size, _ = _newton_step(rough, problem, law, place)
+    far = np.flatnonzero(~(size < _FAR))
+    if far.size:
+        columns, again = rough.take(far, axis=1), place[:, far]
+        for _ in range(_ROUGH_STEPS):
+            _newton_step(columns, problem, law, again)
+        place[:, far] = again
+    place = place.astype(float)
+    size, sound = _newton_step(scaled, problem, law, place)
+    (log_amplitude, log_rate), (lowest, highest) = place, problem.log_rates
+    sound &= (size < _NEAR) & (log_rate > lowest) & (log_rate < highest) & (log_amplitude > _FAINTEST)
+    return log_amplitude, log_rate, sound
+
+
+def _newton_step(columns: RealArray, problem: Problem, law: Law, place: RealArray) -> tuple[RealArray, BoolArray]:
+    """Take a step from `place`, ``(2, voxel)``; its size, and whether it leads to a minimum."""
+    slope, bend, _ = _slope_and_bend(columns, problem, law, place)
+    determinant = bend[0] * bend[2] - bend[1] ** 2
+    steps = np.stack([bend[1] * slope[1] - bend[2] * slope[0], bend[1] * slope[0] - bend[0] * slope[1]])
+    steps /= determinant
+    np.fmax(np.fmin(steps, _LONGEST_STEP, out=steps), -_LONGEST_STEP, out=steps)
+    place += steps
+    return np.abs(steps).max(axis=0), (bend[0] > 0) & (determinant > 0)
 
 
 def _slope_and_bend(
-    scaled: RealArray, problem: Problem, law: Law, log_amplitude: RealArray, rate: RealArray
-) -> tuple[RealArray, RealArray]:
-    """Gradient ``(2, voxel)`` and Hessian ``(3, voxel)`` of the loss; echo by echo, so that all stays in the cache."""
-    slope, bend = np.zeros((2, rate.size)), np.zeros((3, rate.size))
-    for magnitude, delay, weight in zip(scaled, _delays(problem), _relative_weights(problem), strict=True):
-        signal = rate * -delay
-        signal += log_amplitude
-        np.exp(signal, out=signal)
-        signal *= weight
-        first, second = law.derivatives(magnitude, signal)
-        first *= signal
-        second *= signal
-        second *= signal
-        second += first
-        slope[0] += first
-        bend[0] += second
-        if delay > 0:
-            first *= delay
-            slope[1] += first
-            second *= delay
-            bend[1] += second
-            second *= delay
-            bend[2] += second
+    scaled: RealArray, problem: Problem, law: Law, place: RealArray
+) -> tuple[RealArray, RealArray, RealArray]:
+    """Gradient ``(2, voxel)`` and Hessian ``(3, voxel)`` of the loss, and the signal, in the precision of `place`."""
+    rate = np.exp(place[1])
+    signal = _decay(problem, place[0], rate)
+    first, second = law.derivatives(scaled, signal)
+    first *= signal
+    second *= signal
+    second *= signal
+    second += first
+    powers = _powers(problem).astype(place.dtype)
+    slope, bend = powers[:2] @ first, powers @ second
     bend[2] *= rate
     bend[2] -= slope[1]
     bend[2] *= rate
     bend[1] *= -rate
     slope[1] *= -rate
-    return slope, bend
+    return slope, bend, signal
 
 
 def _delays(problem: Problem) -> RealArray:
@@ -201,11 +230,11 @@ def _relative_weights(problem: Problem) -> RealArray:
 
 
 def _descend(
-    scaled: RealArray, problem: Problem, law: Law, log_amplitude: RealArray, log_rate: RealArray
+    scaled: RealArray, problem: Problem, law: Law, start: RealArray
 ) -> tuple[RealArray, RealArray, BoolArray, IntArray]:
     """Damped Newton steps that never raise the loss: both parameters, whether converged, at which bound."""
-    state = _evaluate(scaled, problem, law, log_amplitude, log_rate)
-    log_amplitude, log_rate, count = log_amplitude.copy(), log_rate.copy(), log_rate.size
+    state = _evaluate(scaled, problem, law, start)
+    (log_amplitude, log_rate), count = start.copy(), scaled.shape[1]
     converged, side = np.zeros(count, dtype=bool), np.zeros(count, dtype=np.int8)
     active, columns, damping = np.arange(count), scaled, np.zeros(count)
     for _ in range(problem.max_iterations):
@@ -245,39 +274,37 @@ def best_amplitude(scaled: RealArray, shape: RealArray, law: Law) -> RealArray:
     return np.asarray(amplitude)
 
 
-def _start(scaled: RealArray, problem: Problem) -> tuple[RealArray, RealArray]:
-    """Least squares on magnitudes whose noise floor is taken out in quadrature."""
-    freed = np.sqrt(np.maximum(scaled**2 - 2, 0.01)) * problem.noise_std[:, None]
-    solution = _least_squares.solve(freed, problem)
+def _start(rough: RealArray, problem: Problem) -> RealArray:
+    """Logarithms of amplitude and ``R`` of least squares on magnitudes whose noise floor is taken out in quadrature."""
+    freed = rough * rough
+    freed -= 2
+    np.sqrt(np.maximum(freed, 0.01, out=freed), out=freed)
     lowest, highest = problem.log_rates
-    inside = np.clip(solution.log_rate, lowest + 1.0, highest - 1.0)
-    first = solution.amplitude * np.exp(-np.exp(inside) * problem.echo_times[0]) / problem.noise_std.mean()
-    return np.log(np.maximum(first, 0.1)), inside
+    log_rate = np.clip(_least_squares.rough_start(freed, problem), lowest + 1.0, highest - 1.0)
+    decay = _decay(problem, np.zeros_like(log_rate), np.exp(log_rate))
+    amplitude = np.einsum("ev,ev->v", freed, decay) / np.einsum("ev,ev->v", decay, decay)
+    return np.stack([np.log(np.fmax(amplitude, 0.1)), log_rate])
 
 
 def _decay(problem: Problem, log_amplitude: RealArray, rate: RealArray) -> RealArray:
     """Noise-free signal in units of the noise of each echo; amplitude at the first echo in units of the mean noise."""
-    exponent = np.multiply.outer(-_delays(problem), rate) + log_amplitude
-    return np.asarray(np.exp(exponent, out=exponent) * _relative_weights(problem)[:, None])
+    exponent = np.multiply.outer(-_delays(problem).astype(rate.dtype), rate)
+    exponent += log_amplitude
+    np.exp(exponent, out=exponent)
+    exponent *= _relative_weights(problem).astype(rate.dtype)[:, None]
+    return np.asarray(exponent)
 
 
-def _evaluate(scaled: RealArray, problem: Problem, law: Law, log_amplitude: RealArray, log_rate: RealArray) -> _State:
-    rate = np.exp(log_rate)
-    signal = _decay(problem, log_amplitude, rate)
+def _evaluate(scaled: RealArray, problem: Problem, law: Law, place: RealArray) -> _State:
+    slope, hessian, signal = _slope_and_bend(scaled, problem, law, place)
     loss = law.loss(scaled, signal)
-    first, second = law.derivatives(scaled, signal)
-    first *= signal
-    powers = _powers(problem)
-    tilt = powers[:2] @ first
-    bend = powers @ (second * signal**2 + first)
-    hessian = np.stack([bend[0], -rate * bend[1], rate**2 * bend[2] - rate * tilt[1]])
     unsound = ~((hessian[0] > 0) & (hessian[0] * hessian[2] > hessian[1] ** 2))
     if unsound.any():
         weak = signal[:, unsound]
-        expected = powers @ (weak**2 * (weak**2 / (1 + weak**2)))
-        slow = rate[unsound]
+        expected = _powers(problem) @ (weak**2 * (weak**2 / (1 + weak**2)))
+        slow = np.exp(place[1][unsound])
         hessian[:, unsound] = np.stack([expected[0], -slow * expected[1], slow**2 * expected[2]])
-    return _State(log_amplitude, log_rate, loss.sum(axis=0), np.stack([tilt[0], -rate * tilt[1]]), hessian)
+    return _State(place[0], place[1], loss.sum(axis=0), slope, hessian)
 
 
 def _powers(problem: Problem) -> RealArray:
@@ -304,7 +331,7 @@ def _step(state: _State, damping: RealArray, bounds: tuple[float, float]) -> tup
 
 
 def _trial(columns: RealArray, problem: Problem, law: Law, state: _State, step: RealArray) -> _State:
-    return _evaluate(columns, problem, law, state.log_amplitude + step[0], state.log_rate + step[1])
+    return _evaluate(columns, problem, law, np.stack([state.log_amplitude, state.log_rate]) + step)
 
 
 def _finish(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -> Solution:
@@ -317,7 +344,7 @@ def _finish(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -
         solution.log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)
     loss = law.loss(scaled, signal).sum(axis=0)
     solution.chi2 = 2 * (loss - law.least_loss(scaled).sum(axis=0))
-    solution.explained = 2 * (law.loss(scaled, np.zeros_like(signal)).sum(axis=0) - loss)
+    solution.explained = 2 * (law.loss_of_noise(scaled).sum(axis=0) - loss)
     faint = solution.amplitude <= _FAINTEST
     at_zero = np.exp(np.minimum(solution.amplitude + rate * problem.echo_times[0], 700.0))
     solution.amplitude = np.where(faint, 0.0, at_zero * problem.noise_std.mean())

@@ -55,7 +55,7 @@ def solve(signal: RealArray, problem: Problem, decays: Callable[[RealArray], Rea
         amplitude=amplitude,
         offset=np.zeros_like(amplitude),
         chi2=2 * (loss - law.least_loss(scaled).sum(axis=0)),
-        explained=2 * (law.loss(scaled, np.zeros_like(scaled)).sum(axis=0) - loss),
+        explained=2 * (law.loss_of_noise(scaled).sum(axis=0) - loss),
         log_rate_std=log_rate_std,
         converged=np.ones(log_rate.size, dtype=bool),
         side=side,

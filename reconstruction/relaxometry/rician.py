@@ -15,6 +15,7 @@ from scipy.special import i0e, i1e
 from knightshift.core.arrays import RealArray
 
 _TABLE_POINTS = 2049
+_FINE_INTERVALS = 32768
 RATIO_ABOVE = (0.5, 0.236481645, 0.1059023923, 0.03114789835, 0.007982236668, 0.0009129593245, 0.0003377694752)
 RATIO_BELOW = (
     1.0,
@@ -27,32 +28,32 @@ RATIO_BELOW = (
     0.0003377694752,
 )
 """Coefficients of ``I1(z) / (z I0(z))`` by rising power of z, above and below the line of the fraction."""
+_SHORTFALL_ABOVE = (1.0, *(float(below - above) for below, above in zip(RATIO_BELOW[1:-1], RATIO_ABOVE, strict=False)))
+LARGEST_ARGUMENT = {np.dtype(np.float32): 1e5, np.dtype(np.float64): 1e40}
+"""Beyond, the powers of the fraction overflow; the shortfall does no longer count there."""
 _LOG_2PI = float(np.log(2 * np.pi))
 
 
 class _Table:
-    """A function of ``z >= 0`` as a cubic spline in ``1 / (1 + z)``, found by index rather than by search."""
+    """A function of ``z >= 0`` as a cubic spline in ``1 / (1 + z)``, read off between many points of it."""
 
     def __init__(self, function: Callable[[RealArray], RealArray], at_infinity: float) -> None:
         from scipy.interpolate import CubicSpline
 
         grid = np.linspace(0, 1, _TABLE_POINTS)
-        values = np.append(at_infinity, function(1 / grid[1:] - 1))
-        self.coefficients = np.ascontiguousarray(CubicSpline(grid, values).c)
+        spline = CubicSpline(grid, np.append(at_infinity, function(1 / grid[1:] - 1)))
+        self.coefficients = np.ascontiguousarray(spline.c)
+        self.values = spline(np.linspace(0, 1, _FINE_INTERVALS + 1))
+        self.rises = np.append(np.diff(self.values), 0.0)
 
     def __call__(self, inverse: RealArray) -> RealArray:
         """Value at ``inverse = 1 / (1 + z)``; any shape."""
-        position = np.atleast_1d(inverse) * (_TABLE_POINTS - 1)
+        position = np.multiply(inverse, _FINE_INTERVALS)
         index = position.astype(np.intp)
-        np.minimum(index, _TABLE_POINTS - 2, out=index)
         position -= index
-        position /= _TABLE_POINTS - 1
-        value = self.coefficients[0].take(index)
-        part = np.empty_like(value)
-        for coefficients in self.coefficients[1:]:
-            value *= position
-            value += coefficients.take(index, out=part, mode="clip")  # "raise" would take through a buffer
-        return np.asarray(value.reshape(np.shape(inverse)))
+        position *= self.rises.take(index)
+        position += self.values.take(index)
+        return np.asarray(position)
 
 
 def log_bessel(argument: RealArray) -> RealArray:
@@ -61,23 +62,24 @@ def log_bessel(argument: RealArray) -> RealArray:
     return _log_bessel_table()(inverse) + 0.5 * np.log(inverse)
 
 
-def bessel_ratio(argument: RealArray) -> tuple[RealArray, RealArray]:
-    """``I1(z) / I0(z)``, the expected cosine of the phase of a noisy vector, and the same over ``z``; any shape.
+def bessel_shortfall(argument: RealArray) -> RealArray:
+    """``1 - I1(z) / I0(z)``: how far the expected cosine of the phase of a noisy vector is below one; any shape.
 
-    A rational function with the limits ``z / 2`` and ``1 - 1 / (2 z)``, fitted to be off by less than 1.2e-7.
+    A rational function with the limits ``1 - z / 2`` and ``1 / (2 z)``, off by less than 1.2e-7; `argument` at most
+    `LARGEST_ARGUMENT` of its precision.
     """
-    above = argument * RATIO_ABOVE[-1]
-    for coefficient in RATIO_ABOVE[-2:0:-1]:
+    above = argument * _SHORTFALL_ABOVE[-1]
+    for coefficient in _SHORTFALL_ABOVE[-2:0:-1]:
         above += coefficient
         above *= argument
-    above += RATIO_ABOVE[0]
+    above += _SHORTFALL_ABOVE[0]
     below = argument * RATIO_BELOW[-1]
     for coefficient in RATIO_BELOW[-2:0:-1]:
         below += coefficient
         below *= argument
     below += RATIO_BELOW[0]
     above /= below
-    return above * argument, above
+    return above
 
 
 def rician_mean(signal: RealArray) -> RealArray:
