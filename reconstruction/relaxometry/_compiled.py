@@ -1,8 +1,8 @@
 """Least squares of exponentials compiled by numba: the steps of `_least_squares`, a block of voxels at a time.
 
-Loops run over the voxels of a block innermost, so that the compiler turns them into vector instructions; intermediate
-values have a row each in a small array that stays in the cache. Voxels climb in single precision; the last step and all
-results are in double precision. Voxels that are not there then climb one by one with bisection.
+Intermediate values of a block have a row each in a small array that stays in the cache. Voxels climb in single
+precision; the last step and all results are in double precision. Voxels that are not there then climb one by one with
+bisection.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from knightshift.reconstruction.relaxometry._kernel_tools import (
     Rough,
     any_to_fit,
     compiled,
-    exp_of_negative,
+    exp,
+    inlined,
+    kept,
     load,
-    rough_exp,
-    small_exp,
-    write_voxel,
+    write,
 )
 from knightshift.reconstruction.relaxometry.result import T2Status
 
-_OK, _MASKED, _INVALID_INPUT = int(T2Status.OK), int(T2Status.MASKED), int(T2Status.INVALID_INPUT)
-_NO_SIGNAL = int(T2Status.NO_SIGNAL)
-_TOO_LONG, _TOO_SHORT, _NOT_CONVERGED = int(T2Status.TOO_LONG), int(T2Status.TOO_SHORT), int(T2Status.NOT_CONVERGED)
-_STEPS_TOGETHER = 2
+_OK, _TOO_LONG, _TOO_SHORT = int(T2Status.OK), int(T2Status.TOO_LONG), int(T2Status.TOO_SHORT)
+_NOT_CONVERGED = int(T2Status.NOT_CONVERGED)
+_STEPS_TOGETHER = 3
 _NEAR = 3e-4  # the last step; it is taken, and leaves an error of its square
 _TOLERANCE = 1e-5
 _CANCELLED = 1e-9  # of the energy: less cannot be found as a difference
 
-_ZERO, _ONE, _TWO = (np.float32(value) for value in (0, 1, 2))
+_ZERO, _ONE, _TWO, _THREE = (np.float32(value) for value in (0, 1, 2, 3))
 
-# Rows of the array of a block.
-_ENERGY, _SCALE, _TOP, _BEST, X, _LOW, _HIGH, RATE = (BLOCK * row for row in range(8))
-_N0, _N1, _N2, _D0, _D1, _D2 = (BLOCK * row for row in range(8, 14))
-_STEP, _T2, _STD, _AMPLITUDE, _EXPLAINED = (BLOCK * row for row in range(14, 19))
-ROWS = 19
+# Rows of the array of a block, in either precision; the results are in the order of the maps.
+_N0, _N1, _N2, _D0, _D1, _D2, RATE = (BLOCK * row for row in range(7))
+_TOP, _BEST, X, _LOW, _HIGH = (BLOCK * row for row in range(7, 12))
+_T2, _STD, _AMPLITUDE, _OFFSET, _CHI2, _EXPLAINED = (BLOCK * row for row in range(7, 13))
+_ENERGY, _STEP = BLOCK * 14, BLOCK * 15
+_RESULTS = slice(7, 14)
+ROWS = 16
 
 
 @compiled
@@ -54,54 +55,63 @@ def _scale(y: RealArray, y32: RealArray, b: RealArray) -> None:
         for v in range(BLOCK):
             b[_ENERGY + v] += row[v] * row[v]
     for v in range(BLOCK):
-        b[_SCALE + v] = 1.0 / np.sqrt(b[_ENERGY + v])
+        b[_STEP + v] = 1.0 / np.sqrt(b[_ENERGY + v])
     for e in range(y.shape[0]):
         row, row32 = y[e], y32[e]
         for v in range(BLOCK):
-            row32[v] = row[v] * b[_SCALE + v]
+            row32[v] = row[v] * b[_STEP + v]
+
+
+@inlined
+def _height(base: RealArray, basis: RealArray, k: int, y: RealArray, v: int) -> Any:
+    """Projection of a voxel on one decay: of the first five echoes, above that of the others."""
+    b = basis[k]
+    return base[k, v] + b[0] * y[0, v] + b[1] * y[1, v] + b[2] * y[2, v] + b[3] * y[3, v] + b[4] * y[4, v]
 
 
 @compiled
-def _start(y32: RealArray, grid: RealArray, basis: RealArray, heights: RealArray, a: RealArray) -> None:
-    """Bracket the highest of a grid of projections; start at the top of a parabola through it and its neighbours."""
+def _start(y: RealArray, rough: Rough, base: RealArray, a: RealArray) -> None:
+    """Bracket the highest of a grid of projections, four at a time, and start at it."""
+    for k in range(rough.grid.size):
+        row = base[k]
+        for e in range(5, y.shape[0]):
+            more, share = y[e], rough.basis[k, e]
+            for v in range(BLOCK):
+                row[v] = share * more[v] + (row[v] if e > 5 else _ZERO)
     for v in range(BLOCK):
         a[_TOP + v] = -_TWO
         a[_BEST + v] = _ZERO
-    for k in range(grid.size):
-        here, number = heights[k], np.float32(k)
+    basis = rough.basis
+    for k in range(0, basis.shape[0], 4):
+        number = np.float32(k)
         for v in range(BLOCK):
-            here[v] = _ZERO
-        for e in range(y32.shape[0]):
-            row, share = y32[e], basis[k, e]
-            for v in range(BLOCK):
-                here[v] += share * row[v]
-        for v in range(BLOCK):
-            better = here[v] > a[_TOP + v]
-            a[_TOP + v] = here[v] if better else a[_TOP + v]
-            a[_BEST + v] = number if better else a[_BEST + v]
-    step, last = grid[1] - grid[0], grid.size - 1
+            top, best = a[_TOP + v], a[_BEST + v]
+            height = _height(base, basis, k, y, v)
+            best, top = number if height > top else best, max(height, top)
+            height = _height(base, basis, k + 1, y, v)
+            best, top = number + _ONE if height > top else best, max(height, top)
+            height = _height(base, basis, k + 2, y, v)
+            best, top = number + _TWO if height > top else best, max(height, top)
+            height = _height(base, basis, k + 3, y, v)
+            best, top = number + _THREE if height > top else best, max(height, top)
+            a[_TOP + v], a[_BEST + v] = top, best
+    lowest, step, last = rough.grid[0], rough.grid[1] - rough.grid[0], np.float32(rough.grid.size - 1)
     for v in range(BLOCK):
-        best = int(a[_BEST + v])
-        inside = min(max(best, 1), last - 1)
-        before, top, after = heights[inside - 1, v], heights[inside, v], heights[inside + 1, v]
-        shift = (after - before) / (_TWO * (_TWO * top - before - after))
-        shift = max(-_ONE, min(shift, _ONE))
-        a[X + v] = grid[inside] + step * shift if best == inside else grid[best]
-        a[_LOW + v] = grid[max(best - 1, 0)]
-        a[_HIGH + v] = grid[min(best + 1, last)]
-    for v in range(BLOCK):
-        a[RATE + v] = np.exp(a[X + v])
+        best = a[_BEST + v]
+        a[X + v] = lowest + step * best
+        a[_LOW + v] = lowest + step * max(best - _ONE, _ZERO)
+        a[_HIGH + v] = lowest + step * min(best + _ONE, last)
+        a[RATE + v] = exp(a[X + v])
 
 
 @compiled
-def _climb_together(y32: RealArray, times: RealArray, weights: RealArray, a: RealArray) -> None:
-    """One Newton step of all voxels of a block in single precision, as in `_least_squares.Exponentials`."""
-    for v in range(_N0, _N0 + 6 * BLOCK):
-        a[v] = _ZERO
+def _moments(y: RealArray, times: RealArray, weights: RealArray, a: RealArray) -> None:
+    """Products of the decays at the rates of the block with themselves (N) and with data (D), times ``t**n``."""
+    a[_N0 : _N0 + 6 * BLOCK] = 0
     for e in range(times.size):
-        t, weight, row = times[e], weights[e], y32[e]
+        t, weight, row = times[e], weights[e], y[e]
         for v in range(BLOCK):
-            decay = rough_exp(-a[RATE + v] * t) * weight
+            decay = exp(-a[RATE + v] * t) * weight
             norm, along = decay * decay, decay * row[v]
             a[_N0 + v] += norm
             a[_D0 + v] += along
@@ -111,85 +121,66 @@ def _climb_together(y32: RealArray, times: RealArray, weights: RealArray, a: Rea
             a[_D1 + v] += along
             a[_N2 + v] += norm * t
             a[_D2 + v] += along * t
-    for v in range(BLOCK):
-        rate, x = a[RATE + v], a[X + v]
-        data, norm = _ONE / a[_D0 + v], _ONE / a[_N0 + v]
-        first, slant = -rate * a[_D1 + v] * data, -rate * a[_N1 + v] * norm
-        second = rate * (rate * a[_D2 + v] - a[_D1 + v]) * data
-        bent = rate * (_TWO * rate * a[_N2 + v] - a[_N1 + v]) * norm
-        moved = x - (first - slant) / (second - first * first - bent + _TWO * slant * slant)
-        moved = moved if moved < a[_HIGH + v] else a[_HIGH + v]
-        moved = moved if moved > a[_LOW + v] else a[_LOW + v]
-        a[X + v] = moved
-        a[RATE + v] = rate * small_exp(moved - x)
+
+
+@inlined
+def _derivatives(a: RealArray, v: int) -> tuple[Any, Any, Any]:
+    """First derivative by ``ln R`` of ``ln(y.b)`` and of ``ln(b.b) / 2``; second derivative of their difference."""
+    rate, norm, along = a[RATE + v], a[_N0 + v], a[_D0 + v]
+    first, slant = -rate * a[_D1 + v] / along, -rate * a[_N1 + v] / norm
+    second = rate * (rate * a[_D2 + v] - a[_D1 + v]) / along
+    bent = rate * (rate * a[_N2 + v] + rate * a[_N2 + v] - a[_N1 + v]) / norm
+    return first, slant, second - first * first - bent + slant * slant + slant * slant
 
 
 @compiled
-def climb_from_grid(y: RealArray, y32: RealArray, rough: Rough, heights: RealArray, b: RealArray, a: RealArray) -> None:
-    """From the data of a block to ``ln R`` and ``R`` near its optimum, in single precision."""
+def climb_from_grid(y: RealArray, y32: RealArray, rough: Rough, base: RealArray, b: RealArray, a: RealArray) -> None:
+    """From the data of a block to ``ln R`` and ``R`` near its optimum: Newton steps in single precision."""
     _scale(y, y32, b)
-    _start(y32, rough.grid, rough.basis, heights, a)
+    _start(y32, rough, base, a)
     for _ in range(_STEPS_TOGETHER):
-        _climb_together(y32, rough.times, rough.weights, a)
-
-
-@compiled
-def _moments(y: RealArray, times: RealArray, weights: RealArray, b: RealArray) -> None:
-    """Products of decay, data and their derivatives in double precision, at the rates of the block."""
-    for v in range(_N0, _N0 + 6 * BLOCK):
-        b[v] = 0.0
-    for e in range(times.size):
-        t, weight, row = times[e], weights[e], y[e]
+        _moments(y32, rough.times, rough.weights, a)
         for v in range(BLOCK):
-            decay = exp_of_negative(-b[RATE + v] * t) * weight
-            norm, along = decay * decay, decay * row[v]
-            b[_N0 + v] += norm
-            b[_D0 + v] += along
-            norm *= t
-            along *= t
-            b[_N1 + v] += norm
-            b[_D1 + v] += along
-            b[_N2 + v] += norm * t
-            b[_D2 + v] += along * t
+            first, slant, curvature = _derivatives(a, v)
+            moved = a[X + v] - (first - slant) / curvature
+            moved = moved if moved < a[_HIGH + v] else a[_HIGH + v]
+            moved = moved if moved > a[_LOW + v] else a[_LOW + v]
+            a[X + v] = moved
+            a[RATE + v] = exp(moved)
 
 
-@compiled
-def _last_step(b: RealArray) -> None:
+@inlined
+def _take_last_step(b: RealArray, v: int) -> None:
     """From moments to results: the last Newton step in ``ln R``, and what is found after it."""
-    for v in range(BLOCK):
-        rate, norm, along = b[RATE + v], b[_N0 + v], b[_D0 + v]
-        first, slant = -rate * b[_D1 + v] / along, -rate * b[_N1 + v] / norm
-        second = rate * (rate * b[_D2 + v] - b[_D1 + v]) / along
-        bent = rate * (2 * rate * b[_N2 + v] - b[_N1 + v]) / norm
-        slope = first - slant
-        curvature = second - first * first - bent + 2 * slant * slant
-        step = slope / curvature
-        b[_STEP + v] = step if curvature < 0 else np.inf
-        step = step if abs(step) < 0.01 else 0.0
-        amplitude = along / norm
-        information = amplitude * amplitude * (rate * rate * b[_N2 + v] - slant * slant * norm)
-        t2 = (1 + step * (1 + 0.5 * step)) / rate
-        b[_T2 + v] = t2
-        b[_STD + v] = t2 / np.sqrt(information) if information > 0 else np.inf
-        b[_AMPLITUDE + v] = amplitude * (1 - step * (first - 2 * slant))
-        b[_EXPLAINED + v] = amplitude * along * (1 - slope * step)
+    rate, norm, along = b[RATE + v], b[_N0 + v], b[_D0 + v]
+    first, slant, curvature = _derivatives(b, v)
+    slope = first - slant
+    step = slope / curvature
+    b[_STEP + v] = step if curvature < 0 else np.inf
+    step = step if abs(step) < 0.01 else 0.0
+    amplitude = along / norm
+    information = amplitude * amplitude * (rate * rate * b[_N2 + v] - slant * slant * norm)
+    t2 = (1 + step * (1 + 0.5 * step)) / rate
+    explained = amplitude * along * (1 - slope * step)
+    b[_T2 + v] = t2
+    b[_STD + v] = t2 / np.sqrt(information) if information > 0 else np.inf
+    b[_AMPLITUDE + v] = amplitude * (1 - step * (first - slant - slant))
+    b[_EXPLAINED + v] = explained
+    b[_CHI2 + v] = b[_ENERGY + v] - explained
 
 
 @compiled
-def _moments_alone(y: RealArray, v: int, rate: float, decays: Decays, b: RealArray) -> tuple[float, float]:
-    """As `_moments`, of one voxel; the slope and the curvature of its projection."""
+def _moments_alone(y: RealArray, v: int, decays: Decays, b: RealArray) -> None:
+    """As `_moments`, of one voxel."""
     n0, n1, n2, d0, d1, d2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for e in range(decays.times.size):
         t = decays.times[e]
-        decay = np.exp(-rate * t) * decays.weights[e]
+        decay = exp(-b[RATE + v] * t) * decays.weights[e]
         norm, along = decay * decay, decay * y[e, v]
         n0, n1, n2 = n0 + norm, n1 + norm * t, n2 + norm * t * t
         d0, d1, d2 = d0 + along, d1 + along * t, d2 + along * t * t
-    b[RATE + v], b[_N0 + v], b[_N1 + v], b[_N2 + v] = rate, n0, n1, n2
+    b[_N0 + v], b[_N1 + v], b[_N2 + v] = n0, n1, n2
     b[_D0 + v], b[_D1 + v], b[_D2 + v] = d0, d1, d2
-    first, slant = -rate * d1 / d0, -rate * n1 / n0
-    curvature = rate * (rate * d2 - d1) / d0 - first**2 - rate * (2 * rate * n2 - n1) / n0 + 2 * slant**2
-    return first - slant, curvature
 
 
 @compiled
@@ -199,7 +190,10 @@ def _climb_alone(
     """Newton steps of one voxel from ``bracket = (low, start, high)``, bisected where they leave it; its status."""
     low, x, high = bracket
     for _ in range(limits.max_iterations):
-        slope, curvature = _moments_alone(y, v, np.exp(x), decays, b)
+        b[RATE + v] = np.exp(x)
+        _moments_alone(y, v, decays, b)
+        first, slant, curvature = _derivatives(b, v)
+        slope = first - slant
         if x <= limits.lowest and not slope > 0:
             return _TOO_LONG
         if x >= limits.highest and not slope < 0:
@@ -210,7 +204,8 @@ def _climb_alone(
             target = 0.5 * (low + high)
         step, x = target - x, target
         if abs(step) <= _TOLERANCE:
-            _moments_alone(y, v, np.exp(x), decays, b)
+            b[RATE + v] = np.exp(x)
+            _moments_alone(y, v, decays, b)
             return _OK
     return _NOT_CONVERGED
 
@@ -228,35 +223,44 @@ def _bracket_of(a: RealArray, v: int, limits: Limits, last: Any) -> tuple[float,
 
 
 @compiled
-def _squared_residuals(y: RealArray, v: int, decays: Decays, amplitude: float, t2: float) -> float:
-    total = 0.0
+def _square_residuals(y: RealArray, decays: Decays, b: RealArray) -> None:
+    """chi2 as the sum of squares, where the difference of two large numbers is too small to be trusted."""
+    cancelled = 0
+    for v in range(BLOCK):
+        b[_STEP + v] = 0.0
+        cancelled += b[_CHI2 + v] < _CANCELLED * b[_ENERGY + v]
+    if cancelled == 0:
+        return
     for e in range(decays.times.size):
-        residual = y[e, v] - amplitude * np.exp(-decays.times[e] / t2) * decays.weights[e]
-        total += residual * residual
-    return total
+        t, weight, row = decays.times[e], decays.weights[e], y[e]
+        for v in range(BLOCK):
+            residual = row[v] - b[_AMPLITUDE + v] * exp(-t / b[_T2 + v]) * weight
+            b[_STEP + v] += residual * residual
+    for v in range(BLOCK):
+        cancels = b[_CHI2 + v] < _CANCELLED * b[_ENERGY + v]
+        b[_CHI2 + v] = b[_STEP + v] if cancels else b[_CHI2 + v]
 
 
 @compiled
-def _write(
-    y: RealArray, decays: Decays, b: RealArray, here: tuple[int, int], limits: Limits, status: Any, maps: RealArray
+def _finish(
+    y: RealArray, decays: Decays, rough: Rough, limits: Limits, status: Any, a: RealArray, b: RealArray
 ) -> None:
-    """Judge each voxel and write what was found."""
-    first, count = here
-    for v in range(count):
-        i = first + v
-        if status[i] != _MASKED and status[i] != _INVALID_INPUT:
-            energy, explained, amplitude = b[_ENERGY + v], b[_EXPLAINED + v], b[_AMPLITUDE + v]
-            chi2 = energy - explained
-            if chi2 < _CANCELLED * energy:
-                chi2 = _squared_residuals(y, v, decays, amplitude, b[_T2 + v])
-            if not (amplitude > 0 and explained > limits.explained and energy > limits.energy):
-                status[i] = _NO_SIGNAL
-            write_voxel(maps, i, status[i], (b[_T2 + v], b[_STD + v], amplitude, limits.offset, chi2, explained))
-        else:
-            write_voxel(maps, i, status[i], (np.nan, np.nan, np.nan, np.nan, np.nan, 0.0))
+    """Take the last step of all voxels in double precision; those that are not near their optimum then climb alone."""
+    for v in range(BLOCK):
+        b[RATE + v] = a[RATE + v]
+    _moments(y, decays.times, decays.weights, b)
+    for v in range(BLOCK):
+        _take_last_step(b, v)
+    last = np.float32(rough.grid.size - 1)
+    for v in range(status.size):
+        near = abs(b[_STEP + v]) <= _NEAR and a[_LOW + v] < a[X + v] < a[_HIGH + v]
+        if status[v] == _OK and not near:
+            status[v] = _climb_alone(y, v, decays, _bracket_of(a, v, limits, last), b, limits)
+            _take_last_step(b, v)
+    _square_residuals(y, decays, b)
 
 
-@compiled
+@kept
 def fit_exponentials(
     signal: RealArray, span: tuple[int, int], decays: Decays, rough: Rough, limits: Limits, status: Any, maps: RealArray
 ) -> None:
@@ -273,30 +277,17 @@ def fit_exponentials(
     status
         `T2Status`, shape ``(voxel,)``; changed in place.
     maps
-        T2, its standard deviation, amplitude, offset, chi2 (and what the decay explains), shape ``(map, voxel)``;
-        changed in place. With six rows, voxels without a T2 keep their values.
+        As in `_kernel_tools.write`, shape ``(map, voxel)``; changed in place.
     """
-    n_echoes = decays.times.size
-    y, y32 = np.zeros((n_echoes, BLOCK)), np.zeros((n_echoes, BLOCK), np.float32)
+    y, y32 = np.zeros((signal.shape[0], BLOCK)), np.zeros((rough.basis.shape[1], BLOCK), np.float32)
     b, a = np.zeros(ROWS * BLOCK), np.zeros(ROWS * BLOCK, np.float32)
-    heights = np.zeros((rough.grid.size, BLOCK), np.float32)
-    last = np.float32(rough.grid.size - 1)
+    base = np.zeros((rough.basis.shape[0], BLOCK), np.float32)
+    b[_OFFSET : _OFFSET + BLOCK] = limits.offset
     for first in range(span[0], span[1], BLOCK):
-        here = (first, min(BLOCK, span[1] - first))
-        if any_to_fit(status, here):
-            load(signal, here, decays.weights, decays.floor, y)
-            climb_from_grid(y, y32, rough, heights, b, a)
-            for v in range(BLOCK):
-                b[RATE + v] = a[RATE + v]
-            _moments(y, decays.times, decays.weights, b)
-            _last_step(b)
-            alone = False
-            for v in range(here[1]):
-                near = abs(b[_STEP + v]) <= _NEAR and a[_LOW + v] < a[X + v] < a[_HIGH + v]
-                if status[first + v] == _OK and not near:
-                    bracket = _bracket_of(a, v, limits, last)
-                    status[first + v] = _climb_alone(y, v, decays, bracket, b, limits)
-                    alone = True
-            if alone:
-                _last_step(b)
-        _write(y, decays, b, here, limits, status, maps)
+        end = min(first + BLOCK, span[1])
+        here = status[first:end]
+        if any_to_fit(here):
+            load(signal[:, first:end], decays, y)
+            climb_from_grid(y, y32, rough, base, b, a)
+            _finish(y, decays, rough, limits, here, a, b)
+        write(b.reshape(ROWS, BLOCK)[_RESULTS], b[_ENERGY:], limits, here, maps[:, first:end])

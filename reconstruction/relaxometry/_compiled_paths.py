@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightshift.core.arrays import RealArray
-from knightshift.reconstruction.relaxometry import _compiled, _compiled_rician, _kernel_tools, rician
+from knightshift.reconstruction.relaxometry import _compiled, _compiled_rician, _kernel_tools
 from knightshift.reconstruction.relaxometry._least_squares import Exponentials, Problem, grid_of
 from knightshift.reconstruction.relaxometry._voxelwise import Judgement
 from knightshift.reconstruction.relaxometry.noise import RAYLEIGH_MEAN
@@ -48,14 +48,16 @@ def _magnitudes(problem: Problem) -> _compiled_rician.Magnitudes:
     return _compiled_rician.Magnitudes(
         problem.echo_times - problem.echo_times[0],
         problem.noise_std.mean() / problem.noise_std,
-        *rician.tables(),
         float(problem.noise_std.mean()),
     )
 
 
 def _rough(problem: Problem) -> _kernel_tools.Rough:
+    """Without weight where the kernel takes echoes by five, and with the last decay again where it takes four."""
     grid, basis = grid_of(Exponentials(problem))
     weights = problem.noise_std.min() / problem.noise_std
+    padded = np.pad(basis, ((0, 0), (0, max(0, 5 - weights.size))))
+    padded = np.pad(padded, ((0, -len(grid) % 4), (0, 0)), mode="edge")
     return _kernel_tools.Rough(
-        *(np.ascontiguousarray(a, dtype=np.float32) for a in (problem.echo_times, weights, grid, basis))
+        *(np.ascontiguousarray(a, dtype=np.float32) for a in (problem.echo_times, weights, grid, padded))
     )
