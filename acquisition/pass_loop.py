@@ -40,6 +40,7 @@ from knightshift.core.manifest import software_versions
 from knightshift.core.pass_quality import quality_of_pass
 from knightshift.core.passes import PassRecord
 from knightshift.core.program import Measurement
+from knightshift.core.run_without_passes import why_no_pass
 from knightshift.hardware.contract import Scanner
 
 _LOG = logging.getLogger(__name__)
@@ -302,8 +303,15 @@ class PassLoop:
         path, n_passes = self.writer.run.path, self.measurement.n_passes
         try:
             n_kept = len(self.writer.run.commits())  # the pass in flight may have been kept since
+            begun = not why_no_pass(self.writer.run.events())
         except DamagedDataError:
-            n_kept = len(self._flags)
+            n_kept, begun = len(self._flags), True
+        if not begun:
+            return (
+                f"no pass was begun; what was played before is kept in {path}: if sample or scanner are mended, "
+                f"`{resume_command(path)}` begins it, adjustments and checks too; if the site file has to be changed, "
+                "begin a new run: this one keeps its own, and may be deleted"
+            )
         return f"{n_kept} of {n_passes} passes are kept in {path}: continue with `{resume_command(path)}`"
 
 

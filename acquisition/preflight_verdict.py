@@ -78,9 +78,9 @@ def refuse_if_failed(checks: Sequence[Check], consequence: str = "nothing was pl
         return
     passed = ", ".join(dict.fromkeys(check.name for check in checks if check.verdict is Verdict.OK))
     lines = [f"  {check}" for check in failed]
-    raise _error_of(failed)(
-        "\n".join([f"pre-flight failed, {consequence}:", *lines, f"in order are: {passed or 'none'}"])
-    )
+    if passed:
+        lines.append(f"in order are: {passed}")
+    raise _error_of(failed)("\n".join([f"pre-flight failed, {consequence}:", *lines]))
 
 
 def _error_of(failed: Sequence[Check]) -> type[KnightshiftError]:

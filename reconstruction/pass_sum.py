@@ -15,6 +15,7 @@ from knightshift.core.passes import PassRecord
 from knightshift.core.program import Encoding
 from knightshift.core.references import middle_of, references_of
 from knightshift.core.run_folder import JOURNAL, Commit, Run
+from knightshift.core.run_without_passes import why_no_pass
 from knightshift.reconstruction.drift import Drift, PassComparison, estimate_drift, no_drift
 from knightshift.reconstruction.pass_weights import noise_weights
 from knightshift.reconstruction.reference_drift import drift_of_references, together
@@ -107,7 +108,7 @@ def sum_passes(run: Run, *, correct_drift: bool = True) -> PassSum:
     good = [commit for commit in commits if not commit.flags]
     flagged = tuple(commit.index for commit in commits if commit.flags)
     if not good:
-        raise InputError(f"{run.path}: {_why_no_pass(commits)}")
+        raise InputError(f"{run.path}: {_why_no_pass(run, commits)}")
     weights, weighting = noise_weights(run, good)
     stream = _Stream(run, good, weights, _drift_of_references(run, good) if correct_drift else None)
     sums = _sum(stream)
@@ -146,9 +147,9 @@ def _follow_images(stream: _Stream, sums: PassAccumulator) -> tuple[_Stream, Dri
     return replace(stream, drift=drift), found
 
 
-def _why_no_pass(commits: list[Commit]) -> str:
+def _why_no_pass(run: Run, commits: list[Commit]) -> str:
     if not commits:
-        return "it has no pass yet: let it run on, or resume it"
+        return why_no_pass(run.events()) or "it has no pass yet: let it run on, or resume it"
     flags = sorted({flag for commit in commits for flag in commit.flags})
     advice = "lower the receiver gain" if "overrange" in flags else "see the journal of the run"
     return f"all {len(commits)} passes are flagged ({', '.join(flags)}) and get no weight: {advice} and acquire again"

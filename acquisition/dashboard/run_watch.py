@@ -18,6 +18,7 @@ from knightshift.core.errors import DamagedDataError
 from knightshift.core.journal import JournalEvent
 from knightshift.core.journal_tail import JournalTail
 from knightshift.core.run_folder import JOURNAL, LOCK, CommitLedger, open_run
+from knightshift.core.run_without_passes import BEGINNINGS_AND_ENDS, why_no_pass
 from knightshift.reconstruction.report.night import Night, NightReader, words_of
 from knightshift.reconstruction.report.night_curves import Curve
 
@@ -50,6 +51,7 @@ class RunWatch:
         self._events: deque[JournalEvent] = deque(maxlen=_LINES)
         self._alarms: deque[Alarm] = deque(maxlen=_LINES)
         self._rules: list[JournalEvent] = []
+        self._epoch_events: list[JournalEvent] = []
         self._damage = ""
         self._last: JournalEvent | None = None
         self._night: Night | None = None
@@ -80,6 +82,8 @@ class RunWatch:
         self._reader.read(event)
         if event.event in _RULE_EVENTS:
             self._rules.append(event)
+        if event.event in BEGINNINGS_AND_ENDS:
+            self._epoch_events.append(event)
         alarm = alarm_of(event)
         if alarm is not None:
             self._alarms.append(alarm)
@@ -126,6 +130,8 @@ class RunWatch:
             return "acquiring", ""
         if night.epochs and night.epochs[-1].status:
             return night.epochs[-1].status, night.epochs[-1].reason
+        if not night.epochs and self._epoch_events and self._epoch_events[-1].event == "ended":
+            return str(self._epoch_events[-1].payload["status"]), why_no_pass(self._epoch_events)
         return "interrupted", "no process acquires into it: `knightshift resume` goes on"
 
 

@@ -12,6 +12,7 @@ from knightshift.core.journal import JournalEvent
 from knightshift.core.journal_tail import JournalTail
 from knightshift.core.references import references_of
 from knightshift.core.run_folder import JOURNAL, LOCK, Commit, CommitLedger, Run
+from knightshift.core.run_without_passes import BEGINNINGS_AND_ENDS, why_no_pass
 from knightshift.reconstruction.live import RunningSum, SnrGrowth
 
 _LOG = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class RunFollower:
         self._ledger = CommitLedger(run.path / JOURNAL, run.manifest.n_passes)
         self._rule_events: list[JournalEvent] = []
         self._reference_events: list[JournalEvent] = []
+        self._epoch_events: list[JournalEvent] = []
         self._last_word = ""
         self._begin_anew()
 
@@ -98,7 +100,9 @@ class RunFollower:
             self._rule_events.append(event)
         elif event.event == "reference":
             self._reference_events.append(event)
-        elif event.event in {"epoch_began", "resumed"}:
+        if event.event in BEGINNINGS_AND_ENDS:
+            self._epoch_events.append(event)
+        if event.event in {"adjusting", "epoch_began", "resumed"}:
             self._last_word = ""
         elif event.event == "suspended":
             self._last_word = RunState.SUSPENDED
@@ -120,6 +124,11 @@ class RunFollower:
     def progress(self) -> tuple[RuleProgress, ...]:
         """How far stop rules are, as the journal says."""
         return progress_of(self._rule_events)
+
+    @property
+    def without_passes(self) -> str:
+        """Why no pass was begun; empty if one was."""
+        return why_no_pass(self._epoch_events)
 
     def state(self) -> RunState:
         """Tell what becomes of the run, as far as was read."""

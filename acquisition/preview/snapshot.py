@@ -35,6 +35,8 @@ class Snapshot:
     """Damaged passes that were left out."""
     finished: float | None
     """End of the last pass, seconds since the Unix epoch (UTC)."""
+    without_passes: str
+    """Why no pass was begun; empty if one was."""
     correction: str
     """What was corrected by reference FIDs, in words."""
     rules: tuple[RuleProgress, ...]
@@ -61,6 +63,7 @@ class Snapshot:
             "run_id": self.run_id,
             "state": str(self.state),
             "made": iso_time(made),
+            "without_passes": self.without_passes,
             "passes": self.n_committed,
             "passes_planned": self.n_planned,
             "passes_per_echo": [int(count) for count in self.n_passes],
@@ -107,6 +110,7 @@ def take_snapshot(follower: RunFollower) -> Snapshot:
         flagged=tuple(sorted(follower.sum.flagged)),
         unreadable=tuple(sorted(follower.unreadable)),
         finished=max((commit.finished for commit in read), default=None),
+        without_passes=follower.without_passes,
         correction=follower.sum.correction,
         rules=follower.progress,
         series=series,

@@ -23,6 +23,7 @@ from knightshift.acquisition.queue.work import JobControl, News, NewsKind, Outco
 from knightshift.acquisition.stop_request import StopRequest
 from knightshift.core.clock import Clock, VirtualClock
 from knightshift.core.errors import KnightshiftError
+from knightshift.core.run_without_passes import one_line
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_RETRY_DELAY = 3600.0
@@ -224,7 +225,7 @@ class Scheduler:
             outcome = active.work.result()
         except (KnightshiftError, OSError) as error:
             notes = getattr(error, "__notes__", [])
-            self._fail(active.job.number, "; ".join([f"{error}", *notes]))
+            self._fail(active.job.number, one_line("\n".join([f"{error}", *notes])))
         else:
             self._plays(active)
             self._succeed(active, outcome)

@@ -94,7 +94,8 @@ def _say(snapshot: Snapshot, folder: Path, console: Console) -> None:
     words = f"{snapshot.run_id}: {snapshot.state}, {snapshot.n_committed} of {snapshot.n_planned} passes"
     console.print(words, highlight=False, markup=False, soft_wrap=True)
     if snapshot.series is None:
-        console.print("  no images yet: not every echo time has a good pass", highlight=False)
+        why = snapshot.without_passes or "not every echo time has a good pass"
+        console.print(f"  no images yet: {why}", highlight=False, markup=False, soft_wrap=True)
     if snapshot.snr is not None:
         text = ", ".join(f"{value:.1f}" for value in snapshot.snr)
         console.print(f"  SNR of voxels with signal, echo by echo: {text}", highlight=False)

@@ -267,7 +267,8 @@ def verify_run_folder(path: Path, *, set_aside: bool = False) -> None:
         set_damage_aside(path, time.time())
         report = verify_run(path)
     planned = "" if report.n_passes is None else f" of {report.n_passes}"
-    console.print(f"{len(report.good)}{planned} passes are intact", highlight=False)
+    words = report.without_passes or f"{len(report.good)}{planned} passes are intact"
+    console.print(words, highlight=False, markup=False, soft_wrap=True)
     for note in report.notes:
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if report.damage:

@@ -12,6 +12,7 @@ from knightshift.core.journal import read_journal
 from knightshift.core.kept_fids import ADJUSTMENTS, kept_fids, read_kept_fid
 from knightshift.core.pass_file import pass_file_name, read_pass_file
 from knightshift.core.run_folder import JOURNAL, PASSES, Commit, Run, open_run
+from knightshift.core.run_without_passes import why_no_pass
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class VerificationReport:
     """Each damaged file, with place and remedy."""
     notes: tuple[str, ...]
     """What a crash has left and `resume` will put in order: no damage."""
+    without_passes: str = ""
+    """Why the run has none, where none was begun: that is no damage either."""
 
     @property
     def intact(self) -> bool:
@@ -65,7 +68,8 @@ def verify_run(path: str | Path) -> VerificationReport:
     more += _check_kept_fids(run)
     notes = [f"{JOURNAL}: {torn} bytes of a torn last line"] if torn else []
     notes += _left_over(run, commits)
-    return VerificationReport(folder, run.manifest.n_passes, good, (*damage, *more), tuple(notes))
+    without = "" if commits else why_no_pass(run.events())
+    return VerificationReport(folder, run.manifest.n_passes, good, (*damage, *more), tuple(notes), without)
 
 
 def _check_programs(run: Run) -> list[DamagedDataError]:
