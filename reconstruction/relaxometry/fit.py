@@ -30,7 +30,7 @@ from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.train import TRAIN_CAUTION, train_of
 
 _LOGGER = logging.getLogger(__name__)
-_SHORTEST, _LONGEST = 0.1, 50.0  # default range of T2, in units of the first and the last echo time
+_SHORTEST, _LONGEST = 0.1, 50.0  # default range of T2, in units of the first gap or echo time, and of the last
 
 _LATE_FIRST_ECHO = 1.0  # [s]
 
@@ -286,7 +286,7 @@ def _status_before(signal: RealArray | ComplexArray, mask: BoolArray | None) -> 
 
 
 def _problem(echo_times: RealArray, noise: RealArray, options: T2Options) -> Problem:
-    first = echo_times[echo_times > 0][0]
+    first = max(echo_times[echo_times > 0][0], echo_times[1] - echo_times[0])  # one echo alone tells no T2
     shortest, longest = options.t2_range or (_SHORTEST * first, _LONGEST * echo_times[-1])
     bounds = (-float(np.log(longest)), -float(np.log(shortest)))
     return Problem(echo_times, noise, bounds, options.offset == "free", options.max_iterations)

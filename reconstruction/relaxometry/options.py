@@ -32,7 +32,8 @@ class T2Options(BaseModel):
     """Echoes of one excitation with imperfect refocusing; None: every echo has an excitation of its own, or refocusing
     is perfect. Amplitudes are then in units of a full excitation."""
     t2_range: tuple[PositiveSeconds, PositiveSeconds] | None = None
-    """Shortest and longest T2 looked for [s]; by default 1/10 of the first and 50 times the last echo time."""
+    """Shortest and longest T2 looked for [s]; by default 1/10 of the first echo time, or of the time from the first to
+    the second echo if that is longer, and 50 times the last echo time."""
     phase_window: PositiveInt = 5
     """Voxels along each in-plane axis over which the phase is averaged, odd; 1: every voxel has its own phase."""
     detection_level: float = Field(default=0.2, ge=0, lt=1)

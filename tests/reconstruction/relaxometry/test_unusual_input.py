@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from knightshift.core.errors import ShapeError
-from knightshift.reconstruction.relaxometry import T2Status, fit_t2
+from knightshift.reconstruction.relaxometry import T2Options, T2Status, fit_t2, fit_t2_maps
 
 TIMES = 4e-3 * np.arange(1, 6)
 SNR = 200.0
@@ -90,3 +90,20 @@ def test_echo_times_in_milliseconds_are_warned_of(caplog: pytest.LogCaptureFixtu
         assert not caplog.records
         fit_t2(_images("gaussian"), 1e3 * TIMES, noise_std=1 / SNR)
     assert "divide the echo times by 1000" in caplog.text
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("gap", [1e-3, 16e-3])
+def test_exponential_goes_through_two_echoes_or_there_is_none(engine: str, gap: float) -> None:
+    times = np.array([4e-3, 4e-3 + gap])
+    random = np.random.default_rng(7)
+    signal = np.array([[1.0], [0.2]]) + random.normal(size=(2, 2000)) / 10
+    fit = fit_t2_maps(signal.astype(complex), times, T2Options(phase_window=1, engine=engine), noise_std=0.1)
+    real = fit.signal
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exact = gap / np.log(real[0] / real[1])
+    clear = np.abs(real) > 0.02
+    inside = (clear.all(axis=0)) & (exact > 0.11 * max(gap, 4e-3)) & (exact < 49 * times[-1])
+    assert fit.ok[inside].all()
+    np.testing.assert_allclose(fit.t2[inside], exact[inside], rtol=1e-6)
+    assert (fit.status[clear.all(axis=0) & (real[0] > 0) & (real[1] < 0)] == T2Status.TOO_SHORT).all()
