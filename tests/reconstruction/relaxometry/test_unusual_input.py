@@ -95,6 +95,8 @@ def test_echo_times_in_milliseconds_are_warned_of(caplog: pytest.LogCaptureFixtu
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("gap", [1e-3, 16e-3])
 def test_exponential_goes_through_two_echoes_or_there_is_none(engine: str, gap: float) -> None:
+    if engine == "numba":
+        pytest.importorskip("numba")
     times = np.array([4e-3, 4e-3 + gap])
     random = np.random.default_rng(7)
     signal = np.array([[1.0], [0.2]]) + random.normal(size=(2, 2000)) / 10
