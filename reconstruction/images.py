@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from knightshift.core.arrays import ComplexArray, RealArray
+from knightshift.core.errors import InputError
 from knightshift.core.geometry import ImageGeometry
 
 ECHO_FORMATION = "echo_formation"
@@ -76,6 +79,19 @@ class ImageSeries:
     def refocused(self) -> bool | None:
         """Whether the echoes are spin echoes (True: T2) or gradient echoes (False: T2*); None: not known."""
         return {SPIN_ECHO: True, GRADIENT_ECHO: False}.get(self.provenance.get(ECHO_FORMATION, ""))
+
+    def with_noise(self, noise_std: float) -> ImageSeries:
+        """Put a noise that was given [units of the images, of the real part] in the place of the measured one.
+
+        Raises
+        ------
+        InputError
+            If it is not above zero.
+        """
+        if not (np.isfinite(noise_std) and noise_std > 0):
+            raise InputError(f"noise {noise_std:g}: give the standard deviation of the real part, above zero")
+        methods = (*self.methods, f"The noise of the real part was given as {noise_std:g}.")
+        return replace(self, noise_std=np.full(len(self.echo_times), noise_std), methods=methods)
 
     @property
     def are_magnitudes(self) -> bool:

@@ -108,7 +108,8 @@ def fit_pseudo_2d(series: FidSeries, options: Pseudo2DOptions | None = None) -> 
     if experiment == "unknown":
         known = ", ".join(_CURVES)
         raise InputError(
-            f"{series.source}: the raw data do not say what was measured: give the experiment, one of {known}"
+            f"{series.source}: the raw data do not say what was measured: give the experiment (--experiment), one of "
+            f"{known}"
         )
     delays = _delays(series, options)
     quantity, curve = _CURVES[experiment]
@@ -140,13 +141,23 @@ def _delays(series: FidSeries, options: Pseudo2DOptions) -> RealArray:
             "--loop-time, e.g. '4 ms'"
         )
     else:
-        raise InputError(
-            f"{series.source}: there are no delays ({'; '.join(series.missing)}): this is no pseudo-2D experiment with "
-            "its list: copy vdlist, vplist or vclist into its folder, or give --delays or --echo-train"
-        )
+        raise InputError(f"{series.source}: {_why_no_delays(series)}")
     if delays.shape != (series.n_steps,):
         raise ShapeError(f"{series.source}: {delays.size} delays for {series.n_steps} steps")
     return delays
+
+
+def _why_no_delays(series: FidSeries) -> str:
+    if series.n_steps == 1:
+        return (
+            "this is a single FID or spectrum: a relaxation time needs several, each after another delay; if it is a "
+            "train of echoes, give --echo-train, e.g. '128 x 300 us'"
+        )
+    lists = "copy vdlist, vplist or vclist into its folder, or " if "TopSpin" in series.format else ""
+    return (
+        f"the raw data hold no list of delays for their {series.n_steps} steps: {lists}give them, e.g. --delays "
+        "'1 ms, 2 ms, 5 ms', or --echo-train where each is a train of echoes"
+    )
 
 
 def _spectra(series: FidSeries, broadening: float) -> tuple[ComplexArray | RealArray, RealArray, str]:

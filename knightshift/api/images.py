@@ -87,7 +87,7 @@ class Imaged:
         """
         return find_populations(self.fit(options), self.series.geometry)
 
-    def export(self, folder: str | Path, *formats: str) -> tuple[Path, ...]:
+    def export(self, folder: str | Path, *formats: str, options: T2Options | None = None) -> tuple[Path, ...]:
         """Write the images and what is made of them, as ``knightshift export`` does.
 
         Parameters
@@ -96,6 +96,9 @@ class Imaged:
             Where to; made if need be.
         formats
             ``"bids"``, ``"mrd"``, ``"nifti"``, ``"csv"``, ``"numpy"``; of several, each gets a folder below.
+            MRD is of the k-space as it was measured, all else of `series`.
+        options
+            How T2 is fitted, as in `fit`.
 
         Raises
         ------
@@ -107,4 +110,6 @@ class Imaged:
         known = [one.value for one in ExportFormat]
         if not formats or set(formats) - set(known):
             raise InputError(f"formats {formats}: give one or more of {', '.join(known)}")
-        return export(self.path, tuple(ExportFormat(name) for name in formats), Path(folder))
+        chosen = tuple(ExportFormat(name) for name in formats)
+        series = self.series if set(chosen) - {ExportFormat.MRD} else None
+        return export(self.path, chosen, Path(folder), options=options, series=series)

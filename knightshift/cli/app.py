@@ -267,7 +267,7 @@ def inspect_source(
 
 
 @app.command(epilog="Example: knightshift export runs/20260105-190000-overnight_t2 --to bids --to csv -o export")
-def export(
+def export(  # noqa: PLR0913, PLR0917 - one parameter an option
     source: Source,
     to: Annotated[
         list[str], typer.Option("--to", metavar="FORMAT", help="bids, mrd, nifti, csv or numpy; may be repeated.")
@@ -277,11 +277,14 @@ def export(
     session: Annotated[
         str | None, typer.Option("--session", metavar="LABEL", help="For BIDS: label of the session.")
     ] = None,
+    estimator: Estimator = "complex",
+    offset: Offset = "none",
+    noise: Noise = None,
 ) -> None:
     """Write images, T2 map, masks, regions or k-space in the formats of other programs."""
-    from knightshift.cli.exporting import export_to
+    from knightshift.cli.exporting import ExportChoices, export_to
 
-    export_to(source, to, output, subject, session)
+    export_to(source, to, output, ExportChoices(subject, session, estimator, offset, noise))
 
 
 @app.command(epilog="Example: knightshift batch archive runs -o results --workers 8")

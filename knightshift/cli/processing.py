@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -77,7 +76,10 @@ def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None, mem
                 folder = output if len(every) == 1 else output / f"repetition{number}"
                 written += save_images(series, folder)
         times = "" if len(every) == 1 else f"{len(every)} repetitions of "
-        console.print(f"{times}{echoes} echoes of {' x '.join(map(str, shape))} voxels", highlight=False)
+        console.print(
+            f"{times}{echoes} echo{'' if echoes == 1 else 'es'} of {' x '.join(map(str, shape))} voxels",
+            highlight=False,
+        )
         for line in every[0].missing:
             console.print(f"not in the raw data: {line}", highlight=False, markup=False)
     for path in written:
@@ -172,7 +174,8 @@ def t2_options(estimator: str, offset: str) -> T2Options:
 
 
 def _write_all(loaded: _Loaded, output: Path, choices: ReportChoices) -> Outcome:
-    series, run = _with_noise(loaded.series, choices.noise), loaded.run
+    series, run = loaded.series, loaded.run
+    series = series if choices.noise is None else series.with_noise(choices.noise)
     options = with_train(t2_options(choices.estimator, choices.offset), series)
     fit = fit_series(series, options) if len(series.echo_times) > 1 else None
     save_images(series, output)
@@ -194,16 +197,6 @@ def _write_all(loaded: _Loaded, output: Path, choices: ReportChoices) -> Outcome
         compared=None if choices.compare is None else _compared(choices.compare, options),
     )
     return Outcome(write_report(inputs, output), populations)
-
-
-def _with_noise(series: ImageSeries, noise: float | None) -> ImageSeries:
-    """Put the noise that was given in the place of the measured one."""
-    if noise is None:
-        return series
-    if not (np.isfinite(noise) and noise > 0):
-        raise InputError(f"--noise {noise:g}: give the standard deviation of the real part, above zero")
-    methods = (*series.methods, f"The noise of the real part was given as {noise:g}.")
-    return replace(series, noise_std=np.full(len(series.echo_times), noise), methods=methods)
 
 
 def _title(facts: RunFacts | None, folder: Path) -> str:

@@ -8,15 +8,18 @@ from pathlib import Path
 from knightshift.core.durable import make_folder
 from knightshift.core.errors import InputError
 from knightshift.core.run_folder import open_run
-from knightshift.reconstruction.export.analysis import Analysis, analyse
+from knightshift.reconstruction.export.analysis import Analysis, analyse_series
 from knightshift.reconstruction.export.bids import BidsLabels, write_bids
 from knightshift.reconstruction.export.maps import write_t2_maps
 from knightshift.reconstruction.export.masks import write_masks
 from knightshift.reconstruction.export.nifti import write_nifti
 from knightshift.reconstruction.export.numpy_arrays import write_numpy
 from knightshift.reconstruction.export.regions_table import write_region_tables
+from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import KSpaceScan
+from knightshift.reconstruction.loading import load_series
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
+from knightshift.reconstruction.relaxometry import T2Options
 from knightshift.reconstruction.run_scan import scan_of_run
 
 MRD_FILE = "kspace.mrd"
@@ -39,7 +42,13 @@ class ExportFormat(StrEnum):
 
 
 def export(
-    source: Path, formats: tuple[ExportFormat, ...], folder: Path, labels: BidsLabels | None = None
+    source: Path,
+    formats: tuple[ExportFormat, ...],
+    folder: Path,
+    labels: BidsLabels | None = None,
+    *,
+    options: T2Options | None = None,
+    series: ImageSeries | None = None,
 ) -> tuple[Path, ...]:
     """Export a run, raw data of a console or reconstructed images; what several formats need is made once.
 
@@ -53,6 +62,10 @@ def export(
         Made if need be; files of the same names are replaced. Of several formats each gets a folder of its own in it.
     labels
         Of the sample and session, for BIDS.
+    options
+        How T2 is fitted; by default with the complex estimator.
+    series
+        The images of `source`, where they are at hand; MRD does not use them.
 
     Returns
     -------
@@ -69,7 +82,9 @@ def export(
         If the disk is full or read-only.
     """
     labels = labels or BidsLabels()
-    analysis = analyse(source) if set(formats) - {ExportFormat.MRD} else None
+    analysis = None
+    if set(formats) - {ExportFormat.MRD}:
+        analysis = analyse_series(load_series(source) if series is None else series, source, options)
     written: tuple[Path, ...] = ()
     for chosen in formats:
         place = folder if len(formats) == 1 else folder / chosen

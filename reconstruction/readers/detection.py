@@ -26,6 +26,7 @@ RawData: TypeAlias = KSpaceScan | FidSeries | ImageSeries
 
 _MANIFEST_START = 64 * 1024
 _MOST_NAMES = 12
+_MOST_FILES = 100
 _GIVE = "give a run folder, or raw data of ParaVision, TopSpin, Agilent, Tecmag, Prospa or MRD"
 
 
@@ -108,11 +109,26 @@ def _what_was_found(path: Path, names: list[str]) -> str:
     inside = [path / name for name in names[:1000] if (path / name).is_dir()]
     for what, is_kind in (("scans", is_paravision_scan), ("experiments", is_topspin), (".fid folders", is_agilent)):
         found = [folder.name for folder in inside if is_kind(folder)]
+        if len(found) == 1:
+            return f"{path}: the data are in the folder below: give {path / found[0]}"
         if found:
             shown = ", ".join(found[:_MOST_NAMES])
             return f"{path}: this is a study of {len(found)} {what} ({shown}): give the folder of one scan"
+    if (words := _files_found(path, names)) is not None:
+        return words
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     return f"{path}: no known raw data here (found {shown}): {_GIVE}"
+
+
+def _files_found(path: Path, names: list[str]) -> str | None:
+    """Say which files of a folder are raw data by themselves, or could be with a description."""
+    files = [path / name for name in names[:_MOST_FILES] if (path / name).is_file()]
+    readable = [file.name for file in files if any(is_kind(file) for _, is_kind, _ in _READERS)]
+    if readable:
+        shown = ", ".join(readable[:_MOST_NAMES])
+        return f"{path}: this folder holds raw data of several measurements ({shown}): give one of these files"
+    hints = [(file.name, words) for file in files if (words := _hint(file))]
+    return f"{path}: {hints[0][0]} is not read{hints[0][1]}" if hints else None
 
 
 def _hint(path: Path) -> str:

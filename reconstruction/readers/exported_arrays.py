@@ -25,7 +25,7 @@ from knightshift.core.geometry import ImageGeometry
 from knightshift.core.quantities import NonNegativeSeconds, PositiveHertz, PositiveMetres, PositiveSeconds
 from knightshift.core.yaml_files import read_yaml, validate
 from knightshift.reconstruction.fid_series import Experiment, FidSeries
-from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.images import ECHO_FORMATION, SPIN_ECHO, ImageSeries
 from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.readers._array_files import read_array
 from knightshift.reconstruction.readers._raw_files import check_samples, read_start
@@ -88,6 +88,8 @@ class ArrayDescription(BaseModel):
     """Shape to bring a flat array into, the last axis fastest."""
     echo_times: tuple[NonNegativeSeconds, ...] | Progression | None = None
     """Echo times [s]."""
+    echoes: Literal["spin echo", "gradient echo"] | None = None
+    """How the echoes were made: spin echoes decay with T2, gradient echoes with T2*."""
     inversion_times: tuple[PositiveSeconds, ...] | None = None
     """Inversion times along the echo axis [s]."""
     delays: tuple[NonNegativeSeconds, ...] | None = None
@@ -208,6 +210,7 @@ def _missing(description: ArrayDescription) -> tuple[str, ...]:
     words = ["orientation and position of the slices"]
     for value, name in (
         (description.field_of_view, "the field of view: voxels count as 1 mm"),
+        (description.slice_spacing, "the spacing of the slices: it counts as 1 mm"),
         (description.echo_times, "the echo times: they count as zero"),
         (description.nucleus, "the nucleus"),
         (description.working_frequency, "the working frequency"),
@@ -242,6 +245,7 @@ def _kspace(file: Path, values: ComplexArray, description: ArrayDescription) -> 
         transposed=np.zeros(n_slices, bool),
         echo_times=echo_times,
         inversion_times=inversion,
+        refocused=None if description.echoes is None else description.echoes == SPIN_ECHO,
         slice_geometries=_geometries(description, n_slices, (n_lines, n_samples)),
         dwell_time=description.dwell_time,
         nucleus=description.nucleus,
@@ -260,6 +264,7 @@ def _images(file: Path, values: ComplexArray, description: ArrayDescription) -> 
     except InputError as error:
         noise, words = np.full(n_echoes, np.nan), f"The noise could not be measured: {error}."
     first = _geometries(description, n_slices, (n_rows, n_columns))[0]
+    formation = {} if description.echoes is None else {ECHO_FORMATION: description.echoes}
     phase = ("the phase: these are magnitudes, fit them with estimator rician or gaussian",) if magnitudes else ()
     return ImageSeries(
         images=values,
@@ -272,7 +277,7 @@ def _images(file: Path, values: ComplexArray, description: ArrayDescription) -> 
         working_frequency=description.working_frequency,
         methods=(f"Images were read from {file.name}, with the axes that its description gives.", words),
         missing=(*_missing(description), *phase),
-        provenance={"source": str(file), "format": "exported array"},
+        provenance={"source": str(file), "format": "exported array"} | formation,
     )
 
 

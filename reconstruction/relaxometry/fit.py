@@ -116,8 +116,11 @@ def fit_series(series: ImageSeries, options: T2Options | None = None, *, false_v
     Raises
     ------
     InputError
-        As `fit_t2` says, or if the complex estimator is asked for images of which only magnitudes are left.
+        As `fit_t2` says, if the inversion time steps and not the echo time, or if the complex estimator is asked for
+        images of which only magnitudes are left.
     """
+    if series.inversion_times is not None:
+        raise InputError("these images step the inversion time: `knightshift fit` maps their T1 (fit_inversion_series)")
     options = options or T2Options(train=train_of(series))
     if series.train is not None and options.train is None:
         _LOGGER.warning("%s", TRAIN_CAUTION)

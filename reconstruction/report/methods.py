@@ -17,6 +17,9 @@ _KINDS = {
     "gradient_echo": "a gradient echo",
 }
 
+GRADIENT_ECHO_CAUTION = "The echoes are gradient echoes: what is called T2 here is T2*, which is shorter than T2"
+"""What a report says of images whose echoes no pulse refocuses."""
+
 
 def methods_paragraph(inputs: ReportInputs) -> str:
     """Assemble the methods paragraph from what acquisition, reconstruction, fit and analysis tell."""
@@ -26,6 +29,8 @@ def methods_paragraph(inputs: ReportInputs) -> str:
     sentences += inputs.series.methods
     if inputs.fit is not None:
         sentences.append(inputs.fit.methods_sentence())
+        if inputs.series.refocused is False:
+            sentences.append(GRADIENT_ECHO_CAUTION)
         if inputs.series.train is not None and inputs.fit.options.train is None:
             sentences.append(f"Caution: {TRAIN_CAUTION}")
     if inputs.populations is not None:

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from knightshift.cli.exporting import export_to
+from knightshift.cli.exporting import ExportChoices, export_to
 from knightshift.core.errors import InputError
 
 from .conftest import SMALL_PROTOCOL, Cli
@@ -61,7 +61,7 @@ def test_nifti_shows_the_block_where_the_phantom_has_it(cli: Cli, block: Path, t
 
 def test_mrd_of_a_run_opens_with_the_ismrmrd_package(block: Path, tmp_path: Path) -> None:
     ismrmrd = pytest.importorskip("ismrmrd", reason="the extra 'mrd' is not installed")
-    export_to(block, ["mrd"], tmp_path, "01", None)
+    export_to(block, ["mrd"], tmp_path, ExportChoices())
     with ismrmrd.Dataset(tmp_path / "kspace.mrd", mode="r") as file:
         header = ismrmrd.xsd.CreateFromDocument(file.read_xml_header())
         assert file.number_of_acquisitions() == 3 * 16
@@ -84,5 +84,5 @@ def test_what_cannot_be_exported_is_told(
 ) -> None:
     formats, subject, session = options
     with pytest.raises(InputError, match=words):
-        export_to(tmp_path, formats, tmp_path / "out", subject, session)
+        export_to(tmp_path, formats, tmp_path / "out", ExportChoices(subject, session))
     assert not (tmp_path / "out").exists()

@@ -57,6 +57,7 @@ def test_spectra_become_a_table_a_figure_and_json(cli: Cli, tmp_path: Path) -> N
         (("--echo-train", "40 x 1"), "needs a unit"),
         (("--echo-train", "40 x 1 ms"), "are not 40 echoes"),
         (("--echo-train", "7 x 1 ms"), "do not fit between echoes"),
+        (("--noise", "1"), "--noise is for images"),
     ],
 )
 def test_options_that_make_no_sense_are_explained(
@@ -142,6 +143,19 @@ def array_of_echoes(folder: Path, images: np.ndarray) -> Path:
     return path
 
 
+def test_steps_without_delays_are_fitted_with_those_given(cli: Cli, tmp_path: Path) -> None:
+    path = array_of_recoveries(tmp_path, t1=0.8)
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("delays")]
+    path.write_text("\n".join(lines) + "\n")
+    how = ("fit", path, "--experiment", "inversion recovery", "-o", tmp_path / "out")
+    refused = cli(*how)
+    assert refused.returncode == 2
+    assert "--delays" in refused.stderr
+    result = cli(*how, "--delays", "10 ms, 100 ms, 300 ms, 700 ms, 1.5 s, 3 s, 6 s")
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "out/fit.json").read_text())["peaks"][0]["time_s"] == pytest.approx(0.8, rel=1e-3)
+
+
 def object_that_fills_the_image(t2: float, *, turns: float = 0.0) -> np.ndarray:
     """Five echoes at SNR 50 without any background; the phase turns by `turns` an echo, differently from row to row."""
     random = np.random.default_rng(3)
@@ -182,7 +196,21 @@ def test_gradient_echoes_are_refused_by_the_real_part_and_the_remedy_works(cli: 
     refused = cli("fit", path, "-o", tmp_path / "out")
     assert refused.returncode == 2
     assert "changes from echo to echo" in refused.stderr
+    path.write_text(path.read_text() + "echoes: gradient echo\n")
     done = cli("fit", path, "--estimator", "rician", "--noise", "1", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert summary_of(tmp_path / "out")["regions"][0]["median_t2_s"] == pytest.approx(12e-3, rel=0.02)
-    assert "complex estimator is left out" in (tmp_path / "out/report.html").read_text()
+    page = (tmp_path / "out/report.html").read_text()
+    assert "complex estimator is left out" in page
+    assert "T2*" in page
+    done = cli("export", path, "--to", "nifti", "--estimator", "rician", "--noise", "1", "-o", tmp_path / "nifti")
+    assert done.returncode == 0, done.stderr
+    t2 = nib.load(tmp_path / "nifti/t2_map.nii.gz").get_fdata()
+    assert np.median(t2[np.isfinite(t2)]) == pytest.approx(12e-3, rel=0.02)
+
+
+def test_folders_that_hold_several_measurements_or_an_array_say_what_to_give(tmp_path: Path, cli: Cli) -> None:
+    array_of_recoveries(tmp_path, 0.8)
+    assert "give one of these files" in cli("inspect", tmp_path).stderr
+    (tmp_path / "fids.yaml").unlink()
+    assert "YAML description" in cli("inspect", tmp_path).stderr
