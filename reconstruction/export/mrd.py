@@ -33,7 +33,7 @@ def write_mrd(scan: KSpaceScan, path: Path) -> None:
     Raises
     ------
     InputError
-        If the ``ismrmrd`` package is not installed, the scan is 3D, or it is larger than MRD can say.
+        If the ``ismrmrd`` package is not installed, or the scan is larger than MRD can say.
     StorageError
         If the disk is full or read-only.
     """
@@ -44,8 +44,6 @@ def write_mrd(scan: KSpaceScan, path: Path) -> None:
         raise InputError(
             "writing MRD needs the ismrmrd package: install the extra with pip install 'knightshift[mrd]'"
         ) from None
-    if scan.partitions is not None:
-        raise InputError(f"{scan.source}: a 3D scan is not written as MRD: only 2D")
     counts = (*scan.kspace.shape, *scan.grid, int((scan.line_steps + scan.grid[0] // 2).max()) + 1)
     if max(counts) > _MOST:
         raise InputError(f"{scan.source}: a size of {max(counts)} does not fit the 16-bit counters of MRD")
@@ -72,13 +70,18 @@ def _acquisitions(scan: KSpaceScan, dtype: Any) -> Any:
     head["number_of_samples"], head["center_sample"] = n_samples, scan.center_sample
     head["available_channels"] = head["active_channels"] = n_channels
     head["sample_time_us"] = (scan.dwell_time or 0.0) * 1e6
-    names = ("repetition", "contrast", "slice")
-    for name, values in zip(names, places[:3], strict=True):
-        head["idx"][name] = values
+    head["idx"]["repetition"], head["idx"]["contrast"] = places[:2]
+    if scan.partitions is None:
+        head["idx"]["slice"] = places[2]
+    else:
+        head["idx"]["kspace_encode_step_2"] = (scan.partitions.steps + scan.partitions.grid // 2)[places[2]]
     head["idx"]["kspace_encode_step_1"] = (scan.line_steps + scan.grid[0] // 2)[places[3]]
     head["flags"][-1] = 1 << (_LAST - 1)
-    for index, geometry in enumerate(scan.slice_geometries):
-        _place(head, places[2] == index, geometry, scan.matrix)
+    if scan.partitions is None:
+        for index, geometry in enumerate(scan.slice_geometries):
+            _place(head, places[2] == index, geometry, scan.matrix)
+    else:  # the centre of the volume is that of its middle slice
+        _place(head, slice(None), scan.slice_geometries[scan.partitions.matrix // 2], scan.matrix)
     for number, (repetition, echo, one_slice, line) in enumerate(places.T):
         samples = np.ascontiguousarray(kspace[repetition, echo, one_slice, :, line], np.complex64)
         rows["data"][number] = samples.view(np.float32).ravel()
@@ -97,12 +100,16 @@ def _place(head: Any, chosen: Any, geometry: ImageGeometry, matrix: tuple[int, i
 
 
 def _shifted(scan: KSpaceScan) -> ComplexArray:
-    """K-space whose phase holds the cyclic shift of each slice."""
-    kspace = np.asarray(scan.kspace)
-    if not scan.shifts.any():
+    """K-space whose phase holds the cyclic shift of each slice, or of the volume."""
+    kspace, shifts = np.asarray(scan.kspace), scan.shifts
+    if scan.partitions is not None:
+        turn = np.exp(-2j * np.pi * scan.partitions.shift / scan.partitions.grid * scan.partitions.steps)
+        kspace = kspace * turn[:, np.newaxis, np.newaxis, np.newaxis].astype(np.complex64)
+        shifts = shifts[:1]
+    if not shifts.any():
         return kspace
     samples = np.arange(kspace.shape[-1]) - scan.center_sample
-    down, across = (scan.shifts[:, axis, np.newaxis] / scan.grid[axis] for axis in (0, 1))
+    down, across = (shifts[:, axis, np.newaxis] / scan.grid[axis] for axis in (0, 1))
     ramp = np.exp(-2j * np.pi * down * scan.line_steps)[:, :, np.newaxis]
     ramp = ramp * np.exp(-2j * np.pi * across * samples)[:, np.newaxis, :]
     return np.asarray(kspace * ramp[:, np.newaxis].astype(np.complex64))
@@ -110,13 +117,16 @@ def _shifted(scan: KSpaceScan) -> ComplexArray:
 
 def _header(scan: KSpaceScan, xsd: Any) -> str:
     """XML header by the classes of the schema."""
-    size = scan.slice_geometries[0].voxel_size
+    size, volume = scan.slice_geometries[0].voxel_size, scan.partitions
+    shapes = ((1, *scan.grid), (1, *scan.matrix))
+    if volume is not None:
+        shapes = ((volume.grid, *scan.grid), (volume.matrix, *scan.matrix))
     encoded, seen = (
         xsd.encodingSpaceType(
-            matrixSize=xsd.matrixSizeType(x=shape[1], y=shape[0], z=1),
-            fieldOfView_mm=xsd.fieldOfViewMm(x=shape[1] * size[2] * 1e3, y=shape[0] * size[1] * 1e3, z=size[0] * 1e3),
+            matrixSize=xsd.matrixSizeType(x=x, y=y, z=z),
+            fieldOfView_mm=xsd.fieldOfViewMm(x=x * size[2] * 1e3, y=y * size[1] * 1e3, z=z * size[0] * 1e3),
         )
-        for shape in (scan.grid, scan.matrix)
+        for z, y, x in shapes
     )
     lines = scan.line_steps + scan.grid[0] // 2
     step = xsd.limitType(minimum=int(lines.min()), maximum=int(lines.max()), center=scan.grid[0] // 2)
@@ -124,6 +134,10 @@ def _header(scan: KSpaceScan, xsd: Any) -> str:
         name: xsd.limitType(minimum=0, maximum=count - 1, center=0)
         for name, count in zip(("repetition", "contrast", "slice"), scan.kspace.shape, strict=False)
     }
+    if volume is not None:
+        ends = [int(end) + volume.grid // 2 for end in (volume.steps.min(), volume.steps.max())]
+        limits["slice"] = xsd.limitType(minimum=0, maximum=0, center=0)
+        limits["kspace_encoding_step_2"] = xsd.limitType(minimum=ends[0], maximum=ends[1], center=volume.grid // 2)
     encoding = xsd.encodingType(
         encodedSpace=encoded,
         reconSpace=seen,

@@ -1,4 +1,4 @@
-"""The XML header of an MRD file: what a Cartesian 2D scan needs of it."""
+"""The XML header of an MRD file: what a Cartesian scan in 2D or 3D needs of it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ PARTIAL_FOURIER = "partial_fourier"
 class MrdHeader:
     """What is taken from the XML header."""
 
-    grid: tuple[int, int]
-    """Points along ``(phase_encode, readout)``: the encoded space."""
-    matrix: tuple[int, int]
-    """Voxels along ``(phase_encode, readout)``: the reconstructed space."""
+    grid: tuple[int, int, int]
+    """Points along ``(partition, phase_encode, readout)`` to transform: the encoded space, zero filled if need be."""
+    matrix: tuple[int, int, int]
+    """Voxels along ``(partition, phase_encode, readout)`` to keep: the reconstructed space."""
     voxel: tuple[float, float, float]
-    """Voxel size along ``(slice, phase_encode, readout)`` [m]."""
+    """Voxel size along ``(slice, phase_encode, readout)`` [m]; in 2D the slice thickness."""
     center_line: int
     """Line at k = 0."""
+    center_partition: int
+    """Partition at k = 0."""
+    acceleration: str
+    """What the header says of parallel imaging; empty where nothing."""
     echo_times: tuple[float, ...]
     """[s]"""
     inversion_times: tuple[float, ...]
@@ -47,43 +51,83 @@ class MrdHeader:
     """User parameters by name, as text."""
 
 
-def parse_header(path: Path, text: bytes) -> MrdHeader:
+def parse_header(path: Path, text: bytes, reference: int = 0) -> MrdHeader:
     """Parse the XML header of an MRD file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    text
+        Its XML header.
+    reference
+        Encoding that the image data belong to (``encoding_space_ref``).
 
     Raises
     ------
     DamagedDataError
         If it is no XML, or a size in it is not believable.
     UnsupportedDataError
-        If the trajectory is not Cartesian, or 3D.
+        If the trajectory is not Cartesian.
     """
     root = _root(path, text)
     encodings = root.findall("encoding")
-    if len(encodings) != 1:
-        raise UnsupportedDataError(f"{path}: it has {len(encodings)} encodings: files with one are read")
-    encoding = encodings[0]
+    if reference >= len(encodings):
+        raise DamagedDataError(path, "encoding", f"acquisitions belong to encoding {reference + 1} of {len(encodings)}")
+    encoding = encodings[reference]
     trajectory = (encoding.findtext("trajectory") or "").strip().lower()
     if trajectory != "cartesian":
         raise UnsupportedDataError(f"{path}: the trajectory is {trajectory or 'not stated'}: only cartesian is read")
-    grid = [_count(path, encoding, f"encodedSpace/matrixSize/{axis}") for axis in "yxz"]
-    matrix = [_count(path, encoding, f"reconSpace/matrixSize/{axis}") for axis in "yx"]
-    fov = [_length(path, encoding, f"encodedSpace/fieldOfView_mm/{axis}") for axis in "yxz"]
-    if grid[2] != 1:
-        raise UnsupportedDataError(f"{path}: it is 3D ({grid[2]} partitions): only 2D is read")
-    if matrix[0] > grid[0] or matrix[1] > grid[1]:
-        raise DamagedDataError(path, "reconSpace", f"{matrix} voxels are more than the {grid[:2]} encoded")
-    centre = encoding.findtext("encodingLimits/kspace_encoding_step_1/center")
+    axes = [_axis(path, encoding, name) for name in "zyx"]
     return MrdHeader(
-        grid=(grid[0], grid[1]),
-        matrix=(matrix[0], matrix[1]),
-        voxel=(fov[2], fov[0] / grid[0], fov[1] / grid[1]),
-        center_line=grid[0] // 2 if centre is None else int(_number(path, "center", centre)),
+        grid=(axes[0].grid, axes[1].grid, axes[2].grid),
+        matrix=(axes[0].matrix, axes[1].matrix, axes[2].matrix),
+        voxel=(axes[0].voxel, axes[1].voxel, axes[2].voxel),
+        center_line=_center(path, encoding, "kspace_encoding_step_1", axes[1].encoded),
+        center_partition=_center(path, encoding, "kspace_encoding_step_2", axes[0].encoded),
+        acceleration=_acceleration(encoding),
         echo_times=_times(path, root, "TE"),
         inversion_times=_times(path, root, "TI"),
         proton_frequency=_proton_frequency(path, root),
         system=_system(root),
         user=_user_parameters(root),
     )
+
+
+@dataclass(frozen=True)
+class _Axis:
+    encoded: int
+    grid: int
+    matrix: int
+    voxel: float
+
+
+def _axis(path: Path, encoding: ET.Element, name: str) -> _Axis:
+    """Work out one axis: the field of view and the voxels of the reconstructed space on a grid that has both.
+
+    Where the voxels of the image are smaller than those that were encoded, k-space is filled with zeros; where they are
+    larger, those encoded are kept.
+    """
+    encoded, seen = (_count(path, encoding, f"{space}Space/matrixSize/{name}") for space in ("encoded", "recon"))
+    full, field = (_length(path, encoding, f"{space}Space/fieldOfView_mm/{name}") for space in ("encoded", "recon"))
+    if name == "z" and encoded == 1:  # 2D: the field of view is the slice thickness
+        return _Axis(1, 1, 1, full)
+    share = min(field / full, 1.0)
+    grid = max(encoded, round(seen / share))
+    if not grid <= _SIZE_LIMIT:
+        raise DamagedDataError(path, f"reconSpace {name}", f"{seen} voxels over {field:g} m of {full:g} m")
+    return _Axis(encoded, grid, max(1, min(grid, round(grid * share))), full / grid)
+
+
+def _center(path: Path, encoding: ET.Element, name: str, encoded: int) -> int:
+    centre = encoding.findtext(f"encodingLimits/{name}/center")
+    return encoded // 2 if centre is None else int(_number(path, "center", centre))
+
+
+def _acceleration(encoding: ET.Element) -> str:
+    names = ("kspace_encoding_step_1", "kspace_encoding_step_2")
+    factors = [encoding.findtext(f"parallelImaging/accelerationFactor/{name}") or "1" for name in names]
+    return "" if all(factor.strip() in ("1", "1.0") for factor in factors) else " x ".join(factors)
 
 
 def _root(path: Path, text: bytes) -> ET.Element:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from knightshift.core.errors import DamagedDataError, KnightshiftError, UnsupportedDataError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.export.mrd import write_mrd
-from knightshift.reconstruction.kspace import KSpaceScan
+from knightshift.reconstruction.kspace import KSpaceScan, Partitions
 from knightshift.reconstruction.readers.mrd import is_mrd, read_mrd
 from knightshift.reconstruction.readers.paravision import read_paravision
 from knightshift.reconstruction.reconstruct import images_of_run, images_of_scan
@@ -35,7 +36,8 @@ _COUNTERS = (
 _HEAD = np.dtype(
     [("version", "<u2"), ("flags", "<u8"), ("number_of_samples", "<u2"), ("active_channels", "<u2"),
      ("center_sample", "<u2"), ("sample_time_us", "<f4"), ("position", "<f4", (3,)), ("read_dir", "<f4", (3,)),
-     ("phase_dir", "<f4", (3,)), ("slice_dir", "<f4", (3,)), ("idx", [(name, "<u2") for name in _COUNTERS])]
+     ("phase_dir", "<f4", (3,)), ("slice_dir", "<f4", (3,)), ("discard_pre", "<u2"), ("discard_post", "<u2"),
+     ("encoding_space_ref", "<u2"), ("idx", [(name, "<u2") for name in _COUNTERS])]
 )  # fmt: skip
 _ROW = np.dtype([("head", _HEAD), ("traj", h5py.vlen_dtype(np.float32)), ("data", h5py.vlen_dtype(np.float32))])
 XML = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
@@ -96,6 +98,69 @@ def test_noise_and_dummy_scans_are_left_out(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_mrd(write(tmp_path / "a.h5", rows)).kspace.imag, 0.0, atol=1e-7)
 
 
+def test_gradient_echoes_that_ran_backwards_are_turned_round(tmp_path: Path) -> None:
+    """K-space holds the number of its point; a backward readout stores it from the other end."""
+    rows = acquisitions(1)
+    back = rows["head"]["idx"]["contrast"] == 1
+    forward = np.arange(16) - 8.0
+    for number in range(len(rows)):
+        k = -forward if back[number] else forward  # backwards from k = 8 to k = -7
+        rows["data"][number] = (k + 0j).astype(np.complex64).view(np.float32)
+    rows["head"]["flags"][back] |= np.uint64(1 << 21)
+    scan = read_mrd(write(tmp_path / "a.h5", rows))
+    np.testing.assert_array_equal(scan.kspace[0, 0, 0, 0, 0].real, forward)
+    np.testing.assert_array_equal(scan.kspace[0, 1, 0, 0, 0].real, [8, *forward[1:]])  # k = 8 is k = -8 of the grid
+    assert any("turned round" in line for line in scan.methods)
+
+
+def test_samples_to_discard_are_left_out(tmp_path: Path) -> None:
+    rows = acquisitions(1)
+    rows["head"]["discard_pre"], rows["head"]["discard_post"] = 2, 4
+    whole, scan = read_mrd(write(tmp_path / "b.h5", acquisitions(1))), read_mrd(write(tmp_path / "a.h5", rows))
+    np.testing.assert_array_equal(scan.kspace, whole.kspace[..., 2:12])
+    assert scan.center_sample == whole.center_sample - 2
+
+
+@pytest.mark.parametrize("counter", ["phase", "set"])
+def test_phases_and_sets_are_not_averaged(tmp_path: Path, counter: str) -> None:
+    rows = acquisitions(2)
+    rows["head"]["idx"][counter] = rows["head"]["idx"]["average"]
+    scan = read_mrd(write(tmp_path / "a.h5", rows))
+    assert scan.kspace.shape[0] == 2
+    np.testing.assert_allclose(scan.kspace[1].imag, 1.0)
+    assert counter in scan.repetitions_differ
+
+
+def test_smaller_voxels_of_the_image_are_filled_with_zeros(tmp_path: Path) -> None:
+    xml = XML.replace("<x>8</x><y>4</y>", "<x>8</x><y>6</y>")
+    scan = read_mrd(write(tmp_path / "a.h5", acquisitions(), xml))
+    assert (scan.grid, scan.matrix) == ((6, 16), (6, 8))
+    assert scan.slice_geometries[0].voxel_size == pytest.approx((1e-3, 8e-3 / 6, 2e-3))
+
+
+def test_larger_voxels_of_the_image_leave_those_encoded(tmp_path: Path) -> None:
+    xml = XML.replace("<x>8</x><y>4</y>", "<x>4</x><y>4</y>")
+    scan = read_mrd(write(tmp_path / "a.h5", acquisitions(), xml))
+    assert (scan.grid, scan.matrix) == ((4, 16), (4, 8))
+
+
+def test_acquisitions_of_another_encoding_are_placed_by_it(tmp_path: Path) -> None:
+    begin, end = XML.index("<encoding>"), XML.index("</encoding>") + len("</encoding>")
+    other = XML[begin:end].replace("<y>8</y>", "<y>80</y>")
+    rows = acquisitions()
+    rows["head"]["encoding_space_ref"] = 1
+    scan = read_mrd(write(tmp_path / "a.h5", rows, XML[:end] + other + XML[end:]))
+    assert scan.slice_geometries[0].voxel_size[1] == pytest.approx(20e-3)
+
+
+def test_a_file_of_several_measurements_names_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.h5", acquisitions())
+    with h5py.File(path, "a") as file:
+        file.copy("dataset", "dataset_2")
+    with pytest.raises(UnsupportedDataError, match="dataset, dataset_2"):
+        read_mrd(path)
+
+
 def _no_trajectory(rows: Any) -> str:
     return XML.replace("cartesian", "radial")
 
@@ -119,6 +184,44 @@ def _reversed(rows: Any) -> str:
     return XML
 
 
+def _both_ways(rows: Any) -> str:
+    rows["head"]["flags"][::4] |= np.uint64(1 << 21)
+    return XML
+
+
+def _every_second_line(rows: Any) -> str:
+    rows["head"]["idx"]["kspace_encode_step_1"] *= 2
+    return XML.replace("<y>4</y>", "<y>8</y>").replace("<center>2</center>", "<center>4</center>")
+
+
+def _other_encoding(rows: Any) -> str:
+    rows["head"]["encoding_space_ref"] = 1
+    return XML
+
+
+def _two_encodings(rows: Any) -> str:
+    rows["head"]["encoding_space_ref"][::2] = 1
+    return XML
+
+
+def _all_discarded(rows: Any) -> str:
+    rows["head"]["discard_pre"] = 16
+    return XML
+
+
+def _several_slabs(rows: Any) -> str:
+    rows["head"]["idx"]["slice"] = rows["head"]["idx"]["contrast"]
+    rows["head"]["idx"]["kspace_encode_step_2"] = rows["head"]["idx"]["average"]
+    rows["head"]["idx"]["contrast"] = 0
+    rows["head"]["idx"]["slice"][:2] = 1
+    return XML
+
+
+def _partitions_of_2d(rows: Any) -> str:
+    rows["head"]["idx"]["kspace_encode_step_2"] = rows["head"]["idx"]["average"]
+    return XML
+
+
 def _lying_samples(rows: Any) -> str:
     rows["head"]["number_of_samples"] = 65535
     return XML
@@ -138,7 +241,10 @@ def _not_finite(rows: Any) -> str:
     ("change", "error"),
     [
         (_no_trajectory, UnsupportedDataError), (_entities, DamagedDataError), (_huge_grid, DamagedDataError),
-        (_fewer_lines, DamagedDataError), (_reversed, UnsupportedDataError), (_lying_samples, DamagedDataError),
+        (_fewer_lines, DamagedDataError), (_reversed, UnsupportedDataError), (_both_ways, UnsupportedDataError),
+        (_every_second_line, UnsupportedDataError), (_other_encoding, DamagedDataError),
+        (_two_encodings, UnsupportedDataError), (_all_discarded, DamagedDataError), (_several_slabs, KnightshiftError),
+        (_partitions_of_2d, DamagedDataError), (_lying_samples, DamagedDataError),
         (_lines_outside, DamagedDataError), (_not_finite, DamagedDataError),
     ],
 )  # fmt: skip
@@ -202,6 +308,59 @@ def test_written_file_reads_back_to_the_same_images(tmp_path: Path) -> None:
     assert_same_images(scan, back)
     assert (back.nucleus, back.working_frequency, back.missing) == ("23Na", 105.9e6, ())
     np.testing.assert_allclose(back.echo_times, scan.echo_times)
+
+
+def test_file_written_by_the_ismrmrd_package_reads(tmp_path: Path) -> None:
+    """Two receivers, two averages, and a noise measurement of another length that is no image data."""
+    ismrmrd = pytest.importorskip("ismrmrd", reason="the extra 'mrd' is not installed")
+    random = np.random.default_rng(4)
+    kspace = (random.normal(size=(2, 4, 16)) + 1j * random.normal(size=(2, 4, 16))).astype(np.complex64)
+    with ismrmrd.Dataset(tmp_path / "a.h5", mode="w") as file:
+        file.write_xml_header(XML.replace("<TE>10</TE>", "").encode())
+        noise = ismrmrd.Acquisition.from_array(np.ones((2, 32), np.complex64))
+        noise.setFlag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+        file.append_acquisition(noise)
+        for average, line in np.ndindex(2, 4):
+            one = ismrmrd.Acquisition.from_array(kspace[:, line] * (1 + average))
+            one.idx.kspace_encode_step_1, one.idx.average, one.center_sample = line, average, 8
+            one.read_dir[:], one.phase_dir[:], one.slice_dir[:] = (1, 0, 0), (0, 1, 0), (0, 0, 1)
+            file.append_acquisition(one)
+    scan = read_mrd(tmp_path / "a.h5")
+    assert scan.kspace.shape == (1, 1, 1, 2, 4, 16)
+    np.testing.assert_allclose(scan.kspace[0, 0, 0], 1.5 * kspace, rtol=1e-6)
+    np.testing.assert_allclose(scan.echo_times, 5e-3)
+
+
+def volume_scan() -> KSpaceScan:
+    scan = oblique_scan()
+    random = np.random.default_rng(12)
+    kspace = random.normal(size=(1, 3, 5, 2, 8, 16)) + 1j * random.normal(size=(1, 3, 5, 2, 8, 16))
+    first = scan.slice_geometries[0]
+    geometries = tuple(
+        ImageGeometry(first.voxel_size, first.directions, first.origin + i * 2e-3 * first.directions[0])
+        for i in range(4)
+    )
+    return replace(
+        scan, kspace=kspace.astype(np.complex64), slice_geometries=geometries, shifts=np.tile([0.5, -1.25], (4, 1)),
+        transposed=np.zeros(4, bool), partitions=Partitions(np.array([2, -3, 1, 0, -1]), 6, 4, 0.75),
+    )  # fmt: skip
+
+
+def test_written_volume_reads_back_to_the_same_images(tmp_path: Path) -> None:
+    pytest.importorskip("ismrmrd", reason="the extra 'mrd' is not installed")
+    scan = replace(volume_scan(), partitions=Partitions(np.array([-2, -1, 0, 1, 2]), 6, 4, 0.75))
+    write_mrd(scan, tmp_path / "a.h5")
+    back = read_mrd(tmp_path / "a.h5")
+    assert back.partitions is not None
+    assert (back.partitions.grid, back.partitions.matrix) == (6, 4)
+    assert_same_images(scan, back)
+
+
+def test_partitions_with_gaps_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("ismrmrd", reason="the extra 'mrd' is not installed")
+    write_mrd(volume_scan(), tmp_path / "a.h5")
+    with pytest.raises(UnsupportedDataError, match="1 lines between 0 and 5 were not acquired"):
+        read_mrd(tmp_path / "a.h5")
 
 
 def test_written_file_opens_with_the_ismrmrd_package(tmp_path: Path) -> None:
