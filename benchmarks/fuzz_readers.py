@@ -33,8 +33,15 @@ from knightshift.reconstruction.console_images import repetitions_of_scan
 from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.readers import read_raw
 from tests.reconstruction.conftest import SyntheticScan
-from tests.reconstruction.readers.conftest import AGILENT_IMAGE, Agilent, valid_writers
-from tests.reconstruction.readers.test_mrd import acquisitions, write
+from tests.reconstruction.readers.conftest import (
+    AGILENT_IMAGE,
+    Agilent,
+    TopSpin,
+    line_fids,
+    valid_writers,
+    write_prospa,
+)
+from tests.reconstruction.readers.test_mrd import XML, acquisitions, write
 
 MEMORY = 2 * 1024**3
 SECONDS = 10
@@ -86,6 +93,47 @@ def agilent_volume(folder: Path) -> Path:
     return Agilent(traces, parameters).write(folder / "volume.fid")
 
 
+def agilent_trains(folder: Path) -> Path:
+    """Write a fast spin echo of two echo times, averaged, with the table of its lines beside it."""
+    traces = np.random.default_rng(1).normal(size=(2, 16, 16)) + 0j
+    parameters = AGILENT_IMAGE | {
+        "seqcon": ["nccnn"], "seqfil": ["fsems"], "apptype": ["im2Dfse"], "etl": [4], "petable": ["fse8_4"],
+        "array": ["(te,tr)"], "te": [0.01, 0.02], "tr": [1, 2],
+    }  # fmt: skip
+    path = Agilent(traces, parameters).write(folder / "trains.fid")
+    (path / "fse8_4").write_text("t1 = -3 1 -2 2\n -1 3 0 4\n")
+    return path
+
+
+def topspin_train(folder: Path) -> Path:
+    """Write echo trains whose loop the pulse program has."""
+    code = '"DELTA=d20-p2/2"\n1 ze\n3 p1 ph1\n4 DELTA\n  (p2 ph2):f1\n  DELTA\n  lo to 4 times vc\ngo=3\n ivc\nexit\n'
+    times = {"D": "(0..63)\n" + "0 1 " + "0 " * 18 + "0.001 " + "0 " * 43, "P": "(0..63)\n10 11 40 " + "0 " * 61}
+    lists = {"vclist": "2\n4\n8\n", "pulseprogram": code}
+    return TopSpin(line_fids(np.full(3, 1e6), 40.0, 64), lists=lists, program="cpmg", extra=times).write(
+        folder / "cpmg"
+    )
+
+
+def prospa_train(folder: Path) -> Path:
+    """Write tops of echoes with their times."""
+    words = 'experiment = "T2Bulk"\nnrEchoes = 40\nechoTime = 3500\nlowestFrequency = -400\nbandwidth = 1\n'
+    times = 3.5e-3 * np.arange(1, 41)
+    path = write_prospa(folder / "train", np.exp(-times / 0.05)[np.newaxis], words, "data.1d", times)
+    (folder / "train/delayTimes.txt").write_text("0,1\n0,2\n")
+    (path.parent / "acqu.par").write_text((path.parent / "acqu.par").read_text().replace("nrPnts = 40", "nrPnts = 128"))
+    return path.parent
+
+
+def mrd_volume(folder: Path) -> Path:
+    """Write a volume of four partitions, its second contrast read out backwards."""
+    rows = acquisitions(4)
+    head = rows["head"]
+    head["idx"]["kspace_encode_step_2"], head["idx"]["average"] = head["idx"]["average"], 0
+    head["flags"][head["idx"]["contrast"] == 1] |= np.uint64(1 << 21)
+    return write(folder / "volume.h5", rows, XML.replace("<z>1</z>", "<z>4</z>"))
+
+
 def mrd(folder: Path) -> Path:
     """Write acquisitions of two contrasts."""
     return write(folder / "a.h5", acquisitions())
@@ -93,7 +141,11 @@ def mrd(folder: Path) -> Path:
 
 def writers() -> dict[str, Writer]:
     """Writers of every format."""
-    ours = {"paravision": paravision, "paravision 360": paravision_360, "agilent volume": agilent_volume, "mrd": mrd}
+    ours = {
+        "paravision": paravision, "paravision 360": paravision_360, "agilent volume": agilent_volume,
+        "agilent trains": agilent_trains, "topspin train": topspin_train, "prospa train": prospa_train, "mrd": mrd,
+        "mrd volume": mrd_volume,
+    }  # fmt: skip
     return ours | valid_writers()
 
 
