@@ -106,13 +106,13 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 def experiment_of(program: str, steps: StepList) -> Experiment:
-    """Tell by its name what a pulse program measures; loops (vclist) are echoes."""
+    """Tell by its name what a pulse program measures; loops (vclist) may be echoes, or the mixing of a TOCSY."""
     if steps.is_other:
         return "unknown"
     for pattern, experiment in _PROGRAMS:
         if re.search(pattern, program, re.IGNORECASE):
             return experiment
-    return "T2" if steps.counts is not None else "unknown"
+    return "unknown"
 
 
 def _code(folder: Path) -> str | None:

@@ -122,6 +122,15 @@ def test_echo_times_are_loop_counts_times_what_one_loop_lasts(tmp_path: Path, co
     assert any(f"{loop * 1e3:.6g} ms of one loop" in line for line in series.methods)
 
 
+def test_loops_of_a_mixing_are_not_taken_for_echoes(tmp_path: Path) -> None:
+    code = "1 ze\n3 p1 ph1\n4 p6*3.5 ph2\n  p6*4.5 ph3\n  lo to 4 times c\ngo=3\nivc\nexit\n"
+    lists = {"vclist": "3\n6\n", "pulseprogram": code}
+    series = read_topspin(
+        TopSpin(line_fids(np.full(2, 1e6), 0.0), lists=lists, program="seldigpzs", extra=TIMES).write(tmp_path)
+    )
+    assert series.experiment == "unknown"
+
+
 def test_a_loop_time_that_is_given_goes_before_the_formula(tmp_path: Path) -> None:
     lists = {"vclist": "1\n2\n4\n8\n16\n", "pulseprogram": CPMG.format(pulse="p2")}
     decay = 1e6 * np.exp(-3e-3 * np.array([1, 2, 4, 8, 16]) / 0.02)
