@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from knightshift.core.arrays import BoolArray, ComplexArray, IntArray, RealArray
-from knightshift.core.errors import DamagedDataError
+from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.readers._nmrglue import ng
 from knightshift.reconstruction.readers._raw_files import MAX_TEXT_BYTES, check_samples, file_size, parsed, positive
 
@@ -177,6 +177,8 @@ def read_traces(path: Path) -> Traces:
             return found
 
     header = parsed(path, "file header", parse)
+    if header["S_SPEC"]:
+        raise UnsupportedDataError(f"{path}: it holds spectra that the console made, and no samples")
     kind, word = _word(header)
     n_blocks, n_traces, n_reals = (_header_count(path, header, name) for name in ("nblocks", "ntraces", "np"))
     before = _header_count(path, header, "nbheaders", at_most=16) * _BLOCK_HEADER

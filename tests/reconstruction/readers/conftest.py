@@ -79,15 +79,18 @@ class Agilent:
 
     traces: np.ndarray
     parameters: dict[str, list[str | float]]
+    word: str = ">f4"
 
     def write(self, folder: Path) -> Path:
         """Write ``fid`` and ``procpar``."""
         folder.mkdir(parents=True, exist_ok=True)
         n_blocks, n_traces, n_samples = self.traces.shape
-        body = 8 * n_traces * n_samples
-        head = np.array([n_blocks, n_traces, 2 * n_samples, 4, 8 * n_samples, body + 28], ">i4").tobytes()
-        content = head + np.array([0, 0b1001], ">i2").tobytes() + np.array([1], ">i4").tobytes()
-        pairs = np.stack([self.traces.real, self.traces.imag], axis=-1).astype(">f4").reshape(n_blocks, -1)
+        size = np.dtype(self.word).itemsize
+        trace = 2 * size * n_samples
+        head = np.array([n_blocks, n_traces, 2 * n_samples, size, trace, trace * n_traces + 28], ">i4").tobytes()
+        status = {">f4": 0b1001, ">i4": 0b101, ">i2": 0b1}[self.word]
+        content = head + np.array([0, status], ">i2").tobytes() + np.array([1], ">i4").tobytes()
+        pairs = np.stack([self.traces.real, self.traces.imag], axis=-1).astype(self.word).reshape(n_blocks, -1)
         for block in pairs:
             content += bytes(28) + block.tobytes()
         (folder / "fid").write_bytes(content)

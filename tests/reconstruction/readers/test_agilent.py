@@ -139,6 +139,23 @@ def test_stopped_array_gives_the_images_that_were_finished(tmp_path: Path, cut: 
     assert any("images 4 to 5" in line for line in scan.missing)
 
 
+@pytest.mark.parametrize("word", [">f4", ">i4", ">i2"])
+def test_numbers_of_every_kind_are_read(tmp_path: Path, word: str) -> None:
+    traces = np.random.default_rng(2).integers(-30000, 30000, (8, 2, 4)) * (1 - 0.5j)
+    traces = np.trunc(traces.real) + 1j * np.trunc(traces.imag)
+    scan = read_scan(Agilent(traces, AGILENT_IMAGE, word).write(tmp_path))
+    np.testing.assert_array_equal(np.asarray(scan.kspace)[0, 0, ::-1, 0], traces.swapaxes(0, 1))
+
+
+def test_spectra_in_the_place_of_samples_are_refused(tmp_path: Path) -> None:
+    folder = Agilent(labelled(8, 2, 16), AGILENT_IMAGE).write(tmp_path)
+    content = bytearray((folder / "fid").read_bytes())
+    content[27] |= 0b10  # S_SPEC
+    (folder / "fid").write_bytes(bytes(content))
+    with pytest.raises(UnsupportedDataError, match="spectra"):
+        read_agilent(folder)
+
+
 def test_blocks_are_divided_by_their_scans(tmp_path: Path) -> None:
     traces = labelled(8, 2, 4)
     folder = Agilent(traces * np.array([4, 4, 4, 4, 4, 4, 4, 2])[:, None, None], AGILENT_IMAGE).write(tmp_path)
