@@ -120,10 +120,10 @@ class PassPlayer:
         if self._armed != program.digest:
             self.scanner.prepare(program)
             self._armed = program.digest
-        status = self.scanner.status()
         started = self.clock.now()
         self.host_gap = None if self._ended is None else time.perf_counter() - self._ended
         self.scanner.start(index, epoch)
+        status = self.scanner.status()  # of this pass: a recording has it from the pass it plays
         readouts = self._collect(program)
         self._ended = time.perf_counter()
         finished = self.clock.now()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from knightshift.core.arrays import IntArray, RealArray
@@ -17,7 +17,7 @@ from knightshift.core.errors import (
 from knightshift.core.limits import ScannerLimits
 from knightshift.core.passes import Readout
 from knightshift.core.program import PassProgram
-from knightshift.hardware.contract import Capabilities, Identity
+from knightshift.hardware.contract import Capabilities, Identity, ScannerStatus
 from knightshift.hardware.pass_pacing import PassPace
 from knightshift.hardware.program_check import check_program
 from knightshift.hardware.readout_plan import ReadoutPlan, plan_readouts, with_pass
@@ -63,8 +63,8 @@ class ReplayScanner(LocalScanner[_PlayingPass]):
 
     Notes
     -----
-    A recording can be neither retuned nor amplified: `start` refuses to play a pass at another frequency or gain than
-    it was recorded at.
+    A recording can be neither retuned nor amplified. Each pass is played at the frequency and gain that it was recorded
+    at, and `status` says which; where the host has chosen one, `start` refuses to play a pass recorded at another.
     """
 
     def __init__(self, limits: ScannerLimits, recording: Recording, *, clock: Clock, speed: float = 1.0) -> None:
@@ -79,6 +79,7 @@ class ReplayScanner(LocalScanner[_PlayingPass]):
                 "of the scanner that recorded it"
             )
         self._plans: dict[str, ReadoutPlan] = {}
+        self._gain_is_chosen = False
 
     def identify(self) -> Identity:
         """Say who recorded what is played."""
@@ -123,7 +124,7 @@ class ReplayScanner(LocalScanner[_PlayingPass]):
         """
         program = self._armed_program()
         recorded = self._recorded(pass_index)
-        self._check_same(recorded, pass_index, program, self._frequency_of(program))
+        self._check_same(recorded, pass_index, program)
         plan = self._plan(program)
 
         def play(pace: PassPace) -> _PlayingPass:
@@ -150,25 +151,42 @@ class ReplayScanner(LocalScanner[_PlayingPass]):
         except DamagedDataError as error:
             raise ScannerFault(f"pass {pass_index} of the recording is damaged: {error}", _DEVICE) from error
 
-    def _check_same(self, recorded: RecordedPass, pass_index: int, program: PassProgram, frequency: float) -> None:
+    def _check_same(self, recorded: RecordedPass, pass_index: int, program: PassProgram) -> None:
         if recorded.program_digest != program.digest:
             raise ScannerFault(
                 f"pass {pass_index} was recorded with {self._programs[recorded.program_digest].name}, "
                 f"{program.name} is armed: prepare the former",
                 _DEVICE,
             )
-        if abs(recorded.frequency - frequency) > _SAME_FREQUENCY:
+        frequency = self._chosen_frequency
+        if frequency is not None and abs(recorded.frequency - frequency) > _SAME_FREQUENCY:
             raise ScannerFault(
                 f"pass {pass_index} was recorded at {recorded.frequency:.3f} Hz, the scanner is tuned to "
                 f"{frequency:.3f} Hz: a recording cannot be retuned, set the former",
                 _DEVICE,
             )
-        if recorded.receiver_gain != self._gain:
+        if self._gain_is_chosen and recorded.receiver_gain != self._gain:
             raise ScannerFault(
                 f"pass {pass_index} was recorded at a receiver gain of {recorded.receiver_gain:g} dB, it is "
                 f"{self._gain:g} dB now: a recording cannot be amplified, set the former",
                 _DEVICE,
             )
+
+    def set_receiver_gain(self, gain: float) -> None:
+        """Choose the gain [dB] at which passes must have been recorded. Raises `ConfigError` if it is no number."""
+        super().set_receiver_gain(gain)
+        self._gain_is_chosen = True
+
+    def status(self) -> ScannerStatus:
+        """Say what it is doing; frequency and gain, where not chosen, are those of the pass played last."""
+        told, playing = super().status(), self._playing
+        if playing is None:
+            return told
+        return replace(
+            told,
+            frequency=playing.recorded.frequency if self._chosen_frequency is None else told.frequency,
+            receiver_gain=told.receiver_gain if self._gain_is_chosen else playing.recorded.receiver_gain,
+        )
 
     def _deliver(self, playing: _PlayingPass, timeout: float) -> Iterator[Readout]:
         pace, recorded = playing.pace, playing.recorded
