@@ -5,6 +5,7 @@ Writes its own archive of simulated k-space into a temporary folder; needs the e
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 import tracemalloc
@@ -23,7 +24,7 @@ from knightshift.reconstruction.export.images_file import (
     write_images_file,
     write_images_in_slabs,
 )
-from knightshift.reconstruction.export.volume_maps import slab_edges
+from knightshift.reconstruction.export.volume_maps import slab_edges, turns_of_volume
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import fit_series
 
@@ -85,11 +86,12 @@ def slab_memory(folder: Path) -> None:
     print(f"\nvolume of {size:.0f} MB, fitted in slabs")
     print(f"{'allowed (MB)':>13} {'slices a slab':>14} {'taken (MB)':>11} {'ratio':>6}")
     options = BatchOptions().model_dump_json()
-    fit_slab(str(path), 0, 1, str(folder / "first.h5"), options)
+    angles = json.dumps(np.angle(turns_of_volume(path, 64 * _MEGABYTE)).tolist())
+    fit_slab(str(path), 0, 1, angles, str(folder / "first.h5"), options)
     for allowed in (64, 128, 256):
         edges = slab_edges(images_shape(path), allowed * _MEGABYTE)
         tracemalloc.start()
-        fit_slab(str(path), 0, edges[1], str(folder / f"slab{allowed}.h5"), options)
+        fit_slab(str(path), 0, edges[1], angles, str(folder / f"slab{allowed}.h5"), options)
         taken = tracemalloc.get_traced_memory()[1] / _MEGABYTE
         tracemalloc.stop()
         print(f"{allowed:>13} {edges[1]:>14} {taken:>11.0f} {taken / allowed:>6.2f}")

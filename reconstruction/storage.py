@@ -111,10 +111,19 @@ class DiskStorage(Storage):
         logger.info("%s of %.2f GB are kept in %s while they are made", name, needed / 1e9, self._folder)
         path = self._folder / f".{name}-{uuid.uuid4().hex[:12]}.h5{PART_SUFFIX}"
         self._files.callback(path.unlink, missing_ok=True)
-        file = self._files.enter_context(h5py.File(path, "x", libver=("v108", "v110"), rdcc_nbytes=0))
+        file = h5py.File(path, "x", libver=("v108", "v110"), rdcc_nbytes=0)
+        self._files.callback(_close, file)
         if name == "scratch":
             path.unlink()  # gone with this process, however that ends
         return file.create_dataset(name, shape, dtype, chunks=chunk)
+
+
+def _close(file: Any) -> None:
+    """Close a file that nobody needs any more, also where its last bytes find no room."""
+    try:
+        file.close()
+    except (OSError, RuntimeError) as error:
+        logger.debug("a file to be removed did not close: %s", error)
 
 
 def _bytes(shape: tuple[int, ...], dtype: DTypeLike) -> int:

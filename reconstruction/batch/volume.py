@@ -7,12 +7,14 @@ done are kept until the whole is joined, so that an interrupted batch goes on wh
 from __future__ import annotations
 
 import io
+import json
 import time
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
+import numpy as np
 
 from knightshift.core.durable import make_folder, read_regular_file, write_durably
 from knightshift.core.errors import KnightshiftError, StorageError
@@ -29,6 +31,7 @@ from knightshift.reconstruction.export.volume_maps import (
     map_arrays,
     new_maps_file,
     slab_edges,
+    turns_of_volume,
     write_map_volumes,
 )
 from knightshift.reconstruction.loading import images_path
@@ -45,8 +48,21 @@ def is_large_volume(source: Path, options: BatchOptions) -> bool:
     return path is not None and path.is_file() and not fits_memory(path.stat().st_size, options.memory)
 
 
-def fit_slab(path: str, start: int, stop: int, target: str, options: str) -> str:
+def fit_slab(path: str, start: int, stop: int, angles: str, target: str, options: str) -> str:
     """Fit T2 to some slices of an images file, and write the maps; runs in the process of a worker.
+
+    Parameters
+    ----------
+    path
+        The images file.
+    start, stop
+        First slice and one past the last.
+    angles
+        Of the turns of `turns_of_volume` [rad], as JSON.
+    target
+        File for the maps.
+    options
+        `BatchOptions` as JSON.
 
     Returns
     -------
@@ -58,7 +74,8 @@ def fit_slab(path: str, start: int, stop: int, target: str, options: str) -> str
     InputError, DamagedDataError
         If the images cannot be fitted or read.
     """
-    _, fit = fit_slices(Path(path), start, stop, BatchOptions.model_validate_json(options).fit)
+    turns = np.exp(1j * np.array(json.loads(angles)))
+    _, fit = fit_slices(Path(path), start, stop, BatchOptions.model_validate_json(options).fit, turns)
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         file.attrs["methods"] = fit.methods_sentence()
@@ -108,7 +125,8 @@ def _fit_slabs(client: Client, path: Path, part: Path, options: BatchOptions) ->
     slabs = [(start, stop, part / f"slab_{start}_{stop}.h5") for start, stop in pairwise(edges)]
     missing = [slab for slab in slabs if not slab[2].is_file()]
     as_json = options.model_dump_json()
-    tasks = [(str(path), start, stop, str(target), as_json) for start, stop, target in missing]
+    angles = json.dumps(np.angle(turns_of_volume(path, options.memory)).tolist()) if missing else ""
+    tasks = [(str(path), start, stop, angles, str(target), as_json) for start, stop, target in missing]
     for finished in run_tasks(client, fit_slab, tasks):
         if finished.error is not None:
             raise finished.error

@@ -31,12 +31,14 @@ def save_images(series: ImageSeries, folder: str | Path, *, figures: bool = True
     StorageError
         If the disk is full or read-only.
     """
-    from knightshift.reconstruction.export.figures import write_echo_figures
     from knightshift.reconstruction.export.nifti import write_nifti
 
     folder = Path(folder)
     make_folder(folder)
     written = (folder / FILE_NAME, *write_nifti(series, folder))
-    written += write_echo_figures(series, folder) if figures else ()
+    if figures:
+        from knightshift.reconstruction.export.figures import write_echo_figures
+
+        written += write_echo_figures(series, folder)
     write_images_file(series, folder / FILE_NAME)  # last: images larger than memory are in that file already
     return written

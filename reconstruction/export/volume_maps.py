@@ -17,12 +17,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from knightshift.core.arrays import ComplexArray
 from knightshift.core.durable import PART_SUFFIX, make_folder, move_durably, storage_error, sync_file
 from knightshift.reconstruction.export.images_file import images_shape, load_slab
 from knightshift.reconstruction.export.maps import T2_MAPS, write_sidecar
 from knightshift.reconstruction.export.nifti import write_volume
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import T2Fit, T2Options, fit_series, with_train
+from knightshift.reconstruction.relaxometry.phase import turns_of_slabs
 from knightshift.reconstruction.relaxometry.result import has_t2
 
 MAPS_FILE = "t2_maps.h5"
@@ -51,12 +53,25 @@ def slab_edges(shape: tuple[int, int, int, int], memory: int) -> tuple[int, ...]
     return (*range(0, n_slices, thick), n_slices)
 
 
-def fit_slices(path: Path, start: int, stop: int, options: T2Options) -> tuple[ImageSeries, T2Fit]:
+def turns_of_volume(path: Path, memory: int) -> ComplexArray:
+    """Turn of each echo as a whole, over all voxels of an images file, shape ``(echo,)``.
+
+    Raises
+    ------
+    InputError, DamagedDataError
+        If the slices lie in several directions, or the file cannot be read.
+    """
+    edges = slab_edges(images_shape(path), memory)
+    noise = load_slab(path, 0, 1).noise_std
+    weights = np.where(np.isfinite(noise) & (noise > 0), noise, 1.0)
+    return turns_of_slabs((load_slab(path, start, stop).images for start, stop in pairwise(edges)), weights)
+
+
+def fit_slices(path: Path, start: int, stop: int, options: T2Options, turns: ComplexArray) -> tuple[ImageSeries, T2Fit]:
     """Fit T2 to some slices of an images file.
 
-    As many voxels of pure noise pass as in the whole volume at once, and the phase is smoothed within slices only. The
-    phase that is common to all voxels of an echo is found in each slab by itself, which moves T2 by a small part of its
-    standard deviation against a fit of the whole.
+    As many voxels of pure noise pass as in the whole volume at once, and `turns`, of `turns_of_volume`, are those of
+    all of it. Only the slope of the phase across the image, which the smoothing follows, is that of these slices.
 
     Raises
     ------
@@ -65,7 +80,7 @@ def fit_slices(path: Path, start: int, stop: int, options: T2Options) -> tuple[I
     """
     share = (stop - start) / images_shape(path)[1]
     series = load_slab(path, start, stop)
-    return series, fit_series(series, with_train(options, series), false_voxels=0.01 * share)
+    return series, fit_series(series, with_train(options, series), false_voxels=0.01 * share, turns=turns)
 
 
 def map_arrays(fit: T2Fit) -> dict[str, NDArray[Any]]:
@@ -174,14 +189,14 @@ def fit_volume_file(
     """
     make_folder(folder)
     shape = images_shape(images)
-    edges = slab_edges(shape, memory)
+    edges, turns = slab_edges(shape, memory), turns_of_volume(images, memory)
     with new_maps_file(folder, shape[1:]) as maps:
         for start, stop in pairwise(edges):
-            _, fit = fit_slices(images, start, stop, options)
+            _, fit = fit_slices(images, start, stop, options, turns)
             maps.add(start, map_arrays(fit), fit.methods_sentence())
     written = (folder / MAPS_FILE, *write_map_volumes(folder / MAPS_FILE, images, folder))
     middle = (len(edges) - 1) // 2
     start, stop = edges[middle], edges[middle + 1]
-    series, fit = fit_slices(images, start, stop, options)
+    series, fit = fit_slices(images, start, stop, options, turns)
     told = f"This report is of slices {start + 1} to {stop} of {shape[1]}; the maps hold all of them."
     return written, replace(series, methods=(*series.methods, told)), fit

@@ -94,7 +94,13 @@ def fit_t2(
     return fit_t2_maps(signal, echo_times, options, noise_std=noise_std, mask=mask)
 
 
-def fit_series(series: ImageSeries, options: T2Options | None = None, *, false_voxels: float = 0.01) -> T2Fit:
+def fit_series(
+    series: ImageSeries,
+    options: T2Options | None = None,
+    *,
+    false_voxels: float = 0.01,
+    turns: ComplexArray | None = None,
+) -> T2Fit:
     """Fit T2 to an image series where there is signal.
 
     Parameters
@@ -106,6 +112,8 @@ def fit_series(series: ImageSeries, options: T2Options | None = None, *, false_v
         metal.
     false_voxels
         How many voxels of pure noise may be taken for signal in the whole map, on average.
+    turns
+        Turn of each echo as a whole (`turns_of_slabs`), where these are some slices of a larger volume.
 
     Returns
     -------
@@ -131,8 +139,11 @@ def fit_series(series: ImageSeries, options: T2Options | None = None, *, false_v
         )
     if np.isfinite(series.noise_std).all() and (series.noise_std > 0).all():
         mask = signal_mask(series.images, series.noise_std, false_voxels)
-        return fit_t2_maps(series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask)
-    return fit_t2_maps(series.images, series.echo_times, options, mask=np.asarray(np.any(series.images != 0, axis=0)))
+        return fit_t2_maps(
+            series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask, turns=turns
+        )
+    mask = np.asarray(np.any(series.images != 0, axis=0))
+    return fit_t2_maps(series.images, series.echo_times, options, mask=mask, turns=turns)
 
 
 def with_train(options: T2Options, series: ImageSeries) -> T2Options:
@@ -172,8 +183,9 @@ def fit_t2_maps(
     *,
     noise_std: ArrayLike | None = None,
     mask: BoolArray | None = None,
+    turns: ComplexArray | None = None,
 ) -> T2Fit:
-    """Fit T2 with every option at hand; parameters, result and errors as in `fit_t2`."""
+    """Fit T2 with every option at hand; parameters, result and errors as in `fit_t2` and `fit_series`."""
     echo_times = np.asarray(echo_times, dtype=float)
     signal = np.asanyarray(signal)
     _check(signal, echo_times, options, mask)
@@ -183,7 +195,7 @@ def fit_t2_maps(
     status = _status_before(signal, mask).ravel()
     if options.estimator == "complex" and source != "residuals":
         refuse_phase_evolution(signal, noise, (status == T2Status.OK).reshape(signal.shape[1:]))
-    real = _real_signal(signal, noise, options)
+    real = _real_signal(signal, noise, options, turns)
     problem = _problem(echo_times, noise, options)
     columns = real.reshape(len(real), -1)
     positive = options.estimator == "gaussian" and magnitudes_only(columns, status == T2Status.OK)
@@ -269,11 +281,13 @@ def _noise(
         return np.ones(n_echoes), "residuals"
 
 
-def _real_signal(signal: RealArray | ComplexArray, noise: RealArray, options: T2Options) -> RealArray:
+def _real_signal(
+    signal: RealArray | ComplexArray, noise: RealArray, options: T2Options, turns: ComplexArray | None
+) -> RealArray:
     """Return the real numbers that are fitted."""
     if options.estimator == "complex":
         precision = np.complex64 if signal.dtype == np.complex64 else np.complex128
-        return remove_phase(np.asarray(signal, dtype=precision), noise, options.phase_window, options.threads)
+        return remove_phase(np.asarray(signal, dtype=precision), noise, options.phase_window, options.threads, turns)
     if np.iscomplexobj(signal) or (options.needs_noise and not signal.min(initial=0.0) >= 0):
         signal = np.abs(signal)
     return np.asarray(signal, dtype=np.float32 if signal.dtype == np.float32 else np.float64)

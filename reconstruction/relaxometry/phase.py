@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from knightshift.core.arrays import ComplexArray, RealArray
@@ -10,7 +12,9 @@ from knightshift.reconstruction.relaxometry._threads import for_each, parts_of
 _BLOCK = 16384
 
 
-def remove_phase(signal: ComplexArray, noise_std: RealArray, window: int, threads: int = 1) -> RealArray:
+def remove_phase(
+    signal: ComplexArray, noise_std: RealArray, window: int, threads: int = 1, turns: ComplexArray | None = None
+) -> RealArray:
     """Turn every voxel so that its signal is real, and return the real part.
 
     All echoes of a voxel share one phase, so an error in it only scales the decay and does not change T2. It is the
@@ -29,18 +33,21 @@ def remove_phase(signal: ComplexArray, noise_std: RealArray, window: int, thread
         voxels, not an image), every voxel has its own phase.
     threads
         Parts of the image turned at the same time.
+    turns
+        Turn of each echo as a whole, where it is known from more images than these, shape ``(echo,)``.
 
     Returns
     -------
     RealArray
         Signed real part, shape ``(echo, *image)``; NaN where any echo is not finite.
     """
-    known, turns = signal, turns_of_echoes(signal, noise_std)
-    if np.isnan(turns).any():
+    known, own = signal, turns_of_echoes(signal, noise_std)
+    if np.isnan(own).any():
         finite = np.isfinite(signal).all(axis=0)
         known = np.where(finite, signal, 0)
         largest = float(np.abs(known).max(initial=0.0)) or 1.0  # the square of 1e20 is beyond single precision
-        turns = turns_of_echoes(known / known.dtype.type(largest), noise_std / largest)
+        own = turns_of_echoes(known / known.dtype.type(largest), noise_std / largest)
+    turns = own if turns is None else turns
     total = _sum_of_echoes(known, turns * (noise_std.min() / noise_std) ** 2)
     smooth = _smooth(total, window) if window > 1 and total.ndim > 1 else total
     size = np.abs(smooth)
@@ -64,6 +71,16 @@ def turns_of_echoes(signal: ComplexArray, noise_std: RealArray) -> ComplexArray:
         return np.full(len(signal), np.nan, dtype=complex)
     reference = signal[int(np.argmax(energy))]
     return np.array([np.exp(-1j * np.angle(np.vdot(reference, image))) for image in signal])
+
+
+def turns_of_slabs(slabs: Iterable[ComplexArray], noise_std: RealArray) -> ComplexArray:
+    """Find what `turns_of_echoes` does for images that come in slabs, each of shape ``(echo, *image)``."""
+    products = np.zeros((len(noise_std), len(noise_std)), complex)
+    for slab in slabs:
+        columns = np.where(np.isfinite(slab), slab, 0).reshape(len(slab), -1)
+        products += columns.conj() @ columns.T
+    reference = int(np.argmax(products.diagonal().real / noise_std**2))
+    return np.asarray(np.exp(-1j * np.angle(products[reference])))
 
 
 def _sum_of_echoes(signal: ComplexArray, weights: ComplexArray) -> ComplexArray:
