@@ -14,7 +14,7 @@ import numpy as np
 
 from knightshift.reconstruction.fft import centered_ifft
 from knightshift.reconstruction.reconstruct import reconstruct
-from knightshift.reconstruction.steps.partial_fourier import AcquiredRange, homodyne, pocs
+from knightshift.reconstruction.steps.partial_fourier import AcquiredRange, console_pocs, homodyne, pocs
 
 SHARES = (0.55, 0.6, 0.7)
 MOST_SLICES = 4
@@ -22,6 +22,7 @@ METHODS: dict[str, Callable[[np.ndarray, AcquiredRange], np.ndarray]] = {
     "zeros": lambda kspace, _: centered_ifft(kspace, n_axes=1),
     "homodyne": homodyne,
     "pocs": pocs,
+    "console": console_pocs,
 }
 
 

@@ -18,7 +18,7 @@ from knightshift.reconstruction.partitions import transform_partitions
 from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.steps.cleaning import remove_dc_offset, remove_spikes
 from knightshift.reconstruction.steps.echo_phase import align_even_echoes
-from knightshift.reconstruction.steps.partial_fourier import AcquiredRange, homodyne, pocs
+from knightshift.reconstruction.steps.partial_fourier import AcquiredRange, console_pocs, homodyne, pocs
 from knightshift.reconstruction.steps.receivers import (
     adaptive_combination,
     noise_covariance,
@@ -181,6 +181,8 @@ def _completed(kspace: ComplexArray, acquired: AcquiredRange, recipe: Recipe, me
     if method == "pocs":
         options = recipe.partial_fourier
         return pocs(kspace, acquired, iterations=options.iterations, tolerance=options.tolerance)
+    if method == "console_pocs":
+        return console_pocs(kspace, acquired)
     if method == "homodyne":
         return homodyne(kspace, acquired)
     return centered_ifft(kspace, n_axes=1)
@@ -211,7 +213,12 @@ def _completion(layout: Layout, recipe: Recipe) -> tuple[str, tuple[bool, bool]]
     n_samples = layout.placement.n_samples
     if n_samples is None:
         raise ShapeError("the number of samples must be known to complete k-space")
-    lines, samples = (acquired.is_partial for acquired in acquired_ranges(layout.placement, n_samples))
+    ranges = acquired_ranges(layout.placement, n_samples)
+    if asked == "console" and method == "pocs":  # the console fills beside interpolated k-space as well
+        fills = tuple(acquired.start > 0 or acquired.stop < acquired.size for acquired in ranges)
+        named = layout.completed_axes or (True, True)
+        return "console_pocs", (fills[0] and named[0], fills[1] and named[1])
+    lines, samples = (acquired.is_partial for acquired in ranges)
     if asked == "console" and layout.completed_axes is not None:
         lines, samples = lines and layout.completed_axes[0], samples and layout.completed_axes[1]
     return method, (lines, samples)
@@ -232,7 +239,7 @@ def _transform_sentences(
     if method != "zero_filling" and any(axes):
         along = " and ".join(name for name, used in zip(("phase_encode", "readout"), axes, strict=True) if used)
         options = recipe.partial_fourier
-        how = "homodyne detection"
+        how = "the POCS of ParaVision 360" if method == "console_pocs" else "homodyne detection"
         if method == "pocs":
             how = f"POCS until a round changed it by less than {options.tolerance:.3g} ({options.iterations} at most)"
         sentences.append(f"K-space was completed along {along} by {how}; voxels share noise with their mirror in k.")

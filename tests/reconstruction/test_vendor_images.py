@@ -49,7 +49,7 @@ def test_paravision_6_images_have_the_scale_of_the_console(name: str, raw_data: 
 
 @pytest.mark.parametrize(
     ("method", "least", "words"),
-    [("console", 0.999, "POCS"), ("pocs", 0.9985, "POCS"), ("homodyne", 0.97, "homodyne"),
+    [("console", 0.9999, "POCS of ParaVision 360"), ("pocs", 0.9985, "POCS until"), ("homodyne", 0.97, "homodyne"),
      ("zero_filling", 0.997, "filled with zeros, so edges")],
 )  # fmt: skip
 def test_partial_fourier_scan_correlates_with_the_console_and_says_how(

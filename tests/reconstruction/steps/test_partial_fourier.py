@@ -12,7 +12,7 @@ import pytest
 from knightshift.core.errors import ShapeError
 from knightshift.reconstruction.fft import centered_ifft
 from knightshift.reconstruction.reconstruct import reconstruct
-from knightshift.reconstruction.steps.partial_fourier import AcquiredRange, homodyne, pocs
+from knightshift.reconstruction.steps.partial_fourier import AcquiredRange, console_pocs, homodyne, pocs
 
 N = 64
 
@@ -80,6 +80,39 @@ def test_acquired_samples_are_kept_by_pocs_except_next_to_the_gap() -> None:
     np.testing.assert_allclose(completed[..., 23:], kspace[..., 23:], atol=1e-12)
     assert np.all(np.abs(completed[..., 1:20]) > 0)
     np.testing.assert_allclose(completed[..., 0], 0, atol=1e-12)  # its mirror image was not acquired either
+
+
+@pytest.mark.parametrize(("start", "stop"), [(24, 48), (16, 40), (24, 40)], ids=["late", "early", "symmetric"])
+def test_console_pocs_fills_one_side_of_an_interpolated_k_space(start: int, stop: int) -> None:
+    """The side with the shorter part, or the first; the zeros beyond the other side stay, as the samples do."""
+    kspace = acquired_part(object_with_phase(0.5), start, stop)
+    acquired = AcquiredRange(N, start, stop)
+    completed = kspace_of(console_pocs(kspace, acquired))
+    rise = acquired.half_width // 4
+    if (start, stop) == (16, 40):
+        np.testing.assert_allclose(completed[..., : stop - rise], kspace[..., : stop - rise], atol=1e-12)
+        assert np.all(np.abs(completed[..., stop:]) > 0)
+    else:
+        np.testing.assert_allclose(completed[..., start + rise :], kspace[..., start + rise :], atol=1e-12)
+        assert np.all(np.abs(completed[..., :start]) > 0)
+
+
+def test_console_pocs_is_five_rounds_of_projection() -> None:
+    """Against the rounds written out: phase from a Tukey window over 32 points, the last round rising over eight."""
+    n, start = 128, 32
+    x = (np.arange(n) - n // 2) / n
+    image = ((np.abs(x) < 0.3) * (1 + x) * np.exp(3j * x**2 + 0.3j))[np.newaxis]
+    kspace = acquired_part(image, start, n)
+    k = np.abs(np.arange(n) - n // 2)
+    window = np.where(k <= 16, 1.0, np.where(k < 32, 0.5 + 0.5 * np.cos(np.pi * (k - 16) / 16), 0.0))
+    phase = np.exp(1j * np.angle(centered_ifft(kspace * window, n_axes=1)))
+    completed = kspace
+    for weights in [[1.0] * 8] * 4 + [[i / 8 for i in range(8)]]:
+        known = np.r_[np.zeros(start), weights, np.ones(n - start - 8)]
+        estimate = kspace_of(np.abs(centered_ifft(completed, n_axes=1)) * phase)
+        completed = known * kspace + (1 - known) * estimate
+    expected = centered_ifft(completed, n_axes=1)
+    np.testing.assert_allclose(console_pocs(kspace, AcquiredRange(n, start, n)), expected, atol=1e-12)
 
 
 def real_images(name: str, raw_data: Callable[[str], Path]) -> np.ndarray:
