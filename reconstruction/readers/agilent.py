@@ -32,7 +32,7 @@ _OPEN = (
     "which way the readout runs along its gradient, and how the subject lay: axes are X, Y and Z of the magnet, "
     "by psi, phi and theta"
 )
-_PARAMETER_LINE = re.compile(rb"[A-Za-z_]\w* -?\d+ [0-9]( -?[0-9.e+]+){8}")
+_PARAMETER_LINE = re.compile(rb"[A-Za-z_]\w* -?\d+ [0-9]( [-+]?[0-9.]+(e[-+]?[0-9]+)?){8}")
 _NOT_CARTESIAN = re.compile(r"epi|spiral|(?<!g)rad|ute|zte|propeller|csi", re.IGNORECASE)
 _REFOCUSED = {
     "sems": True, "mems": True, "se3d": True, "fsems": True, "fse3d": True,

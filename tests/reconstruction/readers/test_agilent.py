@@ -14,7 +14,7 @@ from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.readers._agilent_geometry import gradient_directions
-from knightshift.reconstruction.readers.agilent import read_agilent
+from knightshift.reconstruction.readers.agilent import is_agilent, read_agilent
 from knightshift.reconstruction.reconstruct import images_of_scan
 from knightshift.reconstruction.relaxometry.recovery import fit_inversion_series, fit_relaxation, object_mask
 
@@ -259,6 +259,15 @@ def test_header_that_claims_other_blocks_is_damage(tmp_path: Path, blocks: int) 
     (folder / "fid").write_bytes(np.array([blocks], ">i4").tobytes() + content[4:])
     with pytest.raises(DamagedDataError):
         read_agilent(folder)
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["awc1 1 1 10000 -10000 1e-06 3 1 1 0 64", "ident 2 2 8 0 0 3 1 0 1 64", "gss3 1 1 9.9e+17 -9.9e+17 0 2 1 0 1 64"],
+)
+def test_procpar_is_known_by_any_first_parameter(tmp_path: Path, first: str) -> None:
+    (tmp_path / "procpar").write_text(f"{first}\n1 0 \n0 \n")
+    assert is_agilent(tmp_path)
 
 
 SPECTRA: dict[str, list[str | float]] = {"sw": [5000], "sfrq": [105.84], "tn": ["Na23"]}
