@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
 
 import numpy as np
+import pytest
 
 from knightshift.core.clock import VirtualClock
-from knightshift.core.errors import LinkFault
+from knightshift.core.errors import LinkFault, ScannerFault
+from knightshift.hardware.contract import StopAt
 from knightshift.hardware.remote import ServeOptions
 from knightshift.hardware.remote.frame_link import FrameLink
 from knightshift.hardware.remote.framing import Deframer, Frame, FrameKind
@@ -123,6 +126,29 @@ def test_on_virtual_clocks_sixteen_readouts_cost_one_demand(make_scanner, fid_pr
     n_grants = len([1, 2, 4, 8, *[16] * 6])
     assert n_grants <= demands <= n_grants + 8, "and the first word, the end, heartbeats of a slow machine"
     assert answers <= n_grants + 8, "the readouts of a grant come together"
+
+
+@pytest.mark.parametrize("command", ["abort", "make_safe", "stop"])
+def test_on_virtual_clocks_a_pass_is_cut_where_the_grant_ends(make_scanner, fid_program, command: str) -> None:
+    """Always at the same moment, whatever the threads do: a rehearsed night can be repeated to the bit."""
+    n_readouts, spacing, ends = 100, 10e-3, []
+    for _ in range(5):
+        ours, theirs = VirtualClock(), VirtualClock()
+        server = loop.LoopServer(make_scanner(clock=theirs), ServeOptions(timing=loop.QUICK, clock=theirs))
+        client = server.client(ours, token=server.options.token())
+        client.connect()
+        readouts = loop.play(client, fid_program(n_readouts, spacing=spacing))
+        taken = [next(readouts) for _ in range(20)]
+        assert ours.now() - VirtualClock.EVENING < (len(taken) + 1) * spacing, "this side is not ahead"
+        client.stop(StopAt.READOUT) if command == "stop" else getattr(client, command)()
+        ends.append(theirs.now() - VirtualClock.EVENING)
+        with contextlib.suppress(ScannerFault):
+            assert len(taken) + len(list(readouts)) < n_readouts
+        client.close()
+        server.close()
+    granted = 1 + 2 + 4 + 8 + 16
+    assert len(set(ends)) == 1
+    assert granted * spacing - spacing < ends[0] <= (granted + 1) * spacing
 
 
 def test_a_readout_that_is_not_followed_by_another_demand_is_confirmed_when_it_comes_again(
