@@ -71,6 +71,8 @@ def step_list(folder: Path, n_steps: int, acqus: ParameterFile) -> StepList:
     rows = np.resize(entries, n_steps)
     if used[0] == "vclist":
         return _counted(path, entries, n_steps, None if code is None else loop_time(code, acqus))
+    if used[0] == "vdlist" and _measured(program) == "T2":
+        return _echo_times(path, rows, code)
     note = ("the unit of vplist: plain numbers are taken as us, as TopSpin does",)
     return StepList(path, rows, None, note if used[0] == "vplist" and bare else ())
 
@@ -96,6 +98,19 @@ def _counted(path: Path, entries: RealArray, n_steps: int, loop: LoopTime | None
     return StepList(path, counts * loop.seconds, counts, (), words)
 
 
+def _echo_times(path: Path, delays: RealArray, code: str | None) -> StepList:
+    """Echo times of a spin echo: its program plays ``vd`` before the refocusing pulse and after it."""
+    open_point = ("how often the pulse program plays vd before the echo: echo times count as once vd",)
+    if code is None or re.search(r'"[^"]*\bvd\b[^"]*"', code):
+        return StepList(path, delays, None, open_point)
+    played = [float(factor or 1) for factor in re.findall(r"(?<![\w<$])vd(?:\*([0-9]*\.?[0-9]+))?(?![\w.*=])", code)]
+    times = sum(played)
+    if not played or not 0 < times < 1e6:
+        return StepList(path, delays, None, open_point)
+    words = f"The echo time is {times:g} times the delay of vdlist, as often as the pulse program plays it."
+    return StepList(path, delays * times, None, (), words)
+
+
 def _find(folder: Path, name: str) -> Path | None:
     """Find a list: beside the data, or the only one of its kind in ``lists``."""
     if (folder / name).is_file():
@@ -107,8 +122,10 @@ def _find(folder: Path, name: str) -> Path | None:
 
 def experiment_of(program: str, steps: StepList) -> Experiment:
     """Tell by its name what a pulse program measures; loops (vclist) may be echoes, or the mixing of a TOCSY."""
-    if steps.is_other:
-        return "unknown"
+    return "unknown" if steps.is_other else _measured(program)
+
+
+def _measured(program: str) -> Experiment:
     for pattern, experiment in _PROGRAMS:
         if re.search(pattern, program, re.IGNORECASE):
             return experiment

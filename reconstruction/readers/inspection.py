@@ -137,7 +137,7 @@ def _fid_rows(series: FidSeries) -> Rows:
     return (
         ("format", series.format),
         ("samples in", str(series.source)),
-        (what, f"{n_steps} of {n_samples} complex points"),
+        (what, f"{n_steps} of {n_samples} complex points" if n_samples > 1 else f"{n_steps}, the top of an echo each"),
         ("measures", series.experiment),
         *steps,
         ("spectral width", f"{1 / series.dwell_time:.6g} Hz"),

@@ -10,6 +10,7 @@ import pytest
 
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.pseudo_2d import fit_pseudo_2d
+from knightshift.reconstruction.readers import inspect_raw
 from knightshift.reconstruction.readers.prospa import is_prospa, read_prospa
 
 from .conftest import DELAYS, DWELL, inversion_recovery, line_fids, write_prospa, write_prospa_plot
@@ -66,6 +67,7 @@ def test_tops_of_echoes_give_their_t2(tmp_path: Path, unit: float | None) -> Non
     (tmp_path / "acqu.par").write_text((tmp_path / "acqu.par").read_text().replace("nrPnts = 40", "nrPnts = 128"))
     series = read_prospa(path)
     assert series.values.shape == (40, 1)
+    assert ("FIDs", "40, the top of an echo each") in inspect_raw(path).rows
     result = fit_pseudo_2d(series)
     assert [peak.name for peak in result.peaks] == ["all signal"]
     assert float(result.peaks[0].fit.time) == pytest.approx(0.05, rel=1e-3)

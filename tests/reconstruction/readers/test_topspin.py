@@ -122,6 +122,24 @@ def test_echo_times_are_loop_counts_times_what_one_loop_lasts(tmp_path: Path, co
     assert any(f"{loop * 1e3:.6g} ms of one loop" in line for line in series.methods)
 
 
+@pytest.mark.parametrize(
+    ("code", "factor"),
+    [
+        ("1 ze\n2 d1\n p1 ph1\n vd\n p2 ph2\n vd\n go=2\n wr #0 ivd\nexit\n", 2.0),
+        ("define list<delay> vd=<$VDLIST>\n2 d1\n vd*0.5\n p2 ph2\n vd*0.5\n go=2\n vd.inc\nexit\n", 1.0),
+        ("2 d1\n vd\n go=2\n ivd\nexit\n", 1.0),
+        ('"DELTA=vd/2"\n2 d1\n DELTA\n p2\n DELTA\n ivd\n', None),
+        (None, None),
+    ],
+)
+def test_echo_time_is_as_many_delays_as_are_played(tmp_path: Path, code: str | None, factor: float | None) -> None:
+    lists = {"vdlist": "1m\n2m\n"} | ({} if code is None else {"pulseprogram": code})
+    series = read_topspin(TopSpin(line_fids(np.full(2, 1e6), 0.0), lists=lists, program="hahn_t2").write(tmp_path))
+    assert series.experiment == "T2"
+    np.testing.assert_allclose(series.delays, np.array([1e-3, 2e-3]) * (factor or 1.0))
+    assert any("plays vd before the echo" in line for line in series.missing) == (factor is None)
+
+
 def test_loops_of_a_mixing_are_not_taken_for_echoes(tmp_path: Path) -> None:
     code = "1 ze\n3 p1 ph1\n4 p6*3.5 ph2\n  p6*4.5 ph3\n  lo to 4 times c\ngo=3\nivc\nexit\n"
     lists = {"vclist": "3\n6\n", "pulseprogram": code}
