@@ -22,8 +22,14 @@ _ALGORITHMS: dict[str, PartialFourier] = {
 
 def echo_times(files: ScanFiles, n_echoes: int) -> RealArray:
     """Echo times [s], shape ``(echo,)``. Raises `DamagedDataError` if there are not as many."""
-    for source, name in ((files.method, "EffectiveTE"), (files.acqp, "ACQ_echo_time"), (files.method, "PVM_EchoTime")):
-        if name in source:
+    places = (
+        (files.method, "EffectiveTE"),
+        (files.acqp, "ACQ_echo_time"),
+        (files.visu, "VisuAcqEchoTime"),
+        (files.method, "PVM_EchoTime"),
+    )
+    for source, name in places:
+        if source is not None and name in source:
             values = source.bounded(name, _MAX_ECHO_TIME) * 1e-3
             if values.size == n_echoes:
                 return values
@@ -62,9 +68,13 @@ def method_name(files: ScanFiles) -> str:
 
 
 def is_refocused(files: ScanFiles) -> bool | None:
-    """Tell spin echoes (True) from gradient echoes (False) by the refocusing pulse of the method; None: unknown."""
+    """Tell spin echoes (True) from gradient echoes (False), by a refocusing pulse or the console; None: unknown."""
     if any(name in files.method for name in ("RefPulse1", "RefPulse", "PVM_RefPulse1")):
         return True
+    if files.visu is not None and "VisuAcqEchoSequenceType" in files.visu:
+        kind = {"SpinEcho": True, "GradientEcho": False}.get(files.visu.text("VisuAcqEchoSequenceType"))
+        if kind is not None:
+            return kind
     return False if _GRADIENT_ECHO.search(method_name(files)) else None
 
 

@@ -100,6 +100,20 @@ def test_a_method_of_a_user_that_the_console_shows_as_not_cartesian_is_refused(
         reconstruct(scan)
 
 
+@pytest.mark.parametrize(("word", "refocused"), [("SpinEcho", True), ("GradientEcho", False), ("Both", None)])
+def test_what_the_method_of_a_user_does_not_say_of_its_echoes_the_console_does(
+    synthetic_scan: Any, tmp_path: Path, word: str, refocused: bool | None
+) -> None:
+    acqp = {"ACQ_echo_time": "( 1 )\n4"}
+    scan = synthetic_scan(random_kspace(1, 2, 1, 8, 10), n_echoes=2, acqp=acqp, method={"Method": "<User:mine>"})
+    folder = scan.write(tmp_path)
+    visu = ["##TITLE=Parameter List", f"##$VisuAcqEchoSequenceType={word}", "##$VisuAcqEchoTime=( 2 )\n4 9.5", "##END="]
+    (folder / "pdata/1/visu_pars").write_text("\n".join(visu) + "\n")
+    series = reconstruct(folder)
+    assert series.refocused is refocused
+    np.testing.assert_allclose(series.echo_times, [4e-3, 9.5e-3])
+
+
 def test_old_scans_that_do_not_say_the_order_of_their_lines_are_refused(synthetic_scan: Any, tmp_path: Path) -> None:
     acqp = {"ACQ_phase_encoding_mode": "( 2 )\nRead Centred"}
     scan = synthetic_scan(random_kspace(1, 1, 1, 8, 10), acqp=acqp).write(tmp_path)
