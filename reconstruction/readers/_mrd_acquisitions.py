@@ -69,6 +69,8 @@ class Lines:
     """Slices; one in 3D."""
     stepped: tuple[str, ...]
     """Counters besides ``repetition`` that make up the repetitions: ``phase``, ``set``."""
+    missing: tuple[str, ...]
+    """Which repetitions a stopped scan did not finish."""
 
 
 def image_acquisitions(data: Any, path: Path, size: int) -> Acquisitions:
@@ -165,26 +167,36 @@ def sum_lines(acquisitions: Acquisitions, path: Path) -> Lines:
     idx = acquisitions.heads["idx"]
     values, places = zip(*(np.unique(idx[name], return_inverse=True) for name in _COUNTERS), strict=True)
     shape = tuple(len(value) for value in values)
-    if int(np.prod(shape, dtype=object)) > len(acquisitions.heads):
+    if int(np.prod(shape, dtype=object)) > 2 * len(acquisitions.heads):  # a stopped scan lacks some of the last
         raise DamagedDataError(path, "data", f"{len(acquisitions.heads)} acquisitions do not fill {shape} lines")
     if shape[4] > 1 and shape[5] > 1:
         raise UnsupportedDataError(f"{path}: it is 3D of {shape[4]} slabs: only one slab is read")
     count = np.zeros(shape, np.int64)
     np.add.at(count, places, 1)
-    if (count == 0).any():
-        absent = int(np.count_nonzero(count == 0))
-        raise DamagedDataError(path, "data", f"{absent} of {count.size} lines are missing: the scan was not finished")
+    finished = _finished(path, count)
     total = np.zeros((*shape, acquisitions.n_channels, acquisitions.n_samples), np.complex64)
     heap = Heap(path)
     for start in range(0, len(acquisitions.heads), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         np.add.at(total, tuple(axis[chunk] for axis in places), _samples(heap, acquisitions, chunk, path))
-    total /= count[..., np.newaxis, np.newaxis].astype(np.float32)
+    total /= np.maximum(count, 1)[..., np.newaxis, np.newaxis].astype(np.float32)
     n_repetitions, n_slices = int(np.prod(shape[:3])), shape[4] * shape[5]
-    stored = total.reshape(n_repetitions, shape[3], n_slices, shape[6], *total.shape[-2:])
+    stored = total.reshape(n_repetitions, shape[3], n_slices, shape[6], *total.shape[-2:])[:finished]
     stepped = tuple(name for name, length in zip(_REPEATED[1:], shape[1:3], strict=True) if length > 1)
     lines, partitions = values[6].astype(np.int64), values[5].astype(np.int64)
-    return Lines(np.moveaxis(stored, 3, 4), lines, partitions, shape[4], stepped)
+    left = f"repetitions {finished + 1} to {n_repetitions}: the scan was stopped before them"
+    missing = (left,) * (finished < n_repetitions)
+    return Lines(np.moveaxis(stored, 3, 4), lines, partitions, shape[4], stepped, missing)
+
+
+def _finished(path: Path, count: IntArray) -> int:
+    """Count the repetitions, phases and sets before the first that lacks a line."""
+    complete = (count > 0).reshape(int(np.prod(count.shape[:3])), -1).all(axis=1)
+    finished = int(np.argmin(np.append(complete, False)))
+    if finished == 0:
+        absent = int(np.count_nonzero(count == 0))
+        raise DamagedDataError(path, "data", f"{absent} of {count.size} lines are missing: the scan was not finished")
+    return finished
 
 
 def _samples(heap: Heap, acquisitions: Acquisitions, chunk: slice, path: Path) -> ComplexArray:

@@ -135,7 +135,7 @@ def _scan(path: Path, header: MrdHeader, acquisitions: Acquisitions, lines: Line
         partitions=partitions,
         repetitions_differ=f"they step the counters {' and '.join(lines.stepped)}" if lines.stepped else "",
         methods=_sentences(path, acquisitions),
-        missing=(*lost, *_missing(header, echo_times)),
+        missing=(*lines.missing, *lost, *_missing(header, echo_times)),
         parameters={
             f"user parameter {name}": value
             for name, value in header.user.items()

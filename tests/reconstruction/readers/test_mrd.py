@@ -112,6 +112,16 @@ def test_samples_to_discard_are_left_out(tmp_path: Path) -> None:
     assert scan.center_sample == whole.center_sample - 2
 
 
+def test_stopped_scan_gives_the_repetitions_that_were_finished(tmp_path: Path) -> None:
+    rows = acquisitions(3)
+    rows["head"]["idx"]["repetition"] = rows["head"]["idx"]["average"]
+    order = np.argsort(rows["head"]["idx"]["repetition"], kind="stable")
+    scan = read_mrd(write(tmp_path / "a.h5", rows[order][:-3]))
+    assert scan.kspace.shape[0] == 2
+    np.testing.assert_allclose(scan.kspace[1].imag, 1.0)
+    assert any("repetitions 3 to 3" in line for line in scan.missing)
+
+
 @pytest.mark.parametrize("counter", ["phase", "set"])
 def test_phases_and_sets_are_not_averaged(tmp_path: Path, counter: str) -> None:
     rows = acquisitions(2)
