@@ -17,7 +17,7 @@ from knightshift.core.clock import Clock
 from knightshift.core.errors import LinkFault, ReadoutTimeoutError, ScannerFault, ShapeError
 from knightshift.core.passes import PassRecord, Readout, stack_readouts
 from knightshift.core.program import PassProgram
-from knightshift.hardware.contract import Scanner, ScannerState
+from knightshift.hardware.contract import Scanner, ScannerState, ScannerStatus
 
 _LOG = logging.getLogger(__name__)
 
@@ -123,11 +123,11 @@ class PassPlayer:
         started = self.clock.now()
         self.host_gap = None if self._ended is None else time.perf_counter() - self._ended
         self.scanner.start(index, epoch)
-        status = self.scanner.status()  # of this pass: a recording has it from the pass it plays
         readouts = self._collect(program)
         self._ended = time.perf_counter()
         finished = self.clock.now()
         flags = self.guard.end_pass()
+        status = self._status_of_pass(index)
         samples, counters = _checked_stack(readouts, program, index, epoch)
         return PassRecord(
             index=index,
@@ -140,6 +140,13 @@ class PassPlayer:
             counters=counters,
             flags=(*(("overrange",) if any(readout.overrange for readout in readouts) else ()), *flags),
         )
+
+    def _status_of_pass(self, index: int) -> ScannerStatus:
+        """Ask for frequency and gain once the pass was played: a recording has them from the pass."""
+        status = self.scanner.status()
+        if status.state is ScannerState.UNKNOWN:
+            raise LinkFault(f"pass {index}: the link was lost before it was known at which frequency it was played")
+        return status
 
     def _collect(self, program: PassProgram) -> list[Readout]:
         readouts = []

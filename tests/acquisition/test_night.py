@@ -24,6 +24,7 @@ from knightshift.core.manifest import RunSetup
 from knightshift.core.passes import PassRecord
 from knightshift.core.run_folder import open_run
 from knightshift.core.run_verification import verify_run
+from knightshift.hardware.contract import ScannerState, ScannerStatus
 
 EVENING = VirtualClock.EVENING
 
@@ -77,6 +78,22 @@ def test_a_lost_readout_repeats_the_pass(tmp_path: Path) -> None:
     events = [event for event in open_run(result.path).events() if event.event == "pass_repeated"]
     assert "4 readouts came, 6 were expected" in events[0].payload["fault"]
     assert open_run(result.path).read_pass(1).samples.shape == (6, 1, 8)
+
+
+def test_a_link_lost_before_the_frequency_of_a_pass_was_told_repeats_the_pass(tmp_path: Path) -> None:
+    class Forgetful(FakeScanner):
+        def status(self) -> ScannerStatus:
+            if self.state is ScannerState.PREPARED and self.playing == (2, 0) and "lost" not in self.calls:
+                self.calls.append("lost")
+                self.state = ScannerState.UNKNOWN
+            return super().status()
+
+    clock = VirtualClock()
+    options = AcquisitionOptions(disk_margin=0)
+    result = acquire(measurement(), Forgetful(clock), tmp_path, setup=RunSetup(), clock=clock, options=options)
+    assert (result.status, result.n_committed) == (RunStatus.COMPLETED, 6)
+    (repeated,) = [event.payload for event in open_run(result.path).events() if event.event == "pass_repeated"]
+    assert (repeated["pass"], repeated["kind"]) == (2, "LinkFault")
 
 
 def test_faults_that_do_not_end_stop_the_run_with_everything_kept(tmp_path: Path) -> None:
