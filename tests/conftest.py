@@ -1,4 +1,4 @@
-"""Shared fixtures: where the real raw data are, if they are here at all."""
+"""Shared fixtures: the small protocol, and where the real raw data are, if they are here at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+import yaml
 
 mpl.use("Agg")
 
@@ -19,6 +20,17 @@ def _folder_or_skip(path: Path) -> Path:
     if not path.exists():
         pytest.skip(f"real data {path.name!r} are not on this machine (set KNIGHTSHIFT_DATA to their folder)")
     return path
+
+
+@pytest.fixture(scope="session")
+def small_protocol() -> Callable[..., str]:
+    """Text of ``small_protocol.yaml``; keyword arguments change its keys, None takes one out."""
+    plain = yaml.safe_load((_ROOT / "tests" / "small_protocol.yaml").read_text())
+
+    def with_changes(**changes: object) -> str:
+        return yaml.safe_dump({key: value for key, value in (plain | changes).items() if value is not None})
+
+    return with_changes
 
 
 @pytest.fixture(scope="session")

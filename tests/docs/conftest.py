@@ -9,35 +9,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-_COMMON = """\
-nucleus: 23Na
-shift: "1126 ppm"
-field_of_view: {y: "4.8 mm", z: "2.208 mm"}
-matrix: {y: 16, z: 16}
-readout_axis: y
-projection_depth: "4 mm"
-repetition_time: "40 ms"
-averages: 4
-dwell_time: "8 us"
-excitation_flip_angle: "90 deg"
-excitation_pulse_length: "50 us"
-refocusing_flip_angle: "180 deg"
-refocusing_pulse_length: "100 us"
-crusher_cycles: 2
-spoiler_cycles: 5
-phase_cycle: 2
-dummy_scans: 2
-"""
-_SMALL = {
-    "overnight_t2": 'kind: spin_echo_series\nname: overnight_t2\necho_times: ["4 ms", "8 ms", "13 ms"]\n' + _COMMON,
-    "quick_look": 'kind: spin_echo_series\nname: quick_look\necho_times: ["4 ms", "12 ms"]\n'
-    + _COMMON.replace("averages: 4", "averages: 24"),
+_SMALL: dict[str, dict[str, Any]] = {
+    "overnight_t2": {"echo_times": ["4 ms", "8 ms", "13 ms"], "repetition_time": "40 ms"},
+    "quick_look": {"echo_times": ["4 ms", "12 ms"], "repetition_time": "40 ms", "averages": 24},
 }
 """A file in the folder is taken before a shipped name, so that the commands of the pages play these."""
 
@@ -66,31 +47,37 @@ def shell() -> Shell:
 
 
 @pytest.fixture(scope="session")
-def night(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_small(small_protocol: Callable[..., str]) -> Callable[[Path], None]:
+    """Put the small protocols into a folder."""
+
+    def write(folder: Path) -> None:
+        for name, changes in _SMALL.items():
+            (folder / name).write_text(small_protocol(name=name, **changes))
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def night(shell: Shell, write_small: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of the small protocols, acquired once."""
     folder = tmp_path_factory.mktemp("night")
-    _write_small(folder)
+    write_small(folder)
     for name in _SMALL:
         shell(f"knightshift acquire {name} --phantom shorted --runs runs --virtual-clock --seed 1", folder)
     return folder / "runs"
 
 
-def _write_small(folder: Path) -> None:
-    for name, text in _SMALL.items():
-        (folder / name).write_text(text)
-
-
 @pytest.fixture(scope="session")
-def givens(night: Path, shell: Shell) -> dict[str, Callable[[Path], None]]:
+def givens(night: Path, shell: Shell, write_small: Callable[[Path], None]) -> dict[str, Callable[[Path], None]]:
     """What a page can ask for, each a function that puts it into the folder of the page."""
 
     def theirs(folder: Path) -> None:
-        _write_small(folder)
+        write_small(folder)
         shell("knightshift export-seq quick_look -o theirs.seq && mv theirs_te4ms.seq theirs.seq", folder)
 
     return {
-        "small": _write_small,
-        "night": lambda folder: (_write_small(folder), shutil.copytree(night, folder / "runs"))[0],
+        "small": write_small,
+        "night": lambda folder: (write_small(folder), shutil.copytree(night, folder / "runs"))[0],
         "archive": _write_archive,
         "theirs": theirs,
         "tree": _link_tree,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,34 +17,19 @@ from knightshift.core.run_folder import Run, open_run
 from knightshift.core.run_verification import verify_run
 
 _COMMAND = [sys.executable, "-c", "import sys; from knightshift.cli import main; sys.exit(main())"]
-_PROTOCOL = """
-kind: spin_echo_series
-name: small
-nucleus: 23Na
-shift: "1126 ppm"
-field_of_view: {y: "4.8 mm", z: "2.208 mm"}
-matrix: {y: 12, z: 8}
-readout_axis: y
-projection_depth: "5 mm"
-echo_times: ["8 ms", "20 ms"]
-repetition_time: "120 ms"
-duration: "4 min"
-dwell_time: "8 us"
-readout_oversampling: 2
-excitation_flip_angle: "90 deg"
-excitation_pulse_length: "50 us"
-refocusing_flip_angle: "180 deg"
-refocusing_pulse_length: "100 us"
-crusher_cycles: 2
-spoiler_cycles: 5
-phase_encode_order: centric
-phase_cycle: 2
-dummy_scans: 4
-"""
 
 
-def acquire_command(folder: Path, runs: str) -> list[str]:
-    (folder / "small.yaml").write_text(_PROTOCOL)
+@pytest.fixture(scope="module")
+def hundred_passes(small_protocol: Callable[..., str]) -> str:
+    """Enough of them that some are left when the process is killed, each so small that they are played soon."""
+    return small_protocol(
+        matrix={"y": 12, "z": 8}, echo_times=["8 ms", "20 ms"], averages=None, duration="4 min", dummy_scans=4,
+        phase_encode_order="centric",
+    )  # fmt: skip
+
+
+def acquire_command(protocol: str, folder: Path, runs: str) -> list[str]:
+    (folder / "small.yaml").write_text(protocol)
     return [*_COMMAND, "acquire", str(folder / "small.yaml"), "--runs", str(folder / runs), "--virtual-clock",
             "--seed", "7"]  # fmt: skip
 
@@ -72,15 +58,17 @@ def kill_when_committed(command: list[str], runs: Path, n_committed: int) -> Run
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def undisturbed(hundred_passes: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("undisturbed")
-    run_command(acquire_command(folder, "runs"))
+    run_command(acquire_command(hundred_passes, folder, "runs"))
     return only_run(folder / "runs")
 
 
 @pytest.mark.parametrize("n_committed", [pytest.param(1, marks=pytest.mark.slow), 20])
-def test_a_killed_and_resumed_run_equals_an_undisturbed_one(tmp_path: Path, undisturbed: Run, n_committed: int) -> None:
-    run = kill_when_committed(acquire_command(tmp_path, "runs"), tmp_path / "runs", n_committed)
+def test_a_killed_and_resumed_run_equals_an_undisturbed_one(
+    tmp_path: Path, hundred_passes: str, undisturbed: Run, n_committed: int
+) -> None:
+    run = kill_when_committed(acquire_command(hundred_passes, tmp_path, "runs"), tmp_path / "runs", n_committed)
     before = run.commits()
     assert len(before) < run.manifest.n_passes
     assert "completed" in run_command([*_COMMAND, "resume", str(run.path)])
