@@ -19,7 +19,13 @@ from knightshift.core.errors import ConfigError, InputError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.core.nuclei import nucleus_named
 from knightshift.reconstruction.kspace import KSpaceScan
-from knightshift.reconstruction.readers._mrd_header import NUCLEUS, PARTIAL_FOURIER, TRANSPOSED, WORKING_FREQUENCY
+from knightshift.reconstruction.readers._mrd_header import (
+    NUCLEUS,
+    PARTIAL_FOURIER,
+    REPETITIONS_DIFFER,
+    TRANSPOSED,
+    WORKING_FREQUENCY,
+)
 
 _MOST = 65535  # counters and sizes are 16 bit
 _LAST = 25
@@ -128,20 +134,10 @@ def _header(scan: KSpaceScan, xsd: Any) -> str:
         )
         for z, y, x in shapes
     )
-    lines = scan.line_steps + scan.grid[0] // 2
-    step = xsd.limitType(minimum=int(lines.min()), maximum=int(lines.max()), center=scan.grid[0] // 2)
-    limits = {
-        name: xsd.limitType(minimum=0, maximum=count - 1, center=0)
-        for name, count in zip(("repetition", "contrast", "slice"), scan.kspace.shape, strict=False)
-    }
-    if volume is not None:
-        ends = [int(end) + volume.grid // 2 for end in (volume.steps.min(), volume.steps.max())]
-        limits["slice"] = xsd.limitType(minimum=0, maximum=0, center=0)
-        limits["kspace_encoding_step_2"] = xsd.limitType(minimum=ends[0], maximum=ends[1], center=volume.grid // 2)
     encoding = xsd.encodingType(
         encodedSpace=encoded,
         reconSpace=seen,
-        encodingLimits=xsd.encodingLimitsType(kspace_encoding_step_1=step, **limits),
+        encodingLimits=xsd.encodingLimitsType(**_limits(scan, xsd)),
         trajectory=xsd.trajectoryType.CARTESIAN,
     )
     times = {"TE": [1e3 * float(t) for t in scan.echo_times]}
@@ -158,6 +154,22 @@ def _header(scan: KSpaceScan, xsd: Any) -> str:
         userParameters=_user_parameters(scan, xsd),
     )
     return str(header.toXML())
+
+
+def _limits(scan: KSpaceScan, xsd: Any) -> dict[str, Any]:
+    """Range of each counter, and where k = 0 is."""
+    limits = {
+        name: xsd.limitType(minimum=0, maximum=count - 1, center=0)
+        for name, count in zip(("repetition", "contrast", "slice"), scan.kspace.shape, strict=False)
+    }
+    encoded = {"kspace_encoding_step_1": (scan.line_steps, scan.grid[0])}
+    if scan.partitions is not None:
+        limits["slice"] = xsd.limitType(minimum=0, maximum=0, center=0)
+        encoded["kspace_encoding_step_2"] = (scan.partitions.steps, scan.partitions.grid)
+    for name, (steps, grid) in encoded.items():
+        first, last = (int(end) + grid // 2 for end in (steps.min(), steps.max()))
+        limits[name] = xsd.limitType(minimum=first, maximum=last, center=grid // 2)
+    return limits
 
 
 def _proton_frequency(scan: KSpaceScan) -> int:
@@ -177,6 +189,8 @@ def _user_parameters(scan: KSpaceScan, xsd: Any) -> Any:
     texts = {} if scan.nucleus is None else {NUCLEUS: scan.nucleus}
     if scan.transposed.any():
         texts[TRANSPOSED] = " ".join(str(int(one)) for one in scan.transposed)
+    if scan.repetitions_differ:
+        texts[REPETITIONS_DIFFER] = scan.repetitions_differ
     if scan.partial_fourier != "none":
         texts[PARTIAL_FOURIER] = scan.partial_fourier
     numbers = {} if scan.working_frequency is None else {WORKING_FREQUENCY: scan.working_frequency}

@@ -23,6 +23,10 @@ PARTIAL_FOURIER = "partial_fourier"
 """User parameter (string): how the console completes a partly acquired k-space."""
 
 
+REPETITIONS_DIFFER = "repetitions_differ"
+"""User parameter (string): why repetitions are not of the same image."""
+
+
 @dataclass(frozen=True)
 class MrdHeader:
     """What is taken from the XML header."""

@@ -112,18 +112,14 @@ def _scan(path: Path, procpar: Procpar, traces: Traces) -> KSpaceScan:
         frame=FRAME,
         methods=_sentences(procpar),
         missing=(*stored.missing, *unknown_times(loops.repeated), *traces.unequal, _OPEN),
-        parameters={
-            "sequence": procpar.text("seqfil"),
-            "array": procpar.text("array"),
-            **stepped_values(procpar, array_groups(procpar)),
-            **_labels(procpar),
-        },
+        parameters=_shown(procpar),
     )
 
 
-def _labels(procpar: Procpar) -> dict[str, str]:
-    """Say what weights the images besides echo and inversion times."""
-    shown = {}
+def _shown(procpar: Procpar) -> dict[str, str]:
+    """Say what was stepped, and what weights the images besides echo and inversion times."""
+    shown = {"sequence": procpar.text("seqfil"), "array": procpar.text("array")}
+    shown |= stepped_values(procpar, array_groups(procpar))
     if procpar.text("diff") == "y":
         shown["diffusion gradients"] = f"on (b = {procpar.text('bvalue', '?')} s/mm²)"
     if is_fast_spin_echo(procpar):

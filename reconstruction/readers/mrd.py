@@ -21,6 +21,7 @@ from knightshift.reconstruction.readers._mrd_acquisitions import Acquisitions, L
 from knightshift.reconstruction.readers._mrd_header import (
     NUCLEUS,
     PARTIAL_FOURIER,
+    REPETITIONS_DIFFER,
     TRANSPOSED,
     WORKING_FREQUENCY,
     MrdHeader,
@@ -133,15 +134,20 @@ def _scan(path: Path, header: MrdHeader, acquisitions: Acquisitions, lines: Line
         working_frequency=_frequency(header),
         partial_fourier=_partial_fourier(header, len(steps), acquisitions.n_samples),
         partitions=partitions,
-        repetitions_differ=f"they step the counters {' and '.join(lines.stepped)}" if lines.stepped else "",
+        repetitions_differ=_why_different(header, lines),
         methods=_sentences(path, acquisitions),
         missing=(*lines.missing, *lost, *_missing(header, echo_times)),
         parameters={
             f"user parameter {name}": value
             for name, value in header.user.items()
-            if name not in (NUCLEUS, WORKING_FREQUENCY, TRANSPOSED, PARTIAL_FOURIER)
+            if name not in (NUCLEUS, WORKING_FREQUENCY, TRANSPOSED, PARTIAL_FOURIER, REPETITIONS_DIFFER)
         },
     )
+
+
+def _why_different(header: MrdHeader, lines: Lines) -> str:
+    stepped = f"they step the counters {' and '.join(lines.stepped)}" if lines.stepped else ""
+    return header.user.get(REPETITIONS_DIFFER, "") or stepped
 
 
 def _sentences(path: Path, acquisitions: Acquisitions) -> tuple[str, ...]:

@@ -81,6 +81,14 @@ def test_written_volume_reads_back_to_the_same_images(tmp_path: Path) -> None:
     assert_same_images(scan, back)
 
 
+def test_repetitions_of_different_images_stay_so(tmp_path: Path) -> None:
+    pytest.importorskip("ismrmrd", reason="the extra 'mrd' is not installed")
+    scan = oblique_scan()
+    twice = replace(scan, kspace=np.concatenate([scan.kspace] * 2), repetitions_differ="they step tr")
+    write_mrd(twice, tmp_path / "a.h5")
+    assert read_mrd(tmp_path / "a.h5").repetitions_differ == "they step tr"
+
+
 def test_partitions_with_gaps_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("ismrmrd", reason="the extra 'mrd' is not installed")
     write_mrd(volume_scan(), tmp_path / "a.h5")
