@@ -1,16 +1,24 @@
-"""Large scans of our own making, in the layouts of ParaVision 6 and Agilent: an ellipsoid of few lines in noise.
+"""Large scans of our own making, in the layouts of ParaVision 6 and Agilent, and runs of ours: few lines in noise.
 
 Files are written plane by plane, so that writing takes no memory either.
 """
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from knightshift.core.journal import JournalEvent, encode_event
+from knightshift.core.manifest import Manifest, ProgramEntry, RunSetup, ScannerIdentity
+from knightshift.core.pass_file import PassFile, decode_pass, encode_pass, pass_file_name
+from knightshift.core.passes import COUNTERS, PassRecord
+from knightshift.core.program import Encoding
+from knightshift.core.run_folder import JOURNAL, MANIFEST, PASSES
 
 
 @dataclass(frozen=True)
@@ -112,3 +120,52 @@ def write_agilent(folder: Path, size: ScanSize) -> Path:
                 file.write(struct.pack(">4hi4f", 0, 1, 0, 0, 1, 0, 0, 0, 0))
                 file.write(plane[:, :, receiver].astype(">i4").tobytes())
     return folder
+
+
+def write_run(folder: Path, size: ScanSize, n_passes: int) -> Path:
+    """Write a run of ours with one echo a pass: manifest, journal and pass files."""
+    (folder / PASSES).mkdir(parents=True)
+    encoding = Encoding(
+        kind="image", echo_times=tuple(5e-3 * (echo + 1) for echo in range(size.n_echoes)),
+        matrix=(1, size.n_lines, size.n_samples), field_of_view=(2e-3, 2e-2, 2e-2), axes=("x", "z", "y"),
+        samples=size.n_samples, center_sample=size.n_samples // 2, dwell_time=8e-6, phase_cycle=1,
+        n_steps=size.n_echoes, repetition_time=0.12,
+    )  # fmt: skip
+    entry = ProgramEntry(
+        name="large", digest="0" * 64, nucleus="23Na", gyromagnetic_ratio=11.262e6, b0=9.4, working_frequency=105.98e6,
+        duration=24.0, n_readouts=size.n_lines, samples=size.n_samples,
+    )  # fmt: skip
+    manifest = Manifest(
+        run_id="large", created="2026-11-22T20:00:00Z", protocol={}, encoding=encoding, n_passes=n_passes,
+        programs=(entry,), setup=RunSetup(), versions={},
+        scanner=ScannerIdentity(backend="none", device="none", version="0"),
+    )  # fmt: skip
+    content = manifest.model_dump_json().encode()
+    (folder / MANIFEST).write_bytes(content)
+    line, crc = encode_event(_event(0, "created", manifest_sha256=hashlib.sha256(content).hexdigest()), 0)
+    with (folder / JOURNAL).open("wb") as journal:
+        journal.write(line)
+        for index, plane in enumerate(_traces(size, n_passes)):
+            pairs = plane[:, index % size.n_echoes].astype(np.float32)
+            line, crc = encode_event(_committed(folder, index, size, pairs.view(np.complex64)[..., 0]), crc)
+            journal.write(line)
+    return folder
+
+
+def _committed(folder: Path, index: int, size: ScanSize, samples: np.ndarray) -> JournalEvent:
+    """Write one pass, and tell it for the journal."""
+    counters = np.zeros(size.n_lines, COUNTERS)
+    counters["kspace_encode_step_1"] = np.arange(size.n_lines)
+    counters["contrast"], counters["average"] = index % size.n_echoes, index
+    record = PassRecord(index, 0, 24.0 * index, 24.0 * index + 24.0, 105.98e6, 0.0, samples, counters)
+    encoded = encode_pass(PassFile(record, "large", "0" * 64))
+    path = folder / PASSES / pass_file_name(index)
+    path.write_bytes(encoded)
+    return _event(
+        index + 1, "committed", **{"pass": index}, sha256=decode_pass(encoded, path).sha256, epoch=0,
+        started_s=record.started, finished_s=record.finished, frequency_Hz=record.frequency, flags=[],
+    )  # fmt: skip
+
+
+def _event(number: int, name: str, **payload: object) -> JournalEvent:
+    return JournalEvent(number, "2026-11-22T20:00:00Z", name, payload)

@@ -1,70 +1,139 @@
-"""Memory and time of the whole ``knightshift reconstruct`` command on a large ParaVision scan of our own making.
+"""Memory and time of ``knightshift reconstruct`` and ``fit`` on large scans of our own making.
 
-The scan is a sparse file: only its central lines hold anything, so that it takes little of the disk. What is printed is
-the most memory the command had in use at a time, the interpreter and its libraries included.
+For each scan and command: the most memory in use at a time against the raw data, all of it and without what the
+interpreter and its libraries take for a scan of nothing; and processor time, of the whole command and from the file to
+the images alone. The latter is divided by that of the bare FFTW plan on the same array, and by that of the plan and
+one reading of the file.
 
-Run ``python benchmarks/reconstruct_large_scan.py --gigabytes 2``.
+Run ``python benchmarks/reconstruct_large_scan.py --megabytes 512``; ``--only 3d`` takes the scans of that name.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
+from large_scans import ScanSize, write_agilent, write_paravision, write_run
 
-N_LINES = N_SAMPLES = 1024
-LINES_WITH_SIGNAL = 16
-SLICE_BYTES = 8 * N_LINES * N_SAMPLES
+TO_IMAGES = """
+import sys, time
+from knightshift.reconstruction.console_images import images_of_scan
+from knightshift.reconstruction.readers import read_raw
+from knightshift.reconstruction import console_images
+console_images.background_noise = lambda images: (0, "not measured")
+scan = read_raw(__import__("pathlib").Path(sys.argv[1]))
+begin = time.process_time()
+images_of_scan(scan)
+print(time.process_time() - begin)
+"""
+BARE = """
+import sys, time
+import numpy as np, pyfftw
+path, shape, axes = sys.argv[1], tuple(map(int, sys.argv[2].split(","))), tuple(map(int, sys.argv[3].split(",")))
+array = pyfftw.empty_aligned(shape, "complex64")
+plan = pyfftw.FFTW(array, array, axes=axes, direction="FFTW_BACKWARD", flags=("FFTW_MEASURE",), planning_timelimit=5)
+array[...] = 1
+begin = time.process_time()
+plan.execute()
+transformed = time.process_time()
+array.view(np.float32).ravel()[:] = np.memmap(path, "i4", offset=0)[: 2 * array.size]
+print(transformed - begin, time.process_time() - transformed)
+"""
 
 
-def write_scan(folder: Path, n_slices: int) -> None:
-    """Write a multi-slice scan in the layout of ParaVision 6: acqp, method and fid."""
-    size = f"( 2 )\n{N_SAMPLES} {N_LINES}"
-    steps = " ".join(str(line - N_LINES // 2) for line in range(N_LINES))
-    acqp = {
-        "ACQ_sw_version": "<PV 6.0.1>", "ACQ_dim": "2", "ACQ_dim_desc": "( 2 )\nSpatial Spatial",
-        "ACQ_size": f"( 2 )\n{2 * N_SAMPLES} {N_LINES}", "NI": str(n_slices), "NR": "1", "NSLICES": str(n_slices),
-        "BYTORDA": "little", "GO_block_size": "Standard_KBlock_Format", "ACQ_echo_time": "( 1 )\n10",
-        "ACQ_slice_offset": f"( {n_slices} )\n{' '.join(str(0.2 * index) for index in range(n_slices))}",
-        "ACQ_slice_thick": "0.2", "NUCLEUS": "<1H>", "SFO1": "400.1",
-    }  # fmt: skip
-    method = {
-        "Method": "<Bruker:FLASH>", "PVM_Matrix": size, "PVM_EncMatrix": size, "PVM_Fov": "( 2 )\n20 20",
-        "PVM_EncSteps1": f"( {N_LINES} )\n{steps}", "PVM_SPackArrNSlices": f"( 1 )\n{n_slices}",
-        "PVM_SPackArrGradOrient": "( 1, 3, 3 )\n1 0 0 0 1 0 0 0 1", "PVM_SPackArrSliceDistance": "( 1 )\n0.2",
-    }  # fmt: skip
-    for name, parameters in (("acqp", acqp), ("method", method)):
-        lines = [f"##${label}={value}" for label, value in parameters.items()]
-        (folder / name).write_text("\n".join(["##TITLE=Parameter List", *lines, "##END=", ""]))
-    rng = np.random.default_rng(0)
-    with (folder / "fid").open("wb") as file:
-        file.truncate(n_slices * SLICE_BYTES)
-        for line in range(N_LINES // 2 - LINES_WITH_SIGNAL // 2, N_LINES // 2 + LINES_WITH_SIGNAL // 2):
-            file.seek(line * n_slices * 8 * N_SAMPLES)
-            file.write(rng.integers(-10_000, 10_000, (n_slices, 2 * N_SAMPLES)).astype("<i4").tobytes())
+@dataclass(frozen=True)
+class Case:
+    """One scan."""
+
+    write: Callable[[Path, ScanSize], Path]
+    shape: tuple[int, ...]
+    """``(echo, slice, receiver, line, sample)`` of about 128 MB."""
+    is_3d: bool = False
+
+    def size(self, megabytes: float) -> ScanSize:
+        """Count the slices, or passes, of a scan of so many megabytes."""
+        n_echoes, n_slices, n_receivers, n_lines, n_samples = self.shape
+        n_slices = max(1, round(n_slices * megabytes / 134))
+        return ScanSize(n_slices, n_lines, n_samples, n_echoes, n_receivers, self.is_3d)
+
+
+def write_passes(folder: Path, size: ScanSize) -> Path:
+    """Write a run of 1000 passes or so, whose slices are passes."""
+    return write_run(folder, ScanSize(1, size.n_lines, size.n_samples, n_echoes=5), size.n_slices)
+
+
+CASES = {
+    "ParaVision slices": Case(write_paravision, (1, 64, 1, 512, 512)),
+    "ParaVision slices, 4 receivers": Case(write_paravision, (1, 16, 4, 512, 512)),
+    "ParaVision 3d": Case(write_paravision, (1, 256, 1, 256, 256), is_3d=True),
+    "ParaVision 3d, 4 receivers": Case(write_paravision, (1, 128, 4, 128, 256), is_3d=True),
+    "ParaVision 3d, 5 echoes": Case(write_paravision, (5, 102, 1, 128, 256), is_3d=True),
+    "Agilent 3d": Case(write_agilent, (1, 256, 1, 256, 256), is_3d=True),
+    "run of ours": Case(write_passes, (1, 1000, 1, 128, 128)),
+}
+NOTHING = ScanSize(1, 16, 16)
+
+
+def run(*command: str) -> tuple[float, float, str]:
+    """Peak memory [bytes], processor time [s] and output of a command."""
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    output = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return 1024.0 * usage.ru_maxrss, usage.ru_utime + usage.ru_stime, output
+
+
+knightshift = partial(run, sys.executable, "-m", "knightshift.cli")
+
+
+def print_case(name: str, case: Case, megabytes: float, place: Path) -> None:
+    """Print one line for each command on one scan."""
+    size = case.size(megabytes)
+    scan = case.write(place / "scan", size)
+    little = case.write(place / "little", NOTHING)
+    ours = ""
+    if case.write is not write_passes:
+        seconds = float(run(sys.executable, "-c", TO_IMAGES, str(scan))[2])
+        shape = (size.n_echoes, size.n_receivers, size.n_slices, size.n_lines, size.n_samples)
+        axes = "2,3,4" if case.is_3d else "3,4"
+        bare = run(sys.executable, "-c", BARE, str(scan / "fid"), ",".join(map(str, shape)), axes)[2]
+        transform, reading = map(float, bare.split())
+        ours = f"{seconds:7.2f} {seconds / transform:7.1f} {seconds / (transform + reading):7.1f}"
+    commands = [("reconstruct", ""), ("reconstruct", "64")] + [("fit", "64")] * (size.n_echoes > 1)
+    for command, memory in commands:
+        option = ("--memory-mb", memory) if memory else ()
+        baseline, _, _ = knightshift(command, str(little), "-o", str(place / "none"), *option)
+        peak, seconds, _ = knightshift(command, str(scan), "-o", str(place / "out"), *option)
+        told = f"{peak / size.n_bytes:6.2f} {(peak - baseline) / size.n_bytes:6.2f} {seconds:7.1f}"
+        print(f"{name:31} {command + ' ' + memory:15} {size.n_bytes / 1e6:6.0f} {peak / 1e6:6.0f} {told} {ours}")
+        name, ours = "", ""
+    for path in place.iterdir():
+        shutil.rmtree(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gigabytes", type=float, default=2.0)
-    n_slices = max(1, round(parser.parse_args().gigabytes * 1e9 / SLICE_BYTES))
-    with tempfile.TemporaryDirectory() as name:
-        scan = Path(name) / "scan"
-        scan.mkdir()
-        write_scan(scan, n_slices)
-        command = [sys.executable, "-m", "knightshift.cli", "reconstruct", str(scan), "-o", str(Path(name) / "images")]
-        begin = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    size = n_slices * SLICE_BYTES
-    print(f"{size / 1e9:.2f} GB of raw data: peak memory {peak / 1e9:.2f} GB ({peak / size:.2f} x), {seconds:.0f} s")
+    parser.add_argument("--megabytes", type=float, default=512.0)
+    parser.add_argument("--only", default="", metavar="WORD")
+    arguments = parser.parse_args()
+    print("peak: MB, and times the raw data with and without the libraries; s: processor time of the command;")
+    print("images: s from file to images, over the bare plan, and over plan and one reading")
+    print(f"{'scan':31} {'command':15} {'MB':>6} {'peak':>6} {'x':>6} {'net x':>6} {'s':>7} {'images':>7}")
+    for name, case in CASES.items():
+        if arguments.only in name:
+            with tempfile.TemporaryDirectory() as place:
+                print_case(name, case, arguments.megabytes, Path(place))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from knightshift.reconstruction.readers._raw_files import check_samples
 
 _WINDOW_BYTES = 32 * 1024**2
 """The raw file is looked at through windows of about this size, so that no more of it counts as memory in use."""
+_CACHE_BYTES = 2 * 1024**2
+"""So many samples are sorted at a time, while they are in the cache."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,19 @@ class RawSamples(StoredKSpace):
         partition -= first
         wanted = np.flatnonzero(((partition >= 0) & (partition < len(target))).any(axis=1))
         segment_bytes = layout.n_objects * train * layout.block_words * np.dtype(layout.word).itemsize
-        step = max(1, _WINDOW_BYTES // segment_bytes)
+        taken_bytes = train * layout.n_receivers * layout.n_samples * target.itemsize
+        step = max(1, min(_WINDOW_BYTES // segment_bytes, _CACHE_BYTES // taken_bytes))
+        in_order = self.order is None and layout.n_receivers == 1
         while wanted.size:
             window = slice(int(wanted[0]), min(int(wanted[0]) + step, int(wanted[-1]) + 1))
             traces = self._window(repetition * (n_all // train) + window.start, window.stop - window.start, frame)
             rows, columns = partition[window].ravel(), line[window].ravel()
             inside = (rows >= 0) & (rows < len(target))
-            target[rows[inside], :, columns[inside]] = traces if inside.all() else traces[inside]
+            if in_order:
+                start = window.start * train - first * layout.n_lines
+                target.reshape(-1, 1, layout.n_samples)[start : start + len(traces)] = traces
+            else:
+                target[rows[inside], :, columns[inside]] = traces if inside.all() else traces[inside]
             wanted = wanted[np.searchsorted(wanted, window.stop) :]
 
     def _window(self, first_segment: int, n_segments: int, frame: int) -> ComplexArray:
