@@ -13,7 +13,7 @@ from knightshift.reconstruction.readers._agilent_files import Procpar
 from knightshift.reconstruction.readers._agilent_loops import Loops, is_fast_spin_echo
 from knightshift.reconstruction.readers._raw_files import file_size, read_text
 
-_TABLE = re.compile(r"t1\s*=((?:\s*-?\d+)+)")
+_TABLE = re.compile(r"t1\s*=\s*(-?\d+(?:\s+-?\d+)*)")
 _MAX_TABLE_BYTES = 1 << 20
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from knightshift.core.errors import InputError
+from knightshift.core.errors import DamagedDataError, InputError
 from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.readers import inspect_raw
 from knightshift.reconstruction.readers.agilent import read_agilent
@@ -171,6 +171,10 @@ def test_table_copied_beside_procpar_says_the_order(tmp_path: Path) -> None:
     scan = read_agilent(folder)
     assert isinstance(scan, KSpaceScan)
     assert scan.line_steps.tolist() == [-4, -1, 2, -3, 0, 3, -2, 1]
+    for text in ("t1 = -3 0 3-2\n 1 4 -1 2\n", "t2 = 1 2\n", "t1 = 0 0 0 0 0 0 0 0", "t1 = 99999999999999999999"):
+        (folder / "fse8_4").write_text(text)
+        with pytest.raises(DamagedDataError):
+            read_agilent(folder)
 
 
 @pytest.mark.parametrize("array", [("te", "ti"), ("te+tr",), ("dro",)], ids=str)
