@@ -21,6 +21,7 @@ from knightshift.cli.plan_options import (
 from knightshift.cli.preview_command import add_to as add_preview_command
 from knightshift.cli.queue_commands import add_to as add_queue_commands
 from knightshift.cli.queue_options import Notify
+from knightshift.cli.sequence_commands import add_to as add_sequence_commands
 from knightshift.cli.stop_options import MinPasses, StopChoices, StopFile, StopWhen
 from knightshift.cli.watch_commands import add_to as add_watch_commands
 
@@ -344,69 +345,6 @@ def report(  # noqa: PLR0913, PLR0917 - the options of a command
     report_to(source, output, choices)
 
 
-@app.command("export-seq", epilog="Example: knightshift export-seq overnight_t2 -o overnight_t2.seq")
-def export_seq(
-    protocol: Protocol,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.seq", help="The Pulseq file to write.")],
-    scanner: Scanner = "simulated",
-    pulseq_version: Annotated[
-        str, typer.Option("--pulseq-version", metavar="1.4|1.5", help="Form of the file; 1.4 is what older tools read.")
-    ] = "1.5",
-) -> None:
-    """Write the pass of a protocol as Pulseq; a stepped echo time gives one file a step."""
-    from knightshift.cli.planning import write_sequences
-
-    write_sequences(protocol, scanner, output, pulseq_version)
-
-
-@app.command(epilog='Example: knightshift play theirs.seq --nucleus 23Na --b0 "9.4 T" --phantom pristine -o played')
-def play(  # noqa: PLR0913, PLR0917 - the options of a command
-    file: Annotated[Path, typer.Argument(metavar="FILE.seq", help="A Pulseq file, 1.4 or 1.5, ours or another's.")],
-    output: Output,
-    phantom: Phantom = None,
-    nucleus: Annotated[
-        str | None, typer.Option("--nucleus", metavar="NUCLEUS", help="Nucleus, if the file does not say it (23Na).")
-    ] = None,
-    b0: Annotated[
-        str | None, typer.Option("--b0", metavar="FIELD", help='Field, if the file does not say it ("9.4 T").')
-    ] = None,
-    shift: Annotated[
-        str | None, typer.Option("--shift", metavar="SHIFT", help='Where the scanner is tuned to ("1126 ppm").')
-    ] = None,
-    scanner: Scanner = "simulated",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the simulated noise.")] = 0,
-    noise: Annotated[bool, typer.Option("--noise/--no-noise", help="Whether the receiver has noise.")] = True,
-) -> None:
-    """Play any Pulseq file once on the simulated scanner: samples as HDF5, and a figure of their magnitude."""
-    from knightshift.cli.playing import PlayChoices, play_file
-
-    play_file(file, output, PlayChoices(scanner, phantom, nucleus, b0, shift, seed, noise))
-
-
-@app.command("serve-scanner", epilog="Example: knightshift serve-scanner 7777 --token-file token.txt")
-def serve_scanner(
-    line: Annotated[
-        str, typer.Argument(metavar="LINE", help="A TCP port (on loopback), tcp://host:port, or a serial port.")
-    ],
-    scanner: Scanner = "simulated",
-    phantom: Phantom = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the simulated noise.")] = None,
-    virtual_clock: Annotated[
-        bool, typer.Option("--virtual-clock", help="Let simulated time jump; the client's clock follows.")
-    ] = False,
-    token_file: Annotated[
-        Path | None,
-        typer.Option("--token-file", metavar="FILE", help="Shared secret, or set KNIGHTSHIFT_SCANNER_TOKEN."),
-    ] = None,
-) -> None:
-    """Serve the scanner of this machine to a pipeline on another; if the link dies it is made safe."""
-    from knightshift.cli.serving import serve_scanner as serve_until_stopped
-
-    serve_until_stopped(
-        line, scanner=scanner, phantom=phantom, seed=seed, virtual_clock=virtual_clock, token_file=token_file
-    )
-
-
 @app.command(epilog="Example: knightshift demo -o demo")
 def demo(
     output: Output = Path("demo"),
@@ -418,6 +356,7 @@ def demo(
     run_demo(output, seed=seed)
 
 
+add_sequence_commands(app)
 add_queue_commands(app)
 add_preview_command(app)
 add_watch_commands(app)
