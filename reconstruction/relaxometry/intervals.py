@@ -12,10 +12,12 @@ from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry import _least_squares, _likelihood, _train_likelihood
 from knightshift.reconstruction.relaxometry._least_squares import Problem
+from knightshift.reconstruction.relaxometry._threads import for_each, parts_of
 from knightshift.reconstruction.relaxometry.noise import RAYLEIGH_MEAN
 from knightshift.reconstruction.relaxometry.result import T2Fit
 
 _BISECTIONS = 28
+_CHUNK = 8192  # voxels at a time, so that what is worked on stays in the cache
 _REACH = 1e3  # the rate is looked for up to so many times beyond the range of the fit
 
 Misfit: TypeAlias = Callable[[RealArray], RealArray]
@@ -49,12 +51,17 @@ def t2_interval(fit: T2Fit, level: float = 0.95) -> tuple[RealArray, RealArray]:
     ----------
     .. [1] Venzon & Moolgavkar, Appl. Statist. 37 (1988) 87.
     """
-    chosen = fit.ok
-    misfit = misfit_of(fit, chosen)
-    ends = interval_ends(misfit, -np.log(fit.t2[chosen]), fit, level)
     maps = (np.full(fit.t2.shape, np.nan), np.full(fit.t2.shape, np.nan))
-    for image, end in zip(maps, ends, strict=True):
-        image[chosen] = np.exp(-end)
+    voxels = np.flatnonzero(fit.ok)
+
+    def find(part: slice) -> None:
+        chosen = np.zeros(fit.t2.shape, dtype=bool)
+        chosen.flat[voxels[part]] = True
+        ends = interval_ends(misfit_of(fit, chosen), -np.log(fit.t2[chosen]), fit, level)
+        for image, end in zip(maps, ends, strict=True):
+            image[chosen] = np.exp(-end)
+
+    for_each(parts_of(voxels.size, _CHUNK) or [slice(0)], fit.options.threads, find)
     return maps
 
 
