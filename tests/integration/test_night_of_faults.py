@@ -22,8 +22,8 @@ from knightshift.hardware.simulated import load_phantom
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("night"), pytest.mark.timeout(1200)]
 
 N_PASSES = 1725
-MOST_PROCESSOR_TIME = 180.0
-"""[s] of all cores together: 125 s with its report on two quiet cores, 144 s where others compete for them."""
+MOST_PROCESSOR_TIME = 115.0
+"""[s] of all cores together, with its report: 80 s where others compete for the two cores, and longer than alone."""
 PIXEL = {"y": 100e-6, "z": 23e-6}
 _COMMAND = [sys.executable, "-m", "knightshift.cli"]
 
