@@ -147,6 +147,7 @@ def _check_supported(procpar: Procpar) -> None:
         ("navigator", ("", "n"), "navigator echoes are not taken out"),
         ("profile", ("", "n", "nn"), "lines without phase encoding are no image"),
         ("recontype", ("", "n", "image"), "this reconstruction is not done"),
+        ("skiptab", ("", "n"), "lines that were skipped are not filled in"),
     ):
         if procpar.text(parameter) not in allowed:
             raise UnsupportedDataError(f"{procpar.path}: {parameter} {procpar.text(parameter)!r}: {what}")

@@ -228,6 +228,7 @@ def test_image_has_the_field_of_view_of_procpar(tmp_path: Path) -> None:
         ({"profile": ["y"]}, "without phase encoding"),
         ({"recontype": ["LookLocker"]}, "LookLocker"),
         ({"fract_ky": [2]}, "partial"),
+        ({"skiptab": ["y"]}, "skipped"),
     ],
 )
 def test_what_would_become_a_wrong_image_is_refused(
