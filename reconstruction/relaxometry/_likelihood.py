@@ -17,20 +17,21 @@ from knightshift.reconstruction.relaxometry import _least_squares
 from knightshift.reconstruction.relaxometry._least_squares import ONE_SIDED, Problem, Solution
 from knightshift.reconstruction.relaxometry._one_sided import most_likely
 from knightshift.reconstruction.relaxometry.rician import (
-    LARGEST_ARGUMENT,
     bessel_shortfall,
+    bessel_sums,
     log_bessel,
     rician_information,
-    saturated_loss,
 )
 
 _TOLERANCE = 1e-5
 _LONGEST_STEP = 0.7
-_ROUGH_STEPS = 2  # Newton steps in single precision, of all voxels and again of those that are still far
-_FAR = 1e-2
-_NEAR = 3e-4  # the last step, in double precision: it is taken, and leaves an error of its square
+_LONGEST_WAY = 0.5  # by plain steps: they may have passed over a ridge
+_ROUGH_STEPS = 2  # Newton steps in single precision: of all voxels, and as many again of those that are still far
+_FAR = 5e-3
+_NEAR = 1e-6  # size of the last step times how old its Hessian is: about the error that is left
 _AMPLITUDE_STEPS = 12
 _NEARLY_ZERO = 1e-30
+_BRIGHTEST = 1e18  # magnitude, in noise, whose square single precision holds
 _FAINTEST = -7.0  # ln of an amplitude, in noise: fainter ones are none
 
 
@@ -45,6 +46,10 @@ class Law(ABC):
         """Loss, up to what depends on ``m`` alone."""
 
     @abstractmethod
+    def slope(self, magnitude: RealArray, signal: RealArray) -> RealArray:
+        """First derivative of the loss by the signal."""
+
+    @abstractmethod
     def derivatives(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
         """First and second derivative of the loss by the signal."""
 
@@ -53,12 +58,8 @@ class Law(ABC):
         """Return the expected second derivative."""
 
     @abstractmethod
-    def loss_of_noise(self, magnitude: RealArray) -> RealArray:
-        """Loss of no signal."""
-
-    @abstractmethod
-    def least_loss(self, magnitude: RealArray) -> RealArray:
-        """Loss of the best signal for each magnitude."""
+    def misfits(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
+        """Twice the loss, summed over echoes: above that of the best signal of each echo, and below that of none."""
 
 
 class RicianLaw(Law):
@@ -70,32 +71,39 @@ class RicianLaw(Law):
         """``(m - s)^2 / 2 - ln(exp(-m s) I0(m s))``."""
         return np.asarray(0.5 * (magnitude - signal) ** 2 - log_bessel(magnitude * signal))
 
+    def slope(self, magnitude: RealArray, signal: RealArray) -> RealArray:
+        """``s - m I1/I0``."""
+        slope = magnitude * bessel_shortfall((magnitude * signal).astype(np.float32))
+        slope -= magnitude
+        slope += signal
+        return slope
+
     def derivatives(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
         """``s - m I1/I0`` and its derivative."""
         argument = magnitude * signal
-        np.minimum(argument, LARGEST_ARGUMENT[argument.dtype], out=argument)
         shortfall = bessel_shortfall(argument)
         first = signal - magnitude
         first += magnitude * shortfall
         argument += _NEARLY_ZERO
-        np.divide(1 - shortfall, argument, out=argument)
-        argument -= shortfall * (2 - shortfall)
-        argument *= magnitude
-        argument *= magnitude
-        argument += 1
-        return first, argument
+        second = 1 - shortfall
+        second /= argument
+        shortfall *= shortfall - 2
+        second += shortfall
+        second = second * magnitude
+        second *= magnitude
+        second += 1
+        return first, second
 
     def information(self, signal: RealArray) -> RealArray:
         """Fisher information."""
         return rician_information(signal)
 
-    def loss_of_noise(self, magnitude: RealArray) -> RealArray:
-        """``m^2 / 2``."""
-        return np.asarray(0.5 * magnitude**2)
-
-    def least_loss(self, magnitude: RealArray) -> RealArray:
-        """Loss of a model free at every echo."""
-        return saturated_loss(magnitude)
+    def misfits(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
+        """Deviances; what varies slowly is looked up in single precision."""
+        bessel, bessel_of_best = bessel_sums(magnitude.astype(np.float32), signal.astype(np.float32))
+        residuals = magnitude - signal
+        squares = np.einsum("ev,ev->v", residuals, residuals)
+        return squares - bessel_of_best, np.einsum("ev,ev->v", magnitude, magnitude) - squares + bessel
 
 
 class QuadratureLaw(Law):
@@ -104,6 +112,11 @@ class QuadratureLaw(Law):
     def loss(self, magnitude: RealArray, signal: RealArray) -> RealArray:
         """Half the squared residual."""
         return np.asarray(0.5 * (magnitude - np.sqrt(signal**2 + 2)) ** 2)
+
+    def slope(self, magnitude: RealArray, signal: RealArray) -> RealArray:
+        """First derivative of half the squared residual."""
+        expected = np.sqrt(signal**2 + 2)
+        return np.asarray((expected - magnitude) * (signal / expected))
 
     def derivatives(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
         """First and second derivative of half the squared residual."""
@@ -116,13 +129,10 @@ class QuadratureLaw(Law):
         """Squared slope of the expected magnitude."""
         return np.asarray(signal**2 / (signal**2 + 2))
 
-    def loss_of_noise(self, magnitude: RealArray) -> RealArray:
-        """Half the squared departure from the floor."""
-        return np.asarray(0.5 * (magnitude - np.sqrt(2)) ** 2)
-
-    def least_loss(self, magnitude: RealArray) -> RealArray:
-        """Zero: squared residuals are counted from zero."""
-        return np.zeros_like(magnitude)
+    def misfits(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
+        """Squared residuals, and by how much they are below those from the floor."""
+        squares = 2 * self.loss(magnitude, signal).sum(axis=0)
+        return squares, np.sum((magnitude - np.sqrt(2)) ** 2, axis=0) - squares
 
 
 @dataclass
@@ -150,7 +160,7 @@ def solve(signal: RealArray, problem: Problem, law: Law) -> Solution:
     """
     scaled = signal / problem.noise_std[:, None]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        rough = scaled.astype(np.float32)
+        rough = np.minimum(scaled, _BRIGHTEST).astype(np.float32)
         start = _start(rough, problem)
         log_amplitude, log_rate, converged = _newton(scaled, rough, problem, law, start)
     side = np.zeros(log_rate.size, dtype=np.int8)
@@ -160,8 +170,9 @@ def solve(signal: RealArray, problem: Problem, law: Law) -> Solution:
         log_amplitude[rest], log_rate[rest], converged[rest], side[rest] = found
         short = np.flatnonzero(side > 0) if law.has_one_sided else np.array([], dtype=int)
         if short.size:
-            functions = (law.loss, lambda m, s: law.derivatives(m, s)[0], law.information)
-            log_amplitude[short], log_rate[short] = most_likely(scaled.take(short, axis=1), problem, *functions)
+            columns = scaled.take(short, axis=1)
+            found_short = most_likely(columns, problem, law.loss, law.slope, law.information)
+            log_amplitude[short], log_rate[short] = found_short
             side[short] = ONE_SIDED
     return _finish(scaled, problem, law, Solution(log_rate, log_amplitude, *(log_rate,) * 4, converged, side))
 
@@ -171,33 +182,50 @@ def _newton(
 ) -> tuple[RealArray, RealArray, BoolArray]:
     """Take the same few Newton steps for all voxels: both parameters, and whether they are the optimum.
 
-    All but the last step are in single precision; the last one tells how far they were off.
+    All but the last step are in single precision. The last one tells how far they were off; its slope is in double
+    precision, its Hessian that of the step before.
     """
     place = start.copy()
-    for _ in range(_ROUGH_STEPS):
-        size, _ = _newton_step(rough, problem, law, place)
-    far = np.flatnonzero(~(size < _FAR))
+    before, bend = _rough_steps(rough, problem, law, place)
+    far = np.flatnonzero(~(before < _FAR))
     if far.size:
-        columns, again = rough.take(far, axis=1), place[:, far]
-        for _ in range(_ROUGH_STEPS):
-            _newton_step(columns, problem, law, again)
-        place[:, far] = again
+        there = place.take(far, axis=1)
+        before[far], bend[:, far] = _rough_steps(rough.take(far, axis=1), problem, law, there)
+        place[:, far] = there
     place = place.astype(float)
-    size, sound = _newton_step(scaled, problem, law, place)
-    (log_amplitude, log_rate), (lowest, highest) = place, problem.log_rates
-    sound &= (size < _NEAR) & (log_rate > lowest) & (log_rate < highest) & (log_amplitude > _FAINTEST)
-    return log_amplitude, log_rate, sound
-
-
-def _newton_step(columns: RealArray, problem: Problem, law: Law, place: RealArray) -> tuple[RealArray, BoolArray]:
-    """Take a step from `place`, ``(2, voxel)``; its size, and whether it leads to a minimum."""
-    slope, bend, _ = _slope_and_bend(columns, problem, law, place)
-    determinant = bend[0] * bend[2] - bend[1] ** 2
-    steps = np.stack([bend[1] * slope[1] - bend[2] * slope[0], bend[1] * slope[0] - bend[0] * slope[1]])
-    steps /= determinant
-    np.fmax(np.fmin(steps, _LONGEST_STEP, out=steps), -_LONGEST_STEP, out=steps)
+    steps = _newton_leads(_slope(scaled, problem, law, place), bend.astype(float))
     place += steps
-    return np.abs(steps).max(axis=0), (bend[0] > 0) & (determinant > 0)
+    size = np.abs(steps).max(axis=0)
+    (log_amplitude, log_rate), (lowest, highest) = place, problem.log_rates
+    sound = (bend[0] > 0) & (bend[0] * bend[2] > bend[1] ** 2) & (size * (before + size) < _NEAR)
+    sound &= (np.abs(log_rate - start[1]) < _LONGEST_WAY) & (log_amplitude > _FAINTEST)
+    return log_amplitude, log_rate, sound & (log_rate > lowest) & (log_rate < highest)
+
+
+def _rough_steps(columns: RealArray, problem: Problem, law: Law, place: RealArray) -> tuple[RealArray, RealArray]:
+    """Take Newton steps from `place`, ``(2, voxel)``, in place; size of the last, and the Hessian it came from."""
+    for _ in range(_ROUGH_STEPS):
+        slope, bend, _ = _slope_and_bend(columns, problem, law, place)
+        steps = _newton_leads(slope, bend)
+        place += steps
+    return np.abs(steps).max(axis=0), bend
+
+
+def _newton_leads(slope: RealArray, bend: RealArray) -> RealArray:
+    """Where Newton leads, ``(2, voxel)``, from gradient and Hessian; not too far."""
+    steps = np.stack([bend[1] * slope[1] - bend[2] * slope[0], bend[1] * slope[0] - bend[0] * slope[1]])
+    steps /= bend[0] * bend[2] - bend[1] ** 2
+    return np.asarray(np.fmax(np.fmin(steps, _LONGEST_STEP, out=steps), -_LONGEST_STEP, out=steps))
+
+
+def _slope(scaled: RealArray, problem: Problem, law: Law, place: RealArray) -> RealArray:
+    """Gradient of the loss, ``(2, voxel)``."""
+    rate = np.exp(place[1])
+    signal = _decay(problem, place[0], rate)
+    signal *= law.slope(scaled, signal)
+    slope = _powers(problem)[:2] @ signal
+    slope[1] *= -rate
+    return np.asarray(slope)
 
 
 def _slope_and_bend(
@@ -338,13 +366,12 @@ def _finish(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -
     """Amplitude in units of the images, deviance, and errors from the expected information."""
     rate = np.exp(solution.log_rate)
     signal = _decay(problem, solution.amplitude, rate)
-    zero, one, two = _powers(problem) @ (signal**2 * law.information(signal))
+    rough = signal.astype(np.float32)
+    zero, one, two = _powers(problem).astype(np.float32) @ (rough * rough * law.information(rough))
     with np.errstate(divide="ignore", invalid="ignore"):
         information = rate**2 * (two - one**2 / zero)
         solution.log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)
-    loss = law.loss(scaled, signal).sum(axis=0)
-    solution.chi2 = 2 * (loss - law.least_loss(scaled).sum(axis=0))
-    solution.explained = 2 * (law.loss_of_noise(scaled).sum(axis=0) - loss)
+    solution.chi2, solution.explained = law.misfits(scaled, signal)
     faint = solution.amplitude <= _FAINTEST
     at_zero = np.exp(np.minimum(solution.amplitude + rate * problem.echo_times[0], 700.0))
     solution.amplitude = np.where(faint, 0.0, at_zero * problem.noise_std.mean())

@@ -49,13 +49,13 @@ def solve(signal: RealArray, problem: Problem, decays: Callable[[RealArray], Rea
     with np.errstate(divide="ignore", invalid="ignore"):
         information = two - one**2 / zero
         log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)
-    loss = law.loss(scaled, expected).sum(axis=0)
+    chi2, explained = law.misfits(scaled, expected)
     return Solution(
         log_rate=log_rate,
         amplitude=amplitude,
         offset=np.zeros_like(amplitude),
-        chi2=2 * (loss - law.least_loss(scaled).sum(axis=0)),
-        explained=2 * (law.loss_of_noise(scaled).sum(axis=0) - loss),
+        chi2=chi2,
+        explained=explained,
         log_rate_std=log_rate_std,
         converged=np.ones(log_rate.size, dtype=bool),
         side=side,

@@ -29,8 +29,7 @@ RATIO_BELOW = (
 )
 """Coefficients of ``I1(z) / (z I0(z))`` by rising power of z, above and below the line of the fraction."""
 _SHORTFALL_ABOVE = (1.0, *(float(below - above) for below, above in zip(RATIO_BELOW[1:-1], RATIO_ABOVE, strict=False)))
-LARGEST_ARGUMENT = {np.dtype(np.float32): 1e5, np.dtype(np.float64): 1e40}
-"""Beyond, the powers of the fraction overflow; the shortfall does no longer count there."""
+_LARGEST_ARGUMENT = 1e5  # where powers of the fraction overflow
 _LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -42,18 +41,23 @@ class _Table:
 
         grid = np.linspace(0, 1, _TABLE_POINTS)
         spline = CubicSpline(grid, np.append(at_infinity, function(1 / grid[1:] - 1)))
-        self.coefficients = np.ascontiguousarray(spline.c)
-        self.values = spline(np.linspace(0, 1, _FINE_INTERVALS + 1))
-        self.rises = np.append(np.diff(self.values), 0.0)
+        values = spline(np.linspace(0, 1 + 1 / _FINE_INTERVALS, _FINE_INTERVALS + 2))
+        self.values = {values.dtype: values, np.dtype(np.float32): values.astype(np.float32)}
 
     def __call__(self, inverse: RealArray) -> RealArray:
-        """Value at ``inverse = 1 / (1 + z)``; any shape."""
-        position = np.multiply(inverse, _FINE_INTERVALS)
-        index = position.astype(np.intp)
-        position -= index
-        position *= self.rises.take(index)
-        position += self.values.take(index)
-        return np.asarray(position)
+        """Value at ``inverse = 1 / (1 + z)``, of any shape and of its precision."""
+        values = self.values[inverse.dtype]
+        position = inverse * _FINE_INTERVALS
+        below = np.floor(position)
+        position -= below
+        index = below.astype(np.intp)
+        value = values.take(index)
+        index += 1
+        rise = values.take(index)
+        rise -= value
+        rise *= position
+        value += rise
+        return np.asarray(value)
 
 
 def log_bessel(argument: RealArray) -> RealArray:
@@ -65,9 +69,12 @@ def log_bessel(argument: RealArray) -> RealArray:
 def bessel_shortfall(argument: RealArray) -> RealArray:
     """``1 - I1(z) / I0(z)``: how far the expected cosine of the phase of a noisy vector is below one; any shape.
 
-    A rational function with the limits ``1 - z / 2`` and ``1 / (2 z)``, off by less than 1.2e-7; `argument` at most
-    `LARGEST_ARGUMENT` of its precision.
+    A rational function with the limits ``1 - z / 2`` and ``1 / (2 z)``, off by less than 1.2e-7, so that single
+    precision is enough.
     """
+    if argument.max(initial=0.0) > _LARGEST_ARGUMENT:
+        ordinary = bessel_shortfall(np.minimum(argument, _LARGEST_ARGUMENT))
+        return np.where(argument > _LARGEST_ARGUMENT, 0.5 / np.maximum(argument, _LARGEST_ARGUMENT), ordinary)
     above = argument * _SHORTFALL_ABOVE[-1]
     for coefficient in _SHORTFALL_ABOVE[-2:0:-1]:
         above += coefficient
@@ -93,22 +100,22 @@ def rician_information(signal: RealArray) -> RealArray:
 
     Between 0 without signal and 1 (that of the real part) for a strong one; any shape.
     """
-    return _information_table()(1 / (1 + np.asarray(signal, dtype=float)))
+    return _information_table()(1 / (1 + np.asarray(signal)))
 
 
-def saturated_loss(magnitude: RealArray) -> RealArray:
-    """Smallest ``(m - s)^2 / 2 - ln(exp(-m s) I0(m s))`` over all signals ``s``: the loss of a perfect model."""
-    inverse = 1 / (1 + np.asarray(magnitude, dtype=float))
-    return np.asarray(_saturated_table()(inverse) - np.log(inverse))
+def bessel_sums(magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
+    """Return what deviances need, summed over echoes: two of shape ``(voxel,)`` from ``(echo, voxel)``.
 
-
-def tables() -> tuple[RealArray, RealArray, RealArray]:
-    """Coefficients ``(power, interval)`` of the three tables: information, logarithm of Bessel, saturated loss."""
-    return (
-        _information_table().coefficients,
-        _log_bessel_table().coefficients,
-        _saturated_table().coefficients,
-    )
+    Returns
+    -------
+    tuple[RealArray, RealArray]
+        Twice ``ln(exp(-m s) I0(m s))``; and twice the same plus the smallest
+        ``(m - s)^2 / 2 - ln(exp(-m s) I0(m s))`` over all signals ``s``, the loss of a perfect model.
+    """
+    product, single = 1 / (1 + magnitude * signal), 1 / (1 + magnitude)
+    smooth = _log_bessel_table()(product)
+    of_best = 2 * (smooth + _saturated_table()(single)).sum(axis=0) + np.log(product / single**2).sum(axis=0)
+    return 2 * smooth.sum(axis=0) + np.log(product).sum(axis=0), of_best
 
 
 @lru_cache(maxsize=1)
