@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from knightshift.reconstruction.reference_drift import drift_of_references, toge
 
 logger = logging.getLogger(__name__)
 
+_KEPT_BYTES = 256 * 1024**2
+"""Memory for passes that will be looked at again; those beyond are read again."""
 _NO_CORRECTION = "Passes were summed without frequency correction, as asked."
 
 
@@ -93,7 +95,7 @@ def sum_passes(run: Run, *, correct_drift: bool = True) -> PassSum:
     """Sum the passes of a run that are committed now.
 
     Flagged passes get no weight. Passes are taken by index and summed in double precision, so that an interrupted and
-    resumed run gives the same bits as an uninterrupted one. No more than one pass is in memory at a time.
+    resumed run gives the same bits as an uninterrupted one. At most 256 MB of passes are in memory at a time.
 
     Raises
     ------
@@ -164,16 +166,28 @@ class _Stream:
     weights: RealArray
     drift: Drift | None
     """None: left as they are."""
+    kept: list[tuple[PassRecord, dict[int, ComplexArray]]] = field(default_factory=list)
+    """The first passes, sorted, as many as there is memory for: they are gone through up to three times."""
 
     def __iter__(self) -> Iterator[tuple[PassRecord, dict[int, ComplexArray], float]]:
         times = sample_times(self.run.manifest.encoding)
         corrected = self.drift is not None and self.drift.significant
-        for row, (record, pieces) in enumerate(sorted_passes(self.run, self.good)):
+        for row, (record, pieces) in enumerate(self._sorted()):
             if self.drift is not None and corrected:
                 factors = self.drift.correction(row, times)
                 yield record, {echo: kspace * factors for echo, kspace in pieces.items()}, float(self.weights[row])
             else:
                 yield record, pieces, float(self.weights[row])
+
+    def _sorted(self) -> Iterator[tuple[PassRecord, dict[int, ComplexArray]]]:
+        n_kept = len(self.kept)
+        yield from self.kept[:n_kept]
+        gain = self.kept[0][0].receiver_gain if n_kept else None
+        for row, (record, pieces) in enumerate(sorted_passes(self.run, self.good[n_kept:], gain), start=n_kept):
+            n_bytes = sum(kspace.nbytes for kspace in pieces.values())
+            if row == len(self.kept) and n_bytes * (row + 1) <= _KEPT_BYTES:
+                self.kept.append((replace(record, samples=record.samples[:0].copy()), pieces))
+            yield record, pieces
 
 
 def _sum(stream: _Stream) -> PassAccumulator:
@@ -237,8 +251,10 @@ def sample_times(encoding: Encoding) -> RealArray:
     return times
 
 
-def sorted_passes(run: Run, good: list[Commit]) -> Iterator[tuple[PassRecord, dict[int, ComplexArray]]]:
-    """Stream passes with their readouts sorted into k-space, scaled to the receiver gain of the first.
+def sorted_passes(
+    run: Run, good: list[Commit], gain: float | None = None
+) -> Iterator[tuple[PassRecord, dict[int, ComplexArray]]]:
+    """Stream passes with their readouts sorted into k-space, scaled to one receiver gain.
 
     Parameters
     ----------
@@ -246,6 +262,8 @@ def sorted_passes(run: Run, good: list[Commit]) -> Iterator[tuple[PassRecord, di
         The run.
     good
         Commit records of the passes to read, in the order in which they are wanted.
+    gain
+        The receiver gain [dB]; None: that of the first pass.
 
     Yields
     ------
@@ -257,7 +275,6 @@ def sorted_passes(run: Run, good: list[Commit]) -> Iterator[tuple[PassRecord, di
     DamagedDataError
         If a pass file is damaged or its counters lie.
     """
-    gain: float | None = None
     for commit in good:
         record = run.read_committed(commit)
         gain = record.receiver_gain if gain is None else gain

@@ -8,6 +8,7 @@ import sys
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import nibabel as nib
@@ -16,7 +17,7 @@ import pytest
 
 from knightshift.core.errors import InputError, StorageError
 from knightshift.core.geometry import ImageGeometry
-from knightshift.reconstruction import storage
+from knightshift.reconstruction import pass_sum, storage
 from knightshift.reconstruction.export.folder import save_images
 from knightshift.reconstruction.export.images_file import load_images
 from knightshift.reconstruction.kspace import KSpaceScan, Partitions, StoredKSpace
@@ -127,6 +128,25 @@ def test_room_on_the_disk_is_looked_for_before_it_is_taken(tmp_path: Path, monke
 def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="No space left"), disk_storage(tmp_path, SMALL):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("kept", [0, 5000, 1 << 20])
+def test_the_sum_of_a_run_does_not_depend_on_how_many_passes_are_kept(
+    kept: int, synthetic_run: Any, small_encoding: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    clock = np.arange(small_encoding.samples) * small_encoding.dwell_time
+    passes = {}
+    for index in range(24):  # drifts by 1.5 kHz, in noise
+        turning = 200 * np.exp(2j * np.pi * 60 * index * clock) * np.ones((8, 1))
+        passes[index] = turning + rng.normal(size=(8, 16)) + 1j * rng.normal(size=(8, 16))
+    run = synthetic_run(small_encoding, passes, gains={0: 6.0, 7: 3.0}).write(tmp_path)
+    expected = pass_sum.sum_passes(run)
+    monkeypatch.setattr(pass_sum, "_KEPT_BYTES", kept)
+    summed = pass_sum.sum_passes(run)
+    assert summed.drift.significant
+    np.testing.assert_array_equal(summed.kspace, expected.kspace)
+    np.testing.assert_array_equal(summed.noise_std, expected.noise_std)
 
 
 def test_steps_that_need_all_of_kspace_are_refused_beyond_the_memory(tmp_path: Path) -> None:
