@@ -231,48 +231,61 @@ def test_a_serial_port_that_was_pulled_out_is_served_again_when_it_is_back(
     assert os.path.lexists(port)
 
 
+class Tape:
+    """Records what comes over a wire, and plays it again before everything that comes later."""
+
+    def __init__(self, wire) -> None:
+        self._wire, self._put = wire, wire.put
+        self._tape: list[bytes] = []
+        wire.put = self._record
+
+    def _record(self, message: bytes, delay: float = 0.0) -> None:
+        self._tape.append(message)
+        self._put(message, delay)
+
+    def rewind(self) -> None:
+        self._wire.put = self._replay
+
+    def _replay(self, message: bytes, delay: float = 0.0) -> None:
+        for old in self._tape:
+            self._put(old)
+        self._put(message, delay)
+
+
+class LastingEnd(loop.LoopEnd):
+    """The end of a serial line, which stays where it is."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def tuned_and_played(end, token: bytes | None, program, first: int) -> list[float | None]:
+    """One session: set some frequencies, play a pass; the frequencies that the scanner says it has."""
+    seen = []
+    with loop.RemoteScanner(lambda: end, clock=SystemClock(), timing=loop.QUICK, token=token) as client:
+        for step in range(8):
+            client.set_frequency(1e8 + first + step)
+            seen.append(client.status().frequency)
+        client.prepare(program)
+        client.start(first)
+        for number, readout in enumerate(client.readouts(1.0)):
+            np.testing.assert_array_equal(readout.samples, loop.expected_samples(first, number, 1, 8))
+    return seen
+
+
 def test_answers_of_an_earlier_session_on_the_same_line_are_never_taken(counting, plain_program) -> None:
     """On a serial line the bytes of the last session may still come; its requests had the same numbers."""
     to_server, to_client, stop = loop.Wire(), loop.Wire(), loop.threading.Event()
     options = ServeOptions(timing=loop.QUICK)
+    theirs, ours = loop.LoopEnd("server", to_server, to_client), LastingEnd("client", to_client, to_server)
     arguments = {"stop": stop, "options": options}
-    end = loop.LoopEnd("server", to_server, to_client)
-    server = loop.threading.Thread(target=loop.serve, args=(counting, lambda: end), kwargs=arguments)
+    server = loop.threading.Thread(target=loop.serve, args=(counting, lambda: theirs), kwargs=arguments)
     server.start()
-
-    class OurEnd(loop.LoopEnd):
-        def close(self) -> None:
-            """A serial line stays where it is."""
-
-    ours = OurEnd("client", to_client, to_server)
-    tape: list[bytes] = []
-    put = to_client.put
-
-    def work(first: int) -> list[float | None]:
-        seen = []
-        with loop.RemoteScanner(lambda: ours, clock=SystemClock(), timing=loop.QUICK, token=options.token()) as client:
-            for step in range(8):
-                client.set_frequency(1e8 + first + step)
-                seen.append(client.status().frequency)
-            client.prepare(plain_program)
-            client.start(first)
-            for number, readout in enumerate(client.readouts(1.0)):
-                np.testing.assert_array_equal(readout.samples, loop.expected_samples(first, number, 1, 8))
-        return seen
-
-    def record(message: bytes, delay: float = 0.0) -> None:
-        tape.append(message)
-        put(message, delay)
-
-    def replay(message: bytes, delay: float = 0.0) -> None:
-        for old in tape:
-            put(old)
-        put(message, delay)
-
-    to_client.put = record
-    work(0)
-    to_client.put = replay
-    assert work(100) == [1e8 + 100 + step for step in range(8)]
+    tape = Tape(to_client)
+    tuned_and_played(ours, options.token(), plain_program, 0)
+    tape.rewind()
+    seen = tuned_and_played(ours, options.token(), plain_program, 100)
+    assert seen == [1e8 + 100 + step for step in range(8)]
     stop.set()
     server.join(5.0)
     assert not server.is_alive()
