@@ -14,24 +14,29 @@ from knightshift.reconstruction.relaxometry.rician import RATIO_ABOVE, RATIO_BEL
 
 _ZERO, _HALF, _ONE, _TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
 _LARGEST = np.float32(1e4)  # from this argument on what is left goes with one over it
-_P = tuple(np.float32(value) for value in RATIO_ABOVE)
-_Q = tuple(np.float32(value) for value in RATIO_BELOW)
-_S = tuple(np.float32(q - p) for q, p in zip(RATIO_BELOW, (0.0, *RATIO_ABOVE), strict=True))[:-1]
 
-# Fitted to the smallest largest error, numerator and denominator by rising power.
+_HALF_LOG_2PI = np.float32(np.log(2 * np.pi) / 2)
+
+
+def _single(*coefficients: float) -> tuple[Any, ...]:
+    return tuple(np.float32(value) for value in coefficients)
+
+
+_P, _Q = _single(*RATIO_ABOVE), _single(*RATIO_BELOW)
+_S = _single(1, *(q - p for q, p in zip(RATIO_BELOW[1:-1], RATIO_ABOVE[:-1], strict=True)))  # Q - z P
+
+# Numerator and denominator by rising power, fitted to the smallest largest error.
 _LOG_BESSEL = (
-    tuple(
-        map(np.float32, (-0.9189389895, 6.018310193, -28.2685008, 57.23396066, -101.831385, 50.05765289, 17.70896533))
-    ),
-    tuple(map(np.float32, (1, -5.868965013, 27.24415007, -46.06746548, 92.13760215, -24.81611199, 97.15666037))),
+    _single(0.6250482314, -3.244416846, 14.92876058, -17.15883595, 26.84592645, 107.7505418),
+    _single(1, -5.88976177, 27.33586016, -46.3544, 92.5795009, -25.27525566, 97.79626273),
 )
 _INFORMATION = (
-    tuple(map(np.float32, (0.99992281, -5.894500317, 15.35874578, -17.03865737, 6.574770151))),
-    tuple(map(np.float32, (1, -5.902888065, 16.02180968, -20.06324458, 12.58497743))),
+    _single(0.99992281, -5.894500317, 15.35874578, -17.03865737, 6.574770151),
+    _single(1, -5.902888065, 16.02180968, -20.06324458, 12.58497743),
 )
 _LEAST_LOSS = (
-    tuple(map(np.float32, (0.9189392596, -2.160085442, 3.617974147, -1.633816982, 0.8251211392, -0.3542533239))),
-    tuple(map(np.float32, (1, -2.214476182, 3.683413146, -1.321048634, 0.7098227006))),
+    _single(-0.1249882299, 0.3215750155, -0.7089244579, 0.2432979328, -0.1354946194, -0.7807024938),
+    _single(1, -2.952549468, 6.616124737, -4.617394089, 4.335994026, 0.08178866109),
 )
 
 
@@ -52,8 +57,9 @@ def ratio(z: Any) -> tuple[Any, Any]:
 def log_bessel(inverse: Any) -> Any:
     """``ln(exp(-z) I0(z)) + ln(1 + z) / 2`` of ``inverse = 1 / (1 + z)``: off by less than 1e-6."""
     u, p, q = inverse, _LOG_BESSEL[0], _LOG_BESSEL[1]
-    above = p[0] + u * (p[1] + u * (p[2] + u * (p[3] + u * (p[4] + u * (p[5] + u * p[6])))))
-    return above / (q[0] + u * (q[1] + u * (q[2] + u * (q[3] + u * (q[4] + u * (q[5] + u * q[6]))))))
+    above = p[0] + u * (p[1] + u * (p[2] + u * (p[3] + u * (p[4] + u * p[5]))))
+    below = q[0] + u * (q[1] + u * (q[2] + u * (q[3] + u * (q[4] + u * (q[5] + u * q[6])))))
+    return u * above / below - _HALF_LOG_2PI
 
 
 @inlined
@@ -72,4 +78,5 @@ def least_loss(square: Any, inverse: Any) -> Any:
     """
     u, p, q = inverse, _LEAST_LOSS[0], _LEAST_LOSS[1]
     above = p[0] + u * (p[1] + u * (p[2] + u * (p[3] + u * (p[4] + u * p[5]))))
-    return above / (q[0] + u * (q[1] + u * (q[2] + u * (q[3] + u * q[4])))) + _HALF * min(square - _TWO, _ZERO)
+    below = q[0] + u * (q[1] + u * (q[2] + u * (q[3] + u * (q[4] + u * q[5]))))
+    return u * above / below + _HALF_LOG_2PI + _HALF * min(square - _TWO, _ZERO)

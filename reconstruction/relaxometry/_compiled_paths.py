@@ -45,11 +45,10 @@ def prepare(
 
 
 def _magnitudes(problem: Problem) -> _compiled_rician.Magnitudes:
-    return _compiled_rician.Magnitudes(
-        problem.echo_times - problem.echo_times[0],
-        problem.noise_std.mean() / problem.noise_std,
-        float(problem.noise_std.mean()),
-    )
+    times, noise = problem.echo_times, problem.noise_std
+    delays = _compiled_rician.Delays(times - times[0], noise.mean() / noise)
+    rough = _compiled_rician.Delays(*(row.astype(np.float32) for row in delays))
+    return _compiled_rician.Magnitudes(delays, rough, float(times[0]), float(noise.mean()))
 
 
 def _rough(problem: Problem) -> _kernel_tools.Rough:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from math import factorial
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
@@ -35,10 +36,8 @@ _F2, _F3, _F4, _F5, _F6 = (np.float32(1 / factorial(power)) for power in range(2
 
 _LOGGER = logging.getLogger(__name__)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_RULES: Any = {
-    "error_model": "numpy",
-    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
-}  # not-a-number stays what it is
+# Not-a-number stays what it is.
+_RULES: Any = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
 _compiler: Any = partial(numba.njit, nogil=True, **_RULES)
 
 
@@ -94,10 +93,21 @@ def inlined(function: _Function) -> _Function:
 def kept(function: _Function) -> _Function:
     """Compile at the first call and keep the result, with all it calls, on disk."""
     try:
-        return cast(_Function, _compiler(cache=True)(function))
+        kernel = _compiler(cache=True)(function)
     except RuntimeError as error:  # neither the folder of the sources nor that of the user can be written
         _LOGGER.warning("the compiled T2 fit is compiled again in every process: %s; set NUMBA_CACHE_DIR", error)
         return compiled(function)
+    files = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    if files is not None:  # numba would look for changes in the file of this one function only
+        files._source_stamp = _source_stamp()
+    return cast(_Function, kernel)
+
+
+def _source_stamp() -> list[tuple[str, int, int]]:
+    """Name, time and size of all that is compiled."""
+    folder = Path(__file__).parent
+    sources = sorted((*folder.glob("_compiled*.py"), *folder.glob("_kernel_tools.py"), *folder.glob("rician.py")))
+    return [(source.name, source.stat().st_mtime_ns, source.stat().st_size) for source in sources]
 
 
 def exp(x: Any) -> Any:
