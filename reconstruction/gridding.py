@@ -131,9 +131,14 @@ def place_on_grid(
     along_lines, along_samples = windows_of(apodisation, placement, n_samples)
     scale = n_phase * n_read / (n_lines * n_samples) if normalise_to == "acquired" else 1.0
     dtype = np.complex64 if kspace.dtype == np.complex64 else np.complex128
-    grid = np.zeros((*outer, n_phase, n_read), dtype)
+    is_full = (n_lines, n_samples) == (n_phase, n_read)
+    grid = (np.empty if is_full else np.zeros)((*outer, n_phase, n_read), dtype)
     window = (scale * along_lines[:, np.newaxis] * along_samples).astype(grid.real.dtype)
-    grid[..., rows, start : start + n_samples] = kspace * window
+    samples = slice(start, start + n_samples)
+    if np.all(np.diff(rows) == 1):
+        np.multiply(kspace, window, out=grid[..., rows[0] : rows[0] + n_lines, samples])
+    else:
+        grid[..., rows, samples] = kspace * window
     return grid
 
 
