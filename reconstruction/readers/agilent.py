@@ -151,6 +151,10 @@ def _check_supported(procpar: Procpar) -> None:
     ):
         if procpar.text(parameter) not in allowed:
             raise UnsupportedDataError(f"{procpar.path}: {parameter} {procpar.text(parameter)!r}: {what}")
+    if procpar.number("nv") < 2:
+        raise UnsupportedDataError(
+            f"{procpar.path}: nv {procpar.text('nv')}: lines without phase encoding are no image"
+        )
     for parameter, full in (("fract_kx", "np"), ("fract_ky", "nv"), ("fract_kz", "nv2")):
         half = procpar.number(parameter)
         if 0 < half < procpar.number(full) / (4 if full == "np" else 2):

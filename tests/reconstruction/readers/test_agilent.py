@@ -226,6 +226,7 @@ def test_image_has_the_field_of_view_of_procpar(tmp_path: Path) -> None:
         ({"seqcon": ["nccsn"], "nv2": [4]}, "2 slabs"),
         ({"navigator": ["y"]}, "navigator"),
         ({"profile": ["y"]}, "without phase encoding"),
+        ({"nv": [1]}, "without phase encoding"),
         ({"recontype": ["LookLocker"]}, "LookLocker"),
         ({"fract_ky": [2]}, "partial"),
         ({"skiptab": ["y"]}, "skipped"),
