@@ -127,6 +127,8 @@ def fit_pseudo_2d(series: FidSeries, options: Pseudo2DOptions | None = None) -> 
 
 
 def _delays(series: FidSeries, options: Pseudo2DOptions) -> RealArray:
+    if options.loop_time is not None and series.counts is None:
+        raise InputError(f"{series.source}: there is no vclist whose loops --loop-time could measure: leave it out")
     if options.delays is not None:
         delays = np.asarray(options.delays, dtype=float)
     elif series.counts is not None and options.loop_time is not None:

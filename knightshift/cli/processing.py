@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -32,6 +32,7 @@ from knightshift.reconstruction.relaxometry import (
     with_train,
 )
 from knightshift.reconstruction.report import ComparedRun, ReportInputs, RunFacts, write_report
+from knightshift.reconstruction.report.region_words import RegionWords, region_words
 from knightshift.reconstruction.report.run_facts import run_facts
 from knightshift.reconstruction.running_snr import RunningSnr, running_snr
 from knightshift.reconstruction.spectrum import spectrum_of_run
@@ -46,6 +47,8 @@ class Outcome:
     """The HTML file."""
     populations: Populations | None
     """Bulk and isolated regions; None for a single echo or a map without a T2."""
+    words: RegionWords = field(default_factory=lambda: region_words(None))
+    """What the regions are called."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def _fit_volume(images: Path, output: Path, choices: ReportChoices, memory: int)
     console.print(series.methods[-1], highlight=False)
     populations = find_populations(fit, series.geometry) if fit.ok.any() else None
     inputs = ReportInputs(series=series, title=_title(None, output), fit=fit, populations=populations)
-    print_outcome(Outcome(write_report(inputs, output), populations), console)
+    print_outcome(Outcome(write_report(inputs, output), populations, region_words(series.nucleus)), console)
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def _write_all(loaded: _Loaded, output: Path, choices: ReportChoices) -> Outcome
         with_distributions=choices.distributions,
         compared=None if choices.compare is None else _compared(choices.compare, options),
     )
-    return Outcome(write_report(inputs, output), populations)
+    return Outcome(write_report(inputs, output), populations, region_words(series.nucleus))
 
 
 def _title(facts: RunFacts | None, folder: Path) -> str:
@@ -238,8 +241,10 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     """Say in a few lines what was found and where to look."""
     found = outcome.populations
     if found is not None:
-        for region in (*found.electrodes, *found.isolated):
-            console.print(f"  {_region_words(region)}", highlight=False)
+        names = [*map(outcome.words.part_number, range(1, 1 + len(found.electrodes)))]
+        names += [f"isolated {number}" for number in range(1, 1 + len(found.isolated))]
+        for name, region in zip(names, (*found.electrodes, *found.isolated), strict=True):
+            console.print(f"  {name}: {_region_words(region)}", highlight=False, soft_wrap=True)
         if not found.isolated:
             console.print("  no isolated population of long T2", highlight=False)
     console.print(f"report: {outcome.page}", highlight=False, soft_wrap=True)
@@ -253,6 +258,6 @@ def _region_words(region: RegionStatistics) -> str:
     low, high = (1e3 * value for value in region.t2_quartiles)
     width = "" if region.fwhm != region.fwhm else f", FWHM {1e3 * region.fwhm:.1f} ms"
     return (
-        f"{region.name}: {region.n_voxels} voxels, median T2 {1e3 * region.t2_median:.1f} ms "
+        f"{region.n_voxels} voxels, median T2 {1e3 * region.t2_median:.1f} ms "
         f"(middle half {low:.1f} to {high:.1f} ms{width}){place}"
     )

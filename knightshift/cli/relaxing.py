@@ -17,7 +17,7 @@ from knightshift.core.run_folder import MANIFEST
 from knightshift.reconstruction.echo_trains import as_echo_train
 from knightshift.reconstruction.export import load_images, save_images
 from knightshift.reconstruction.export.images_file import are_inversion_images
-from knightshift.reconstruction.export.relaxation import save_pseudo_2d, with_error, write_t1_maps
+from knightshift.reconstruction.export.relaxation import save_pseudo_2d, write_t1_maps
 from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.loading import images_path
@@ -26,6 +26,7 @@ from knightshift.reconstruction.readers import RawKind, detect, read_raw
 from knightshift.reconstruction.reconstruct import images_of_scan
 from knightshift.reconstruction.relaxometry.recovery import fit_inversion_series
 from knightshift.reconstruction.relaxometry.result import T2Status
+from knightshift.reconstruction.report.relaxation_figures import time_with_error, with_error
 
 _OPTIONS = {"loop_time": "loop-time", "regions": "region", "echo_train": "echo-train"}
 _MAX_LIST_BYTES, _MAX_ECHOES = 1 << 20, 1 << 20
@@ -109,7 +110,10 @@ def _options(request: FitRequest) -> Pseudo2DOptions:
     try:
         return Pseudo2DOptions.model_validate(plain, context={UNITS_REQUIRED: True})
     except ValidationError as error:
-        words = "; ".join(f"{item['loc'][0] if item['loc'] else ''}: {item['msg']}" for item in error.errors())
+        found = [
+            (str(item["loc"][0]), item["msg"]) if item["loc"] else ("options", item["msg"]) for item in error.errors()
+        ]
+        words = "; ".join(f"{name}: {what.removeprefix('Value error, ')}" for name, what in found)
         raise InputError(f"the fit of spectra: {words}") from error
 
 
@@ -151,8 +155,7 @@ def _table(result: Pseudo2DFit) -> Table:
         if not fit.ok:
             table.add_row(peak.name, T2Status(int(fit.status)).words, "", fit.curve)
             continue
-        scale, unit = (1.0, "s") if fit.time >= 1 else (1e3, "ms")
-        time = f"{with_error(float(fit.time) * scale, float(fit.time_std) * scale)} {unit}"
+        time = time_with_error(float(fit.time), float(fit.time_std))
         table.add_row(peak.name, time, f"{with_error(float(fit.rate), float(fit.rate_std))} 1/s", fit.curve)
     return table
 

@@ -21,7 +21,7 @@ def storage_error(path: Path, doing: str, error: OSError) -> StorageError:
     """Say in words what the disk refused, and what to do."""
     return StorageError(
         f"{path}: {doing} failed: {error.strerror or error}: "
-        "free space on the disk or make it writable, then continue with `knightshift resume`"
+        "free space on the disk or make it writable, then run the same again (an acquisition: `knightshift resume`)"
     )
 
 

@@ -8,8 +8,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from knightshift.core.arrays import RealArray
 from knightshift.core.durable import make_folder, write_durably
@@ -18,18 +16,13 @@ from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.pseudo_2d import PeakFit, Pseudo2DFit
 from knightshift.reconstruction.relaxometry.recovery import RelaxationFit
 from knightshift.reconstruction.relaxometry.result import T2Status
-from knightshift.reconstruction.report.style import (
-    BLACK,
-    BLUE,
-    GREY,
-    ORANGE,
-    TWO_COLUMNS,
-    new_figure,
-    save_figure,
-    styled,
+from knightshift.reconstruction.report.relaxation_figures import (
+    ShownCurve,
+    curves_figure,
+    t1_map_figure,
+    typical_curves,
 )
-
-_MAX_COLUMNS = 3
+from knightshift.reconstruction.report.style import save_figure
 
 
 def save_pseudo_2d(result: Pseudo2DFit, folder: Path) -> tuple[Path, ...]:
@@ -65,22 +58,13 @@ def save_pseudo_2d(result: Pseudo2DFit, folder: Path) -> tuple[Path, ...]:
     writer.writeheader()
     writer.writerows(peaks)
     write_durably(folder / "fit.csv", table.getvalue().encode())
-    save_figure(relaxation_figure(result), folder, "relaxation")
+    curves = [ShownCurve(peak.name, peak.fit) for peak in result.peaks]
+    save_figure(curves_figure(result.quantity, curves), folder, "relaxation")
     return tuple(folder / name for name in ("fit.json", "fit.csv", "relaxation.png", "relaxation.pdf"))
 
 
 def _make(folder: Path) -> None:
     make_folder(folder)
-
-
-def with_error(value: float, error: float) -> str:
-    """Write a value and its standard deviation with two digits of the latter: ``"72.7 ± 1.4"``."""
-    if not (np.isfinite(error) and error > 0):
-        return f"{value:.4g} ± ?"
-    if error < 1e-4 * abs(value):
-        return f"{value:.5g} ± {error:.1g}"
-    decimals = max(0, 1 - int(np.floor(np.log10(error))))
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 def _finite(value: object) -> float | None:
@@ -105,42 +89,10 @@ def _peak_as_plain(peak: PeakFit) -> dict[str, object]:
     }
 
 
-@styled
-def relaxation_figure(result: Pseudo2DFit) -> Figure:
-    """Draw signal against delay with the fitted curve, one panel for each peak."""
-    columns = min(len(result.peaks), _MAX_COLUMNS)
-    rows = -(-len(result.peaks) // columns)
-    figure = new_figure(TWO_COLUMNS * columns / _MAX_COLUMNS + 0.5, 2.0 * rows + 0.3)
-    figure.set_layout_engine("constrained")
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for index, axes in enumerate(panels.flat):
-        if index < len(result.peaks):
-            _draw_peak(axes, result, result.peaks[index])
-        else:
-            axes.set_axis_off()
-    return figure
-
-
-def _draw_peak(axes: Axes, result: Pseudo2DFit, peak: PeakFit) -> None:
-    scale, unit = (1e3, "ms") if result.delays.max() < 1 else (1.0, "s")
-    fit = peak.fit
-    size = float(np.nanmax(np.abs(fit.signal))) or 1.0
-    axes.axhline(0, color=GREY, linewidth=0.6)
-    axes.plot(result.delays * scale, fit.signal / size, "o", color=BLACK, markersize=3)
-    axes.set_title(peak.name, loc="left")
-    axes.set_xlabel(f"delay ({unit})")
-    axes.set_ylabel("signal (of the largest)")
-    if not fit.ok:
-        axes.text(0.97, 0.5, T2Status(int(fit.status)).words, transform=axes.transAxes, ha="right", color=ORANGE)
-        return
-    fine = np.linspace(0, 1.03 * float(result.delays.max()), 300)
-    axes.plot(fine * scale, fit.expected((), fine) / size, color=BLUE)
-    words = f"{result.quantity} = {with_error(float(fit.time) * scale, float(fit.time_std) * scale)} {unit}"
-    axes.text(0.97, 0.5, words, transform=axes.transAxes, ha="right", color=BLUE)
-
-
 def write_t1_maps(fit: RelaxationFit, series: ImageSeries, folder: Path) -> tuple[Path, ...]:
-    """Write ``t1_map``, ``t1_std`` and ``t1_status`` as ``.nii.gz``, each with a JSON side-car, and ``t1_map.png``.
+    """Write ``t1_map``, ``t1_std`` and ``t1_status`` as ``.nii.gz``, each with a JSON side-car, and the figures.
+
+    ``t1_map`` shows T1 beside its standard deviation, ``t1_curves`` the recovery of three voxels (PNG and PDF).
 
     Raises
     ------
@@ -164,8 +116,12 @@ def write_t1_maps(fit: RelaxationFit, series: ImageSeries, folder: Path) -> tupl
             sidecar = {"Units": units, "Description": meaning, "Methods": " ".join(series.methods) + " " + T1_SENTENCE}
             write_durably(folder / f"{stem}.json", (json.dumps(sidecar, indent=2) + "\n").encode())
             paths.append(path)
-    save_figure(t1_figure(fit, series), folder, "t1_map")
-    return (*paths, folder / "t1_map.png", folder / "t1_map.pdf")
+    save_figure(t1_map_figure(fit, series), folder, "t1_map")
+    paths += [folder / "t1_map.png", folder / "t1_map.pdf"]
+    if curves := typical_curves(fit):
+        save_figure(curves_figure("T1", curves), folder, "t1_curves")
+        paths += [folder / "t1_curves.png", folder / "t1_curves.pdf"]
+    return tuple(paths)
 
 
 T1_SENTENCE = (
@@ -173,23 +129,3 @@ T1_SENTENCE = (
     "that makes it real."
 )
 """How the T1 maps are made, for the methods paragraph."""
-
-
-@styled
-def t1_figure(fit: RelaxationFit, series: ImageSeries) -> Figure:
-    """Draw the T1 map of every slice on one scale."""
-    n_slices = fit.time.shape[0]
-    columns = min(n_slices, _MAX_COLUMNS)
-    rows = -(-n_slices // columns)
-    figure = new_figure(2.3 * columns + 0.8, 2.3 * rows)
-    figure.set_layout_engine("constrained")
-    panels = figure.subplots(rows, columns, squeeze=False)
-    highest = float(np.nanquantile(fit.time, 0.99)) if fit.ok.any() else 1.0
-    for index, axes in enumerate(panels.flat):
-        axes.set_axis_off()
-        if index < n_slices:
-            size = series.geometry.voxel_size
-            drawn = axes.imshow(fit.time[index], vmin=0, vmax=highest, aspect=size[1] / size[2])
-            axes.set_title(f"slice {index + 1}", loc="left")
-    figure.colorbar(drawn, ax=panels, label="T1 (s)")
-    return figure

@@ -114,14 +114,19 @@ def _what_was_found(path: Path, names: list[str]) -> str:
         if found:
             shown = ", ".join(found[:_MOST_NAMES])
             return f"{path}: this is a study of {len(found)} {what} ({shown}): give the folder of one scan"
-    if (words := _files_found(path, names)) is not None:
+    if (words := _runs_or_files_found(path, names)) is not None:
         return words
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     return f"{path}: no known raw data here (found {shown}): {_GIVE}"
 
 
-def _files_found(path: Path, names: list[str]) -> str | None:
-    """Say which files of a folder are raw data by themselves, or could be with a description."""
+def _runs_or_files_found(path: Path, names: list[str]) -> str | None:
+    """Say which runs a folder holds or is part of, and which of its files are raw data or could be."""
+    runs = [name for name in names[:1000] if (path / name / "manifest.json").is_file()]
+    if runs:
+        return f"{path}: this folder holds {len(runs)} runs ({', '.join(runs[:_MOST_NAMES])}): give one of them"
+    if (path.parent / "manifest.json").is_file():
+        return f"{path}: this is a part of a run: give its folder, {path.parent}"
     files = [path / name for name in names[:_MOST_FILES] if (path / name).is_file()]
     readable = [file.name for file in files if any(is_kind(file) for _, is_kind, _ in _READERS)]
     if readable:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveInt, Tag, model_validator
 
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.errors import ConfigError, InputError, ShapeError
@@ -58,6 +58,13 @@ class Progression(BaseModel):
     """[s]"""
 
 
+Times: TypeAlias = Annotated[
+    Annotated[tuple[NonNegativeSeconds, ...], Tag("list")] | Annotated[Progression, Tag("evenly spaced")],
+    Discriminator(lambda value: "evenly spaced" if isinstance(value, dict | Progression) else "list"),
+]
+"""Every time, or the first and their spacing; told apart, so that a mistake in one is not reported for both."""
+
+
 class FieldOfView(BaseModel):
     """Size of the image."""
 
@@ -86,7 +93,7 @@ class ArrayDescription(BaseModel):
     """Axes of the array, the slowest first; ``part`` (of length 2) holds real and imaginary numbers."""
     shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=8)] | None = None
     """Shape to bring a flat array into, the last axis fastest."""
-    echo_times: tuple[NonNegativeSeconds, ...] | Progression | None = None
+    echo_times: Times | None = None
     """Echo times [s]."""
     echoes: Literal["spin echo", "gradient echo"] | None = None
     """How the echoes were made: spin echoes decay with T2, gradient echoes with T2*."""

@@ -129,7 +129,10 @@ def fit_relaxation(
     problem = _problem(delays[order], np.ones(len(delays)) if noise is None else noise[order], curve)
     solution, signed = _solve_chunks(signal[order][:, chosen], problem, curve)
     if noise is None:
-        solution.log_rate_std = solution.log_rate_std * np.sqrt(solution.chi2 / max(1, _freedom(len(delays), curve)))
+        with np.errstate(invalid="ignore"):  # no signal at all: nothing is known of its rate
+            solution.log_rate_std = solution.log_rate_std * np.sqrt(
+                solution.chi2 / max(1, _freedom(len(delays), curve))
+            )
         if _freedom(len(delays), curve) < 1:
             solution.log_rate_std = np.full_like(solution.log_rate, np.nan)
     status[chosen] = _status_of(solution)

@@ -12,6 +12,7 @@ from knightshift.reconstruction.relaxometry.populations import BULK_LABEL, Popul
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics
 from knightshift.reconstruction.report.decay_figure import ChosenVoxel
 from knightshift.reconstruction.report.image_axes import ImagePlane, plane_of_slice
+from knightshift.reconstruction.report.region_words import region_words
 
 _WELL_DESCRIBED = 5 / 6
 """Share of the voxels of a region, by chi-squared, of which one may stand for it."""
@@ -34,14 +35,14 @@ def typical_voxels(series: ImageSeries, fit: T2Fit, populations: Populations) ->
     Typical is the voxel whose T2 is nearest to the region's median, among the half with the smaller relative error and
     without the sixth that the fit describes worst.
     """
-    chosen = []
+    chosen, words = [], region_words(series.nucleus)
     brightest = sorted(populations.electrodes, key=lambda part: -float(part.snr[0]))[:2]
     for part in brightest or (populations.bulk,):
         inside = (populations.labels == BULK_LABEL) & _box(part, fit.t2.shape)
-        name = "electrode" if populations.electrodes else "bulk"
+        name = words.part if populations.electrodes else "bulk"
         chosen.append(_typical(series, fit, inside, part.t2_median, (name, False)))
     for number, part in enumerate(populations.isolated[:2]):
-        name = f"dendrite {number + 1}" if number else "dendrite"
+        name = words.isolated_number(number + 1)
         chosen.append(_typical(series, fit, populations.mask(number), part.t2_median, (name, True)))
     return chosen
 

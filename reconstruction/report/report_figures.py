@@ -29,6 +29,7 @@ from knightshift.reconstruction.report.inputs import ReportInputs
 from knightshift.reconstruction.report.intensity_figures import echoes_figure, intensity_figure, shown_slices
 from knightshift.reconstruction.report.night_figure import night_figure, night_panels
 from knightshift.reconstruction.report.overview_figure import overview_figure
+from knightshift.reconstruction.report.region_words import region_words
 from knightshift.reconstruction.report.spectrum_figure import drift_figure, spectrum_figure
 from knightshift.reconstruction.report.t2_figures import (
     T2Population,
@@ -85,12 +86,12 @@ def _t2(inputs: ReportInputs, fit: T2Fit) -> Iterator[CaptionedFigure]:
     series, populations = inputs.series, inputs.populations
     t2_range = _range(inputs, fit)
     yield from _t2_maps(series, fit, populations, t2_range)
-    yield _histogram(fit, populations, t2_range)
+    yield _histogram(series, fit, populations, t2_range)
     if populations is not None:
         yield _decays(series, fit, populations)
         yield _estimators(replace(series, noise_std=fit.noise_std), populations)
         if inputs.with_distributions:
-            yield _distributions(fit, populations)
+            yield _distributions(series, fit, populations)
     if fit.options.estimator != "rician" and fit.options.offset == "none":
         yield _residuals(fit)
 
@@ -108,7 +109,7 @@ def _overview(inputs: ReportInputs, fit: T2Fit, populations: Populations) -> Cap
     shown = (index, t2_slice_of(series, fit, populations, index))
     every = typical_voxels(series, fit, populations)
     voxels = [next(voxel for voxel in every if not voxel.isolated), *[voxel for voxel in every if voxel.isolated][:1]]
-    groups = _histogram_groups(fit, populations, t2_range)
+    groups = _histogram_groups(series, fit, populations, t2_range)
     outlined = "; the orange line frames the isolated population" if isolated_mask(populations).any() else ""
     caption = (
         f"(a) Magnitude of the first echo. (b) T₂{outlined}; grey: no T₂. (c) Histogram of T₂, with the full width at "
@@ -130,9 +131,10 @@ def _comparison(inputs: ReportInputs) -> Iterator[CaptionedFigure]:
     yield CaptionedFigure("comparison_histogram", COMPARISON, histograms_figure(this, other, t2_range), caption)
 
 
-def _distributions(fit: T2Fit, populations: Populations) -> CaptionedFigure:
+def _distributions(series: ImageSeries, fit: T2Fit, populations: Populations) -> CaptionedFigure:
     """Find the distribution of T2 in the mean decay of each population."""
-    regions = {"electrodes": populations.labels == BULK_LABEL, "dendrite": isolated_mask(populations)}
+    words = region_words(series.nucleus)
+    regions = {words.bulk: populations.labels == BULK_LABEL, words.isolated: isolated_mask(populations)}
     options = DistributionOptions(train=fit.options.train)
     found: dict[str, tuple[T2Distribution, tuple[int, ...]]] = {}
     for name, mask in regions.items():
@@ -235,8 +237,10 @@ def _t2_maps(
         yield CaptionedFigure("t2_detail", "T₂ map", t2_detail_figure(shown, t2_range), caption)
 
 
-def _histogram(fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]) -> CaptionedFigure:
-    groups = _histogram_groups(fit, populations, t2_range)
+def _histogram(
+    series: ImageSeries, fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]
+) -> CaptionedFigure:
+    groups = _histogram_groups(series, fit, populations, t2_range)
     apart = " The isolated population is orange." if len(groups) > 1 else ""
     caption = (
         f"T₂ of all voxels that have one.{apart} Lines: smooth density; arrows: full width at half maximum, the "
@@ -245,15 +249,18 @@ def _histogram(fit: T2Fit, populations: Populations | None, t2_range: tuple[floa
     return CaptionedFigure("t2_histogram", "T₂ histogram", histogram_figure(groups, t2_range), caption)
 
 
-def _histogram_groups(fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]) -> list[T2Population]:
+def _histogram_groups(
+    series: ImageSeries, fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]
+) -> list[T2Population]:
     bar_width = (t2_range[1] - t2_range[0]) / 40
     if populations is None:
         return [T2Population("all", t2_histogram(fit.t2, bar_width=bar_width), False)]
     bulk = t2_histogram(fit.t2[populations.labels == BULK_LABEL], bar_width=bar_width)
-    groups = [T2Population("electrodes", bulk, False)]
+    words = region_words(series.nucleus)
+    groups = [T2Population(words.bulk, bulk, False)]
     isolated = isolated_mask(populations)
     if isolated.any():
-        groups.append(T2Population("dendrite", t2_histogram(fit.t2[isolated], bar_width=bar_width), True))
+        groups.append(T2Population(words.isolated, t2_histogram(fit.t2[isolated], bar_width=bar_width), True))
     return groups
 
 
@@ -276,9 +283,10 @@ def _residuals(fit: T2Fit) -> CaptionedFigure:
 
 
 def _estimators(series: ImageSeries, populations: Populations) -> CaptionedFigure:
-    regions = {"electrodes": populations.labels == BULK_LABEL}
+    words = region_words(series.nucleus)
+    regions = {words.bulk: populations.labels == BULK_LABEL}
     if isolated_mask(populations).any():
-        regions["dendrite"] = isolated_mask(populations)
+        regions[words.isolated] = isolated_mask(populations)
     train = "" if series.train is None else " Without a model of the train, all read too long."
     table = compare_estimators(series, regions)
     left_out = "" if "complex" in table else " The complex estimator is left out: these images have no phase to use."

@@ -11,6 +11,7 @@ from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
 from knightshift.reconstruction.report.markup import Markup, element, joined, table
 from knightshift.reconstruction.report.night_section import night_sentence
 from knightshift.reconstruction.report.protocol_table import protocol_rows
+from knightshift.reconstruction.report.region_words import region_words
 from knightshift.reconstruction.report.summary import RegionSummary, Summary
 
 _MS = 1e3
@@ -31,12 +32,14 @@ def headline(summary: Summary) -> Markup:
     if summary.dendrite is None or not summary.regions:
         return element("div", element("strong", *_no_t2(summary)), class_="result")
     bulk = summary.regions[0]
-    others = element("p", f"Electrodes: {_t2_words(bulk)}{_width_words(bulk)}.")
+    words = region_words(summary.nucleus)
+    others = element("p", f"{words.bulk.capitalize()}: {_t2_words(bulk)}{_width_words(bulk)}.")
     dendrites = [region for region in summary.regions if region.role == "dendrite"]
     if not dendrites:
         edge = summary.dendrite.bulk_edge_t2_s * _MS
-        text = f"No region of voxels has a T₂ significantly above that of the electrodes (edge {edge:.1f} ms)."
-        return element("div", element("strong", "No dendrite found"), element("p", text), others, class_="result")
+        text = f"No region of voxels has a T₂ significantly above that of the {words.bulk} (edge {edge:.1f} ms)."
+        title = f"No {words.isolated} found" if words.isolated == "dendrite" else "No isolated region of long T₂ found"
+        return element("div", element("strong", title), element("p", text), others, class_="result")
     pairs = zip(dendrites, summary.dendrite.significance, strict=True)
     found = [
         element(
@@ -44,7 +47,8 @@ def headline(summary: Summary) -> Markup:
         )
         for region, sigma in pairs
     ]
-    title = "Dendrite found" if len(dendrites) == 1 else f"{len(dendrites)} regions of long T₂ found"
+    one = "Dendrite found" if words.isolated == "dendrite" else "One isolated region of long T₂ found"
+    title = one if len(dendrites) == 1 else f"{len(dendrites)} regions of long T₂ found"
     return element("div", element("strong", title), *found, others, class_="result found")
 
 

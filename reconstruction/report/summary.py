@@ -19,6 +19,7 @@ from knightshift.reconstruction.report.comparison import Difference
 from knightshift.reconstruction.report.comparison_section import differences
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
 from knightshift.reconstruction.report.night_summary import NightSummary, night_summary
+from knightshift.reconstruction.report.region_words import RegionWords, region_words
 
 SCHEMA_FILE = "summary.schema.json"
 """JSON schema of `Summary`, shipped beside this module."""
@@ -192,7 +193,9 @@ def summarise(inputs: ReportInputs, images_sha256: str, knightshift_version: str
         night=None if inputs.run is None else night_summary(inputs, inputs.run),
         fit=None if inputs.fit is None else _fit(inputs.fit),
         dendrite=None if populations is None else _dendrite(populations),
-        regions=() if populations is None else regions_of(populations, inputs.series.axes),
+        regions=()
+        if populations is None
+        else regions_of(populations, inputs.series.axes, region_words(inputs.series.nucleus)),
         comparison=None if inputs.compared is None else _comparison(inputs.compared.title, differences(inputs)),
     )
 
@@ -209,7 +212,9 @@ def _difference(one: Difference) -> DifferenceSummary:
     return DifferenceSummary.model_validate({"region": one.region, "quantity": quantity, **flat})
 
 
-def regions_of(populations: Populations, axes: tuple[str, str, str]) -> tuple[RegionSummary, ...]:
+def regions_of(
+    populations: Populations, axes: tuple[str, str, str], words: RegionWords | None = None
+) -> tuple[RegionSummary, ...]:
     """List the regions of a T2 map: bulk, its electrodes, dendrites.
 
     Parameters
@@ -218,11 +223,15 @@ def regions_of(populations: Populations, axes: tuple[str, str, str]) -> tuple[Re
         Of a map with axes ``(slice, phase_encode, readout)``.
     axes
         Laboratory axis that each of them follows.
+    words
+        What they are called; by default as in a cell.
     """
-    regions = [_region(populations.bulk, "electrodes", "bulk", axes)]
-    regions += [_region(part, part.name, "electrode", axes) for part in populations.electrodes]
-    for number, part in enumerate(populations.isolated):
-        regions.append(_region(part, f"dendrite {number + 1}" if number else "dendrite", "dendrite", axes))
+    words = words or region_words(None)
+    regions = [_region(populations.bulk, words.bulk, "bulk", axes)]
+    for number, part in enumerate(populations.electrodes, start=1):
+        regions.append(_region(part, words.part_number(number), "electrode", axes))
+    for number, part in enumerate(populations.isolated, start=1):
+        regions.append(_region(part, words.isolated_number(number), "dendrite", axes))
     return tuple(regions)
 
 
