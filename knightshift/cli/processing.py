@@ -15,7 +15,7 @@ from knightshift.reconstruction.export import save_images
 from knightshift.reconstruction.export.images_file import FILE_NAME
 from knightshift.reconstruction.export.maps import write_t2_maps
 from knightshift.reconstruction.export.spectrum import save_spectrum
-from knightshift.reconstruction.export.volume_maps import fit_volume_file, fits_memory
+from knightshift.reconstruction.export.volume_maps import fit_volume_file, fits_memory, middle_slab
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.loading import images_path, is_images, load_series, run_or_none
 from knightshift.reconstruction.pass_sum import PassSum, sum_passes
@@ -103,8 +103,6 @@ def fit_to(source: Path, output: Path, choices: ReportChoices, memory_mb: int | 
     memory = bytes_of(memory_mb)
     loaded = _load_within(source, output, memory)
     if isinstance(loaded, Path):
-        if choices.noise is not None:
-            raise InputError(f"{source}: --noise is for what fits into memory: raise --memory-mb")
         _fit_volume(loaded, output, choices, memory)
         return
     n_echoes = len(loaded.series.echo_times)
@@ -130,9 +128,11 @@ def _load_within(source: Path, output: Path, memory: int) -> _Loaded | Path:
 
 def _fit_volume(images: Path, output: Path, choices: ReportChoices, memory: int) -> None:
     """Fit images slab by slab, and write a report of the slab in the middle."""
-    written, series, fit = fit_volume_file(images, output, t2_options(choices.estimator, choices.offset), memory)
+    options, noise = t2_options(choices.estimator, choices.offset), choices.noise
+    volume = fit_volume_file(images, output, options, memory, noise)
+    series, fit = middle_slab(images, volume, options, noise)
     console = Console()
-    for path in written:
+    for path in volume.paths:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     console.print(series.methods[-1], highlight=False)
     populations = find_populations(fit, series.geometry) if fit.ok.any() else None

@@ -11,6 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from knightshift.core.durable import make_folder, move_durably
@@ -25,12 +26,15 @@ from knightshift.reconstruction.batch.records import (
     write_record,
 )
 from knightshift.reconstruction.export.analysis import Analysis, analyse_series
+from knightshift.reconstruction.export.folder import save_images
 from knightshift.reconstruction.export.images_file import FILE_NAME, write_images_file
 from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.loading import is_images, load_series, run_or_none
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
 from knightshift.reconstruction.reconstruct import images_of_scan, reconstruct
+from knightshift.reconstruction.storage import disk_storage
 
 
 def process_item(name: str, source: str, output: str, options: str) -> str:
@@ -128,8 +132,29 @@ def _make(source: Path, folder: Path, options: BatchOptions, record: ItemRecord)
 
         save_pseudo_2d(fit_pseudo_2d(raw), folder)
         return record.model_copy(update={"result": "relaxation of spectra"})
-    series = raw if isinstance(raw, ImageSeries) else images_of_scan(raw, options.recipe)
-    return _images(series, source, folder, options, record)
+    if isinstance(raw, KSpaceScan):
+        return _scan(raw, folder, options, record)
+    return _images(raw, source, folder, options, record)
+
+
+def _scan(scan: KSpaceScan, folder: Path, options: BatchOptions, record: ItemRecord) -> ItemRecord:
+    """Reconstruct the scan of a console, and fit it; what is larger than memory from its file."""
+    with disk_storage(folder, options.memory) as storage:
+        series = images_of_scan(scan, options.recipe, storage)
+        if not isinstance(series.images, h5py.Dataset):
+            return _images(series, scan.source, folder, options, record)
+        save_images(series, folder, figures=False)
+    return _volume(series, folder, options, record)
+
+
+def _volume(series: ImageSeries, folder: Path, options: BatchOptions, record: ItemRecord) -> ItemRecord:
+    """Fit images that are larger than memory, from their file."""
+    from knightshift.reconstruction.export.volume_maps import fit_volume_file
+
+    if len(series.echo_times) < 2 or series.inversion_times is not None:
+        return record.model_copy(update={"result": "images"})
+    volume = fit_volume_file(folder / FILE_NAME, folder, options.fit, options.memory)
+    return record.model_copy(update={"result": "T2 map", "n_voxels": volume.n_voxels})
 
 
 def _images(series: ImageSeries, source: Path, folder: Path, options: BatchOptions, record: ItemRecord) -> ItemRecord:

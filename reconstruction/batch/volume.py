@@ -75,7 +75,7 @@ def fit_slab(path: str, start: int, stop: int, angles: str, target: str, options
         If the images cannot be fitted or read.
     """
     turns = np.exp(1j * np.array(json.loads(angles)))
-    _, fit = fit_slices(Path(path), start, stop, BatchOptions.model_validate_json(options).fit, turns)
+    _, fit = fit_slices(Path(path), (start, stop), BatchOptions.model_validate_json(options).fit, turns)
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         file.attrs["methods"] = fit.methods_sentence()

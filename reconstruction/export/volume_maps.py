@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,9 @@ def turns_of_volume(path: Path, memory: int) -> ComplexArray:
     return turns_of_slabs((load_slab(path, start, stop).images for start, stop in pairwise(edges)), weights)
 
 
-def fit_slices(path: Path, start: int, stop: int, options: T2Options, turns: ComplexArray) -> tuple[ImageSeries, T2Fit]:
+def fit_slices(
+    path: Path, slices: tuple[int, int], options: T2Options, turns: ComplexArray, noise_std: float | None = None
+) -> tuple[ImageSeries, T2Fit]:
     """Fit T2 to some slices of an images file.
 
     As many voxels of pure noise pass as in the whole volume at once, and `turns`, of `turns_of_volume`, are those of
@@ -78,8 +80,10 @@ def fit_slices(path: Path, start: int, stop: int, options: T2Options, turns: Com
     InputError, DamagedDataError
         If the images cannot be fitted or read.
     """
-    share = (stop - start) / images_shape(path)[1]
-    series = load_slab(path, start, stop)
+    share = (slices[1] - slices[0]) / images_shape(path)[1]
+    series = load_slab(path, *slices)
+    if noise_std is not None:
+        series = series.with_noise(noise_std)
     return series, fit_series(series, with_train(options, series), false_voxels=0.01 * share, turns=turns)
 
 
@@ -157,9 +161,23 @@ def write_map_volumes(maps: Path, images: Path, folder: Path) -> tuple[Path, ...
     return paths
 
 
+@dataclass(frozen=True)
+class VolumeFit:
+    """What the fit of a volume left."""
+
+    paths: tuple[Path, ...]
+    """Files written."""
+    n_voxels: int
+    """Voxels with a T2."""
+    edges: tuple[int, ...]
+    """First slice of each slab, and one past the last slice."""
+    turns: ComplexArray
+    """Of `turns_of_volume`."""
+
+
 def fit_volume_file(
-    images: Path, folder: Path, options: T2Options, memory: int
-) -> tuple[tuple[Path, ...], ImageSeries, T2Fit]:
+    images: Path, folder: Path, options: T2Options, memory: int, noise_std: float | None = None
+) -> VolumeFit:
     """Fit an images file of any size slab by slab, and write its maps.
 
     Parameters
@@ -172,13 +190,8 @@ def fit_volume_file(
         How to fit.
     memory
         Bytes that a fit may take.
-
-    Returns
-    -------
-    paths
-        What was written.
-    series, fit
-        The slab in the middle, for a report; its methods say which slices it holds.
+    noise_std
+        Noise of the real part; None: as it stands in the file.
 
     Raises
     ------
@@ -192,11 +205,18 @@ def fit_volume_file(
     edges, turns = slab_edges(shape, memory), turns_of_volume(images, memory)
     with new_maps_file(folder, shape[1:]) as maps:
         for start, stop in pairwise(edges):
-            _, fit = fit_slices(images, start, stop, options, turns)
+            _, fit = fit_slices(images, (start, stop), options, turns, noise_std)
             maps.add(start, map_arrays(fit), fit.methods_sentence())
     written = (folder / MAPS_FILE, *write_map_volumes(folder / MAPS_FILE, images, folder))
-    middle = (len(edges) - 1) // 2
-    start, stop = edges[middle], edges[middle + 1]
-    series, fit = fit_slices(images, start, stop, options, turns)
-    told = f"This report is of slices {start + 1} to {stop} of {shape[1]}; the maps hold all of them."
-    return written, replace(series, methods=(*series.methods, told)), fit
+    return VolumeFit(written, maps.n_voxels, edges, turns)
+
+
+def middle_slab(
+    images: Path, volume: VolumeFit, options: T2Options, noise_std: float | None = None
+) -> tuple[ImageSeries, T2Fit]:
+    """Fit the slab in the middle again, for a report; the methods of its images say which slices it holds."""
+    middle = (len(volume.edges) - 1) // 2
+    start, stop = volume.edges[middle : middle + 2]
+    series, fit = fit_slices(images, (start, stop), options, volume.turns, noise_std)
+    told = f"This report is of slices {start + 1} to {stop} of {volume.edges[-1]}; the maps hold all of them."
+    return replace(series, methods=(*series.methods, told)), fit

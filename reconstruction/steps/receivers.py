@@ -79,9 +79,12 @@ def root_sum_of_squares(images: ComplexArray) -> ComplexArray:
     """
     if images.shape[1] == 1:
         return images[:, 0]
-    magnitude = np.sqrt(np.sum(np.abs(images) ** 2, axis=1))
-    relative = np.sum(images * np.conj(images[:1]), axis=1)
-    combined: ComplexArray = (magnitude * np.exp(1j * np.angle(relative))).astype(images.dtype)
+    combined: ComplexArray = np.einsum("ec...,c...->e...", images, np.conj(images[0]))
+    size = np.abs(combined)
+    combined[size == 0] = 1
+    size[size == 0] = 1
+    magnitude = np.sqrt(np.sum(images.real**2 + images.imag**2, axis=1))
+    combined *= magnitude / size
     return combined
 
 
