@@ -17,9 +17,15 @@ from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.batch.records import BatchOptions
 from knightshift.reconstruction.batch.volume import fit_slab
 from knightshift.reconstruction.export.images_file import load_images, load_slab, write_images_in_slabs
-from knightshift.reconstruction.export.volume_maps import slab_edges, turns_of_volume
+from knightshift.reconstruction.export.volume_maps import (
+    MAPS_FILE,
+    map_arrays,
+    new_maps_file,
+    slab_edges,
+    turns_of_volume,
+)
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.relaxometry import fit_series
+from knightshift.reconstruction.relaxometry import T2Options, T2Status, fit_series
 from knightshift.reconstruction.relaxometry.phase import turns_of_echoes
 
 ECHO_TIMES = np.array([4e-3, 8e-3, 16e-3])
@@ -134,3 +140,13 @@ def test_an_images_file_that_claims_more_than_it_holds_is_not_believed(tmp_path)
         file.create_dataset("images", (10**3, 10**3, 10**3, 10), np.complex64, chunks=(1, 1, 10**3, 10))
     with pytest.raises(DamagedDataError, match="images"):
         load_slab(tmp_path / "images.h5", 0, 1)
+
+
+def test_voxels_whose_t2_is_known_from_above_only_are_counted_among_those_that_have_one(tmp_path) -> None:
+    fit = fit_series(volume(8), T2Options(estimator="rician"))
+    above = np.argwhere(fit.ok)[::2]
+    fit.status[tuple(above.T)] = T2Status.ONE_SIDED
+    with new_maps_file(tmp_path, fit.t2.shape) as maps:
+        maps.add(0, map_arrays(fit), "")
+    with h5py.File(tmp_path / MAPS_FILE) as file:
+        assert maps.n_voxels == np.count_nonzero(np.isfinite(file["t2"][...])) > len(above)
