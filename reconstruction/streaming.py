@@ -1,4 +1,7 @@
-"""Transform a k-space that is larger than memory: from one HDF5 data set to another, a few images at a time."""
+"""Transform a k-space that is larger than memory: from one HDF5 data set to another, a few images at a time.
+
+Of an image that is larger than memory itself, planes are transformed first, and then strips along its first axis.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +34,14 @@ def transform_file(
     source
         HDF5 file with the data set `name`: complex64 or complex128, shape ``(..., k_1, .., k_n)``, k = 0 at ``N // 2``.
     target
-        HDF5 file to write, with the data set ``images`` of the same shape and type, chunked by image. It must not
-        exist, and is removed again if the transform fails.
+        HDF5 file to write, with the data set ``images`` of the same shape and type, chunked by image or strip. It must
+        not exist, and is removed again if the transform fails.
     n_axes
         How many of the last axes to transform.
     name
         Data set to read.
     memory
-        Bytes of k-space to hold at a time; one image is held in any case.
+        Bytes of k-space to hold at a time; one plane of an image, and one line of all planes, are held in any case.
 
     Returns
     -------
@@ -87,14 +90,18 @@ def _write(dataset: Any, source: Path, target: Path, how: tuple[int, int]) -> No
     """Write the images; what was begun is removed if the disk fails."""
     n_axes, memory = how
     n_outer = dataset.ndim - n_axes
-    lengths = dataset.shape[n_outer:]
+    image_bytes = math.prod(dataset.shape[n_outer:]) * dataset.dtype.itemsize
+    is_large = n_axes > 1 and image_bytes > memory
     try:
-        with h5py.File(target, "x", libver=("v108", "v110")) as out:
-            chunks = (*(1,) * n_outer, *lengths) if math.prod(lengths) * dataset.dtype.itemsize < 2**31 else True
+        with h5py.File(target, "x", libver=("v108", "v110"), rdcc_nbytes=0) as out:
+            chunks = _chunks(dataset, n_axes, memory // 3 if is_large else 2**31)
             images = out.create_dataset("images", dataset.shape, dataset.dtype, chunks=chunks)
-            for place in _slabs(dataset.shape[:n_outer], math.prod(lengths) * dataset.dtype.itemsize, memory):
+            outer = dataset.shape[: n_outer + is_large]
+            for place in _slabs(outer, image_bytes // (dataset.shape[n_outer] if is_large else 1), memory):
                 slab = dataset[place]
-                images[place] = centered_ifft(slab, n_axes=n_axes, out=slab)
+                images[place] = centered_ifft(slab, n_axes=n_axes - is_large, out=slab)
+            if is_large:
+                _transform_first_axis(images, n_outer)
     except OSError as error:
         target.unlink(missing_ok=True)
         if getattr(error, "errno", None) is None:  # HDF5 could not read the source
@@ -103,6 +110,28 @@ def _write(dataset: Any, source: Path, target: Path, how: tuple[int, int]) -> No
     except BaseException:
         target.unlink(missing_ok=True)
         raise
+
+
+def _chunks(dataset: Any, n_axes: int, memory: int) -> tuple[int, ...]:
+    """Chunk of the images: one image, or of a larger one as many points along the second axis as fit a strip."""
+    shape = dataset.shape
+    n_outer, lengths = dataset.ndim - n_axes, shape[dataset.ndim - n_axes :]
+    if math.prod(lengths) * dataset.dtype.itemsize <= memory:
+        return (*(1,) * n_outer, *lengths)
+    if n_axes == 1:
+        return (*(1,) * n_outer, min(lengths[0], 2**24))
+    row_bytes = lengths[0] * math.prod(lengths[2:]) * dataset.dtype.itemsize
+    return (*(1,) * (n_outer + 1), int(np.clip(memory // row_bytes, 1, lengths[1])), *lengths[2:])
+
+
+def _transform_first_axis(images: Any, n_outer: int) -> None:
+    """Transform the first axis of each image in place, strip by strip of chunks."""
+    n_columns, step = images.shape[n_outer + 1], images.chunks[n_outer + 1]
+    for index in np.ndindex(*images.shape[:n_outer]):
+        for start in range(0, n_columns, step):
+            place = (*index, slice(None), slice(start, start + step))
+            strip = np.ascontiguousarray(np.moveaxis(images[place], 0, -1))
+            images[place] = np.moveaxis(centered_ifft(strip, n_axes=1, out=strip), -1, 0)
 
 
 def _slabs(outer: tuple[int, ...], image_bytes: int, memory: int) -> list[tuple[int | slice, ...]]:
