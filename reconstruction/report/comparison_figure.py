@@ -49,7 +49,7 @@ def comparison_figure(first: ShownRun, second: ShownRun, t2_range: tuple[float, 
         Ends of the one colour bar [s].
     """
     aspect = max(min(one.t2_slice.plane.aspect, 1.4) for one in (first, second))
-    margins = Margins(left=0.55, right=0.62, top=0.24, between_columns=1.3, between_rows=0.45)
+    margins = Margins(left=0.7, right=0.62, top=0.24, between_columns=1.3, between_rows=0.45)
     panels = make_panels(TWO_COLUMNS, 4, 2, aspect, margins)
     for column, one in enumerate((first, second)):
         above, below = panels.axes[column], panels.axes[column + 2]

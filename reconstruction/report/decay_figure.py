@@ -11,12 +11,15 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from knightshift.core.arrays import RealArray
 from knightshift.reconstruction.relaxometry import T2Fit
+from knightshift.reconstruction.relaxometry.rician import rician_mean
 from knightshift.reconstruction.report.panels import Margins, label_outer, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, TWO_COLUMNS, styled
 
 _MS = 1e3
 _LOWEST = 0.4
 """Lower end of the axis, in units of the noise."""
+_DECAY_SHARE, _STRIP_SHARE = 0.73, 0.23
+"""Of the height of a panel: the decay, and its residuals below."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class ChosenVoxel:
 def decay_figure(fit: T2Fit, voxels: list[ChosenVoxel]) -> Figure:
     """Draw signal over noise against echo time, on a logarithmic axis on which a single exponential is a straight line.
 
-    The noise level is the dashed line at 1; a point below the axis is drawn as a triangle at its foot.
+    The noise level is the dashed line at 1; a point below the axis is drawn as a triangle at its foot. Below each decay
+    is what the fit leaves, in units of the noise.
 
     Parameters
     ----------
@@ -46,14 +50,49 @@ def decay_figure(fit: T2Fit, voxels: list[ChosenVoxel]) -> Figure:
     """
     columns = min(len(voxels), 4)
     width = ONE_COLUMN if columns == 1 else TWO_COLUMNS
-    aspect = {1: 0.7, 2: 0.6, 3: 0.8}.get(columns, 1.05)
+    aspect = {1: 0.9, 2: 0.8, 3: 1.05}.get(columns, 1.35)
     panels = make_panels(width, len(voxels), columns, aspect, Margins(right=0.1, left=0.45, between_rows=0.3))
     strongest = max(float(np.nanmax(_in_noise(fit, voxel.index))) for voxel in voxels)
     for axes, voxel in zip(panels.axes, voxels, strict=True):
         _draw_decay(axes, fit, voxel)
         axes.set_ylim(_LOWEST, 2.0 * max(strongest, 1.0))
     label_outer(panels)
+    widest = max(float(np.max(np.abs(_residuals(fit, voxel.index)))) for voxel in voxels)
+    for place, (axes, voxel) in enumerate(zip(panels.axes, voxels, strict=True)):
+        below = _strip_below(axes)
+        _draw_residuals(below, fit, voxel)
+        below.set_ylim(-1.2 * max(widest, 2.0), 1.2 * max(widest, 2.0))
+        below.set_xlabel("echo time (ms)" if place + columns >= len(voxels) else "")
+        if place % columns:
+            below.tick_params(labelleft=False)
+        else:
+            below.set_ylabel("residual / σ")
     return panels.figure
+
+
+def _strip_below(axes: Axes) -> Axes:
+    """Give the lower part of a panel to axes of their own that share its echo times."""
+    box = axes.get_position()
+    axes.set_position((box.x0, box.y0 + (1 - _DECAY_SHARE) * box.height, box.width, _DECAY_SHARE * box.height))
+    axes.tick_params(labelbottom=False)
+    axes.set_xlabel("")
+    return axes.figure.add_axes((box.x0, box.y0, box.width, _STRIP_SHARE * box.height), sharex=axes)
+
+
+def _draw_residuals(axes: Axes, fit: T2Fit, voxel: ChosenVoxel) -> None:
+    left = _residuals(fit, voxel.index)
+    for level in (-1, 0, 1):
+        axes.axhline(level, color=GREY, linewidth=0.6, linestyle="--" if level else "-")
+    axes.vlines(fit.echo_times * _MS, 0, left, color=ORANGE if voxel.isolated else BLUE, linewidth=0.9)
+    axes.plot(fit.echo_times * _MS, left, "o", color=BLACK, markersize=2.5)
+
+
+def _residuals(fit: T2Fit, index: tuple[int, int, int]) -> RealArray:
+    """Tell what the fit of one voxel leaves, in units of the noise, shape ``(echo,)``."""
+    expected: RealArray = fit.curve(index, fit.echo_times) / fit.noise_std
+    if fit.options.estimator == "rician":  # the curve is the decay without noise, the signal has it
+        expected = rician_mean(expected)
+    return np.asarray(_in_noise(fit, index) - expected)
 
 
 def draw_decays(axes: Axes, fit: T2Fit, voxels: list[ChosenVoxel]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from scipy.special import ndtr
 
 from knightshift.core.arrays import BoolArray, RealArray
@@ -207,6 +207,7 @@ def distribution_figure(distributions: Mapping[str, tuple[T2Distribution, tuple[
         axes.plot(found.t2 * _MS, per_octave, color=color, label=name)
         axes.fill_between(found.t2 * _MS, per_octave, color=color, alpha=0.15, linewidth=0)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 1.3 * axes.get_ylim()[1])

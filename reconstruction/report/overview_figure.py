@@ -14,7 +14,7 @@ from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.style import BLACK, TWO_COLUMNS, styled
 from knightshift.reconstruction.report.t2_figures import T2Population, T2Slice, draw_histogram, draw_t2
 
-_MARGINS = Margins(left=0.55, right=0.62, top=0.2, between_columns=1.3, between_rows=0.62)
+_MARGINS = Margins(left=0.7, right=0.62, top=0.2, between_columns=1.3, between_rows=0.62)
 
 
 @styled
@@ -53,7 +53,7 @@ def overview_figure(
     for axes, color in ((intensity, "white"), (t2_map, BLACK)):
         draw_scale_bar(axes, t2_slice.plane, color)
         draw_b0_arrow(axes, t2_slice.plane, color)
-    draw_histogram(histogram, populations, t2_range)
+    draw_histogram(histogram, populations, t2_range, small=True)
     draw_decays(decays, fit, voxels)
     for axes, letter in zip(panels.axes, "abcd", strict=True):
         axes.set_title(letter, loc="left", pad=4, fontweight="bold", fontsize=9)

@@ -269,7 +269,7 @@ def _decays(series: ImageSeries, fit: T2Fit, populations: Populations) -> Captio
     caption = (
         "Decay of single voxels, typical of their region in T₂ and χ²: signal over noise against echo time, with "
         "the fit. Bars are one standard deviation of the noise; the dashed line is the noise level. A triangle at the "
-        "foot stands for a point below the axis."
+        "foot stands for a point below the axis. Below: what the fit leaves, in units of the noise."
     )
     return CaptionedFigure("decay_curves", "Decay curves", decay_figure(fit, voxels), caption)
 

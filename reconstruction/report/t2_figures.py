@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.core.errors import InputError
@@ -38,6 +39,8 @@ _MS = 1e3
 _KNOWN = 0.25
 _T2_LOOK = (T2_MAP, "T₂ (ms)")
 """Colours and name of the bar."""
+_HALO = withStroke(linewidth=1.8, foreground="white")
+"""Keeps text legible over bars."""
 _FLAT = 0.7
 """Panels lower than this share of their width stand above each other."""
 
@@ -217,12 +220,18 @@ def histogram_figure(populations: list[T2Population], t2_range: tuple[float, flo
     return panels.figure
 
 
-def draw_histogram(axes: Axes, populations: list[T2Population], t2_range: tuple[float, float]) -> None:
-    """Draw what `histogram_figure` shows into axes of another figure."""
+def draw_histogram(
+    axes: Axes, populations: list[T2Population], t2_range: tuple[float, float], *, small: bool = False
+) -> None:
+    """Draw what `histogram_figure` shows into axes of another figure, with fewer words where these are `small`."""
     axes.set_xlim(t2_range[0] * _MS, t2_range[1] * _MS)
     for population in populations:
-        _draw_population(axes, population, t2_range)
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.4)  # room for the legend
+        _draw_population(axes, population, t2_range, small=small)
+    highest = axes.get_ylim()[1]
+    axes.set_ylim(0, highest * (1.7 if small else 1.55))  # room for the legend
+    for population in populations:
+        if population.isolated:
+            _point_at(axes, population, "" if small else population.name)
     axes.locator_params(steps=[1, 2, 5, 10])
     axes.set_xlabel("T₂ (ms)")
     axes.set_ylabel(f"voxels per {_bar_width(populations[0]) * _MS:.3g} ms")
@@ -233,14 +242,14 @@ def _bar_width(population: T2Population) -> float:
     return float(population.histogram.edges[1] - population.histogram.edges[0])
 
 
-def _draw_population(axes: Axes, population: T2Population, t2_range: tuple[float, float]) -> None:
+def _draw_population(axes: Axes, population: T2Population, t2_range: tuple[float, float], *, small: bool) -> None:
     color = ORANGE if population.isolated else BLUE
     shown = population.histogram
     inside = (shown.edges[:-1] >= t2_range[0] - 1e-9) & (shown.edges[1:] <= t2_range[1] + 1e-9)
     beyond = int(shown.counts[~inside].sum())
     median = f", median {shown.median * _MS:.1f} ms" if population.isolated else ""
     label = f"{population.name}: {int(shown.counts.sum())} voxels{median}"
-    label += f", {beyond} beyond the axis" if beyond else ""
+    label += f",\n{beyond} beyond the axis" if beyond and not small else ""
     bars: dict[str, Any] = {"color": color, "alpha": 0.75, "edgecolor": "white", "linewidth": 0.3}
     width = _bar_width(population)
     axes.bar(shown.edges[:-1] * _MS, shown.counts, width * _MS, align="edge", label=label, **bars)
@@ -248,6 +257,20 @@ def _draw_population(axes: Axes, population: T2Population, t2_range: tuple[float
         axes.plot(shown.times * _MS, shown.density * width, color=color, linewidth=0.9)
         if not population.isolated:  # a handful of voxels has no width worth an arrow
             _draw_width(axes, shown, width)
+
+
+def _point_at(axes: Axes, population: T2Population, name: str) -> None:
+    """Point at a population that may be a few voxels among hundreds."""
+    shown = population.histogram
+    left, right = axes.get_xlim()
+    if not left <= shown.median * _MS <= right:
+        return
+    top = float(shown.counts[np.abs(shown.edges[:-1] - shown.median) <= 0.1 * (right - left) / _MS].max(initial=0))
+    arrow = {"arrowstyle": "-|>", "color": ORANGE, "lw": 0.9, "mutation_scale": 7, "shrinkA": 0, "shrinkB": 1}
+    place = (shown.median * _MS, max(top, shown.density.max(initial=0.0) * _bar_width(population)))
+    how: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 7}
+    text = axes.annotate(name, place, (0, 15 if name else 11), color=ORANGE, arrowprops=arrow, **how)
+    text.set_path_effects([_HALO])
 
 
 def _draw_width(axes: Axes, shown: T2Histogram, bar_width: float) -> None:
@@ -266,7 +289,7 @@ def _draw_width(axes: Axes, shown: T2Histogram, bar_width: float) -> None:
     else:  # no room on the right: above the bars
         top = max(2 * height, float(shown.counts.max()))
         place, look = (min(right, right_end), top), {"xytext": (0, 3), "va": "bottom", "ha": "right"}
-    axes.annotate(text, place, textcoords="offset points", fontsize=7, **look)
+    axes.annotate(text, place, textcoords="offset points", fontsize=7, **look).set_path_effects([_HALO])
 
 
 def _one_peak(above: BoolArray) -> bool:

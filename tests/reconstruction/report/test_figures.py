@@ -207,7 +207,7 @@ def test_histogram_marks_the_isolated_population_and_writes_the_width() -> None:
 
 def test_voxels_beyond_the_axis_are_counted_not_dropped() -> None:
     histogram = t2_histogram(np.array([5.2e-3, 5.4e-3, 25e-3]))
-    assert "3 voxels, 1 beyond the axis" in texts(
+    assert "3 voxels,\n1 beyond the axis" in texts(
         histogram_figure([T2Population("electrodes", histogram, False)], (0.0, 20e-3))
     )
 
@@ -223,6 +223,9 @@ def test_decay_is_drawn_in_units_of_the_noise(series_of: SeriesOf, fit_of: Calla
     assert axes.get_yscale() == "log"
     assert f"T₂ = {fit.t2[index] * 1e3:.1f} ±" in texts(figure)
     assert "noise level σ" in texts(figure)
+    left = (fit.signal[(slice(None), *index)] - fit.curve(index, fit.echo_times)) / fit.noise_std
+    np.testing.assert_allclose(figure.axes[1].lines[-1].get_ydata(), left)
+    assert figure.axes[1].get_position().y1 < axes.get_position().y0
 
 
 def make_spectrum(nucleus: str | None = "23Na", center: float = 1126e-6) -> Spectrum:
