@@ -7,16 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 _Part = TypeVar("_Part")
+_Result = TypeVar("_Result")
 
 
-def for_each(parts: Sequence[_Part], threads: int, work: Callable[[_Part], None]) -> None:
-    """Do the work on every part; raises what the work raises."""
+def for_each(parts: Sequence[_Part], threads: int, work: Callable[[_Part], _Result]) -> list[_Result]:
+    """Do the work on every part and return what it returns; raises what the work raises."""
     if threads == 1 or len(parts) == 1:
-        for part in parts:
-            work(part)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, parts))
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, parts))
 
 
 def parts_of(count: int, size: int) -> list[slice]:

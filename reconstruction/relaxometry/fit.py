@@ -14,6 +14,7 @@ from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry._least_squares import Problem
+from knightshift.reconstruction.relaxometry._threads import for_each
 from knightshift.reconstruction.relaxometry._voxelwise import (
     MAPS,
     Judgement,
@@ -192,7 +193,7 @@ def fit_t2_maps(
     if isinstance(signal, np.ma.MaskedArray):
         signal, mask = _unmasked(signal, mask)
     noise, source = _noise(signal, noise_std, options)
-    status = _status_before(signal, mask).ravel()
+    status = _status_before(signal, mask, options.threads).ravel()
     if options.estimator == "complex" and source != "residuals":
         refuse_phase_evolution(signal, noise, (status == T2Status.OK).reshape(signal.shape[1:]))
     real = _real_signal(signal, noise, options, turns)
@@ -293,9 +294,9 @@ def _real_signal(
     return np.asarray(signal, dtype=np.float32 if signal.dtype == np.float32 else np.float64)
 
 
-def _status_before(signal: RealArray | ComplexArray, mask: BoolArray | None) -> NDArray[np.int8]:
+def _status_before(signal: RealArray | ComplexArray, mask: BoolArray | None, threads: int) -> NDArray[np.int8]:
     status = np.full(signal.shape[1:], T2Status.OK, dtype=np.int8)
-    if not all(np.isfinite(np.vdot(image, image)) for image in signal):
+    if not np.isfinite(for_each(list(signal), threads, lambda image: np.vdot(image, image))).all():
         status[~np.isfinite(signal).all(axis=0)] = T2Status.INVALID_INPUT
     if mask is not None:
         status[~np.asarray(mask, dtype=bool)] = T2Status.MASKED

@@ -41,36 +41,37 @@ def remove_phase(
     RealArray
         Signed real part, shape ``(echo, *image)``; NaN where any echo is not finite.
     """
-    known, own = signal, turns_of_echoes(signal, noise_std)
+    known, own = signal, turns_of_echoes(signal, noise_std, threads)
     if np.isnan(own).any():
         finite = np.isfinite(signal).all(axis=0)
         known = np.where(finite, signal, 0)
         largest = float(np.abs(known).max(initial=0.0)) or 1.0  # the square of 1e20 is beyond single precision
         own = turns_of_echoes(known / known.dtype.type(largest), noise_std / largest)
     turns = own if turns is None else turns
-    total = _sum_of_echoes(known, turns * (noise_std.min() / noise_std) ** 2)
+    columns = known.reshape(len(known), -1)
+    total = _sum_of_echoes(columns, turns * (noise_std.min() / noise_std) ** 2, threads).reshape(signal.shape[1:])
     smooth = _smooth(total, window) if window > 1 and total.ndim > 1 else total
     size = np.abs(smooth)
     measurable = size > 1e6 * np.finfo(size.dtype).tiny
     unturn = np.where(measurable, smooth.conj(), 1)
     unturn /= np.where(measurable, size, 1)
-    real = _turned(known.reshape(len(known), -1), turns.astype(signal.dtype), unturn.ravel(), threads)
-    real = real.reshape(signal.shape)
+    real = _turned(columns, turns.astype(signal.dtype), unturn.ravel(), threads).reshape(signal.shape)
     if known is not signal:
         real[:, ~finite] = np.nan
     return real
 
 
-def turns_of_echoes(signal: ComplexArray, noise_std: RealArray) -> ComplexArray:
+def turns_of_echoes(signal: ComplexArray, noise_std: RealArray, threads: int = 1) -> ComplexArray:
     """Turn that gives every echo as a whole the phase of the strongest one: it is common to thousands of voxels.
 
     Not a number where an image is not finite.
     """
-    energy = [float(np.vdot(image, image).real) / sigma**2 for image, sigma in zip(signal, noise_std, strict=True)]
+    energy = np.array(for_each(list(signal), threads, lambda image: np.vdot(image, image).real)) / noise_std**2
     if not np.isfinite(energy).all():
         return np.full(len(signal), np.nan, dtype=complex)
     reference = signal[int(np.argmax(energy))]
-    return np.array([np.exp(-1j * np.angle(np.vdot(reference, image))) for image in signal])
+    products = for_each(list(signal), threads, lambda image: np.vdot(reference, image))
+    return np.asarray(np.exp(-1j * np.angle(products)))
 
 
 def turns_of_slabs(slabs: Iterable[ComplexArray], noise_std: RealArray) -> ComplexArray:
@@ -83,11 +84,16 @@ def turns_of_slabs(slabs: Iterable[ComplexArray], noise_std: RealArray) -> Compl
     return np.asarray(np.exp(-1j * np.angle(products[reference])))
 
 
-def _sum_of_echoes(signal: ComplexArray, weights: ComplexArray) -> ComplexArray:
+def _sum_of_echoes(columns: ComplexArray, weights: ComplexArray, threads: int) -> ComplexArray:
     """Weighted sum in units of its largest part: of single precision, which is plenty for a phase."""
-    total = np.tensordot(weights.astype(signal.dtype), signal, axes=1)
-    parts = np.atleast_1d(total).view(total.real.dtype)
-    largest = max(parts.max(initial=0.0), -parts.min(initial=0.0)) or 1.0
+    weights = weights.astype(columns.dtype)
+    total = np.empty(columns.shape[1], dtype=columns.dtype)
+
+    def add(block: slice) -> float:
+        parts = np.matmul(weights, columns[:, block], out=total[block]).view(total.real.dtype)
+        return float(max(parts.max(), -parts.min()))
+
+    largest = max(for_each(parts_of(total.size, _BLOCK), threads, add), default=0.0) or 1.0
     total /= largest
     return np.asarray(total, dtype=np.complex64)
 
