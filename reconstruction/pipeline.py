@@ -107,14 +107,8 @@ def images_of_kspace(
     if layout.partitions is not None:
         hybrid = transform_partitions(kspace, layout.partitions, images, storage, to_grid=layout.on_scale_of_grid)
         sentences.append("The partitions were transformed along the slice axis (3D).")
-    combine: Callable[[ComplexArray], ComplexArray]
-    combine = adaptive_combination if recipe.combination == "adaptive" else root_sum_of_squares
-    n_slices = images.shape[1]
-    shifts = np.broadcast_to(layout.shifts, (n_slices, 2)) + np.asarray(recipe.shift)
-    swapped = np.zeros(n_slices, bool) if layout.swapped is None else layout.swapped
-    for index, shift in enumerate(shifts.tolist()):
-        one = combine(_channel_images(hybrid[:, index], layout, recipe, (shift[0], shift[1])))
-        images[:, index] = one.swapaxes(-1, -2) if swapped[index] else one
+    swapped = np.zeros(images.shape[1], bool) if layout.swapped is None else layout.swapped
+    _transform_planes(hybrid, images, layout, (recipe, swapped, storage.slab_bytes))
     sentences += _transform_sentences(kspace.shape, layout, recipe, _completion(layout, recipe))
     if recipe.align_even_echoes:
         constant, slope = align_even_echoes(images, along_rows=bool(swapped.any()))
@@ -122,6 +116,27 @@ def images_of_kspace(
             f"Even echoes were given the phase of the odd ones ({constant:.3g} rad and {slope:.3g} rad a voxel)."
         )
     return Reconstruction(images, tuple(sentences))
+
+
+def _transform_planes(hybrid: Any, images: Any, layout: Layout, how: tuple[Recipe, BoolArray, int]) -> None:
+    """Make the images slice by slice; k-space is read in slabs of so many bytes."""
+    recipe, swapped, slab_bytes = how
+    combine: Callable[[ComplexArray], ComplexArray]
+    combine = adaptive_combination if recipe.combination == "adaptive" else root_sum_of_squares
+    n_slices = images.shape[1]
+    shifts = np.broadcast_to(layout.shifts, (n_slices, 2)) + np.asarray(recipe.shift)
+    step = max(1, slab_bytes // _slice_bytes(hybrid))
+    for first in range(0, n_slices, step):
+        slab = hybrid[:, first : min(first + step, n_slices)]
+        for index, shift in enumerate(shifts[first : first + step].tolist(), start=first):
+            one = combine(_channel_images(slab[:, index - first], layout, recipe, (shift[0], shift[1])))
+            images[:, index] = one.swapaxes(-1, -2) if swapped[index] else one
+
+
+def _slice_bytes(kspace: KSpaceSlices) -> int:
+    """Size of one slice of all echoes."""
+    n_echoes, _, *one = kspace.shape
+    return max(1, n_echoes * math.prod(one) * kspace.dtype.itemsize)
 
 
 def _array_for_images(kspace: KSpaceSlices, layout: Layout, storage: Storage) -> Any:

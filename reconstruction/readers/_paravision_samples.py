@@ -51,50 +51,63 @@ class RawSamples(StoredKSpace):
         n_partitions = layout.n_partitions
         repetition, movie_frame = divmod(repetition, len(self.frames))
         chosen = np.empty((len(slices), layout.n_receivers, layout.n_lines, layout.n_samples), np.complex64)
-        for slab in range(slices.start // n_partitions, -(-slices.stop // n_partitions)):
-            first = slab * n_partitions
-            start, stop = max(slices.start, first), min(slices.stop, first + n_partitions)
-            place = repetition, int(self.frames[movie_frame, echo, slab]), start - first
-            self._read_partitions(place, chosen[start - slices.start : stop - slices.start])
+        frames = self.frames[movie_frame, echo]
+        if n_partitions == 1:
+            self._read_objects((repetition, 0), frames[slices.start : slices.stop], chosen[:, np.newaxis])
+        else:
+            for slab in range(slices.start // n_partitions, -(-slices.stop // n_partitions)):
+                first = slab * n_partitions
+                start, stop = max(slices.start, first), min(slices.stop, first + n_partitions)
+                part = chosen[np.newaxis, start - slices.start : stop - slices.start]
+                self._read_objects((repetition, start - first), frames[slab : slab + 1], part)
         if self.reverses_even_echoes and echo % 2:
             chosen = np.ascontiguousarray(chosen[..., ::-1])
         return chosen
 
-    def _read_partitions(self, place: tuple[int, int, int], target: ComplexArray) -> None:
-        """Read some partitions of one object, from `place` (repetition, frame, partition) on, into `target`."""
-        layout, (repetition, frame, first) = self.layout, place
-        train, n_all = layout.train_length, layout.n_partitions * layout.n_lines
+    def _read_objects(self, place: tuple[int, int], frames: IntArray, target: ComplexArray) -> None:
+        """Read some partitions of the objects at `frames`, from `place` (repetition, partition) on.
+
+        They go to `target`, shape ``(frame, partition, channel, line, sample)``.
+        """
+        layout, (repetition, first) = self.layout, place
+        n_kept, train, n_all = target.shape[1], layout.train_length, layout.n_partitions * layout.n_lines
         places: Any = np.arange(n_all) if self.order is None else self.order
         partition, line = np.divmod(places.reshape(-1, train), layout.n_lines)
         partition -= first
-        wanted = np.flatnonzero(((partition >= 0) & (partition < len(target))).any(axis=1))
+        wanted = np.flatnonzero(((partition >= 0) & (partition < n_kept)).any(axis=1))
         segment_bytes = layout.n_objects * train * layout.block_words * np.dtype(layout.word).itemsize
         taken_bytes = train * layout.n_receivers * layout.n_samples * target.itemsize
         step = max(1, min(_WINDOW_BYTES // segment_bytes, _CACHE_BYTES // taken_bytes))
         in_order = self.order is None and layout.n_receivers == 1
         while wanted.size:
             window = slice(int(wanted[0]), min(int(wanted[0]) + step, int(wanted[-1]) + 1))
-            traces = self._window(repetition * (n_all // train) + window.start, window.stop - window.start, frame)
+            words = self._window(repetition * (n_all // train) + window.start, window.stop - window.start)
             rows, columns = partition[window].ravel(), line[window].ravel()
-            inside = (rows >= 0) & (rows < len(target))
-            if in_order:
-                start = window.start * train - first * layout.n_lines
-                target.reshape(-1, 1, layout.n_samples)[start : start + len(traces)] = traces
-            else:
-                target[rows[inside], :, columns[inside]] = traces if inside.all() else traces[inside]
+            inside = (rows >= 0) & (rows < n_kept)
+            start = window.start * train - first * layout.n_lines
+            for frame, one in zip(frames, target, strict=True):
+                traces = self._traces(words, int(frame))
+                if in_order:
+                    one.reshape(-1, 1, layout.n_samples)[start : start + len(traces)] = traces
+                else:
+                    one[rows[inside], :, columns[inside]] = traces if inside.all() else traces[inside]
             wanted = wanted[np.searchsorted(wanted, window.stop) :]
 
-    def _window(self, first_segment: int, n_segments: int, frame: int) -> ComplexArray:
-        """Traces of one object in some segments, shape ``(line, channel, sample)``."""
+    def _window(self, first_segment: int, n_segments: int) -> Any:
+        """Map some segments of the raw file, shape ``(segment, object, line, word)``."""
         layout = self.layout
         shape = (n_segments, layout.n_objects, layout.train_length, layout.block_words)
         offset = first_segment * int(np.prod(shape[1:])) * np.dtype(layout.word).itemsize
         try:
-            words: Any = np.memmap(self.path, layout.word, "r", offset=offset, shape=shape)
+            return np.memmap(self.path, layout.word, "r", offset=offset, shape=shape)
         except (OSError, ValueError) as error:
             raise DamagedDataError(self.path, "file", f"it changed while it was read ({error})") from None
+
+    def _traces(self, words: Any, frame: int) -> ComplexArray:
+        """Take the traces of one object, shape ``(line, channel, sample)``."""
+        layout = self.layout
         used = words[:, frame, :, : 2 * layout.n_samples * layout.n_receivers]
-        traces = np.empty((n_segments * layout.train_length, layout.n_receivers, layout.n_samples), np.complex64)
+        traces = np.empty((len(words) * layout.train_length, layout.n_receivers, layout.n_samples), np.complex64)
         traces.view(np.float32).reshape(used.shape)[...] = used
         if np.dtype(layout.word).kind == "f":
             check_samples(self.path, "samples", traces)
