@@ -30,6 +30,7 @@ from knightshift.reconstruction.relaxometry.result import T2Status
 _OK, _TOO_LONG, _TOO_SHORT = int(T2Status.OK), int(T2Status.TOO_LONG), int(T2Status.TOO_SHORT)
 _NOT_CONVERGED = int(T2Status.NOT_CONVERGED)
 _STEPS_TOGETHER = 3
+_AT_BOUND = 1e-4  # of ln R; what is bisected towards a bound stops short of it
 _NEAR = 3e-4  # the last step; it is taken, and leaves an error of its square
 _TOLERANCE = 1e-5
 _CANCELLED = 1e-9  # of the energy: less cannot be found as a difference
@@ -206,7 +207,9 @@ def _climb_alone(
         if abs(step) <= _TOLERANCE:
             b[RATE + v] = np.exp(x)
             _moments_alone(y, v, decays, b)
-            return _OK
+            if x - limits.lowest < _AT_BOUND:
+                return _TOO_LONG
+            return _TOO_SHORT if limits.highest - x < _AT_BOUND else _OK
     return _NOT_CONVERGED
 
 

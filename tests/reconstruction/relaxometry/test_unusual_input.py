@@ -109,3 +109,18 @@ def test_exponential_goes_through_two_echoes_or_there_is_none(engine: str, gap: 
     assert fit.ok[inside].all()
     np.testing.assert_allclose(fit.t2[inside], exact[inside], rtol=1e-6)
     assert (fit.status[clear.all(axis=0) & (real[0] > 0) & (real[1] < 0)] == T2Status.TOO_SHORT).all()
+
+
+def test_both_paths_say_alike_which_t2_are_out_of_range() -> None:
+    pytest.importorskip("numba")
+    times = 26.4e-3 + 13.2e-3 * np.arange(10)
+    noise = np.random.default_rng(1).normal(size=(2, 10, 4000))
+    noise[:, 0, ::2] *= 10
+    noise[:, 1, ::2] = 0
+    options = {"estimator": "gaussian", "detection_level": 0, "t2_range": (1e-3, 100.0)}
+    plain, compiled = (
+        fit_t2_maps(np.hypot(*noise), times, T2Options(engine=engine, **options), noise_std=1.0)
+        for engine in ("numpy", "numba")
+    )
+    assert {T2Status.TOO_SHORT, T2Status.TOO_LONG} <= set(plain.status)
+    np.testing.assert_array_equal(compiled.status, plain.status)
