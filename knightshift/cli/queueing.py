@@ -233,6 +233,7 @@ def print_status(queue: Path | None, *, as_json: bool) -> None:
                 "in_hand": [
                     _plain(job) | {"rules": [progress.payload() for progress in _rules_of(job)]} for job in in_hand
                 ],
+                "failed": [_plain(job) for job in _newest_failures(jobs)],
             }
         )
         return
@@ -244,8 +245,18 @@ def print_status(queue: Path | None, *, as_json: bool) -> None:
         sys.stdout.write(f"job {job.number} ({job.request.name}) is {job.state}{why}{_how_far(job, service, now)}\n")
         for progress in _rules_of(job):
             sys.stdout.write(f"  {progress.line(local_zone())}\n")
+    for job in _newest_failures(jobs):
+        sys.stdout.write(f"job {job.number} ({job.request.name}) has failed: {job.reason}\n")
     words = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     sys.stdout.write(f"jobs: {words or 'none'} (scanner {scanner or 'not chosen yet'}, {folder})\n")
+
+
+def _newest_failures(jobs: Sequence[Job]) -> list[Job]:
+    """Pick the failed jobs of the last day of work, the newest last, no more than three: all are in `queue list`."""
+    ends = [job.ended for job in jobs if job.ended is not None]
+    since = max(ends, default=0.0) - 86400.0
+    failed = [job for job in jobs if job.state is JobState.FAILED and job.ended is not None and job.ended >= since]
+    return sorted(failed, key=lambda job: (job.ended or 0.0, job.number))[-3:]
 
 
 def _service_words(service: ServiceStatus, now: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ from knightshift.acquisition.queue import (
     StopCause,
 )
 from knightshift.acquisition.queue.store import STOPPED
-from knightshift.core.errors import ScannerFault
+from knightshift.cli.queueing import list_jobs, print_status
+from knightshift.core.errors import AdjustmentError, ScannerFault
 
 
 @pytest.fixture
@@ -39,6 +41,22 @@ def test_scan_and_all_that_follows_are_done_in_order(night: Night) -> None:
     assert [entry.after for entry in night.store.log(scan_job.number) if entry.after] == [
         "queued", "pre-flight", "running", "done",
     ]  # fmt: skip
+
+
+def test_a_failure_of_several_lines_is_one_in_list_and_status(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+    night.scans.faults[2] = [
+        AdjustmentError("pre-flight failed, no pass was played:\n  frequency: far off\nin order: noise")
+    ]
+    night.store.add(scan("good", averages=1), scan("refused", averages=1))
+    night.run()
+    words = "pre-flight failed, no pass was played: frequency: far off; in order: noise"
+    assert night.store.jobs()[1].reason == words
+    print_status(night.store.folder, as_json=False)
+    assert f"job 2 (refused) has failed: {words}\n" in capsys.readouterr().out
+    print_status(night.store.folder, as_json=True)
+    assert [job["number"] for job in json.loads(capsys.readouterr().out)["failed"]] == [2]
+    list_jobs(night.store.folder, everything=True, as_json=False)
+    assert sum(words in line for line in capsys.readouterr().out.splitlines()) == 1
 
 
 def test_two_nights_fit_into_their_windows(night: Night) -> None:
