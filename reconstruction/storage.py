@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import resource
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -23,19 +24,23 @@ logger = logging.getLogger(__name__)
 _SLAB_BYTES = 32 * 1024**2
 _SLABS = 8
 """So many slabs make up the memory, where that is small."""
-_UNKNOWN = 2 << 30
-"""Memory to take where the system does not say what is free [bytes]."""
+_UNKNOWN = 4 << 30
+"""Memory to count on where the system does not say what is free [bytes]."""
+_CONTAINER, _MACHINE = Path("/sys/fs/cgroup/memory.max"), Path("/proc/meminfo")
 _CLEANING_COPIES = 3
 """Memory that the steps on single samples take, in units of k-space."""
 
 
 def default_memory() -> int:
-    """Half of the memory that is free now [bytes]."""
-    with suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1]) // 2
-    return _UNKNOWN
+    """Half of the memory that is free now and allowed to this process [bytes]."""
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    free = [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    with suppress(OSError, ValueError):
+        free.append(int(_CONTAINER.read_text()))
+    with suppress(OSError, ValueError, StopIteration):
+        lines = _MACHINE.read_text().splitlines()
+        free.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
+    return min(free, default=_UNKNOWN) // 2
 
 
 class Storage:

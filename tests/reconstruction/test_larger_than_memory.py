@@ -125,6 +125,23 @@ def test_room_on_the_disk_is_looked_for_before_it_is_taken(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("machine", "container", "expected"), [
+    ("MemTotal: 9 kB\nMemAvailable:    4096 kB\n", None, 2 << 20),
+    ("MemAvailable:    4096 kB\n", "max\n", 2 << 20),
+    ("MemAvailable:    4096 kB\n", "1048576\n", 1 << 19),
+    (None, None, 2 << 30),
+])  # fmt: skip
+def test_half_of_what_machine_and_container_leave_is_taken(
+    machine: str | None, container: str | None, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in (("_MACHINE", machine), ("_CONTAINER", container)):
+        monkeypatch.setattr(storage, name, tmp_path / name)
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    monkeypatch.setattr(storage.resource, "getrlimit", lambda _: (storage.resource.RLIM_INFINITY,) * 2)
+    assert storage.default_memory() == expected
+
+
 def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="No space left"), disk_storage(tmp_path, SMALL):
         raise OSError(errno.ENOSPC, "No space left on device")
