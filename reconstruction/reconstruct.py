@@ -56,7 +56,7 @@ def reconstruct(path: str | Path, recipe: Recipe | None = None, storage: Storage
         return images_of_run(open_run(path), recipe)
     raw = read_raw(path)
     if isinstance(raw, FidSeries):
-        raise InputError(f"{path}: these are spectra, not images: `knightshift fit` finds their relaxation times")
+        raise InputError(f"{path}: these are spectra, not images: `reconstruct` draws them, `fit` finds their times")
     return raw if isinstance(raw, ImageSeries) else images_of_scan(raw, recipe, storage)
 
 

@@ -206,7 +206,7 @@ def reconstruct(
     recipe: RecipeFile = None,
     memory_mb: Memory = None,
 ) -> None:
-    """Turn raw data into complex images: NIfTI, PNG and images.h5."""
+    """Turn raw data into complex images (NIfTI, PNG and images.h5), or FIDs into spectra (CSV, PNG)."""
     from knightshift.cli.processing import reconstruct_to
 
     reconstruct_to(source, output, recipe=recipe, memory_mb=memory_mb)

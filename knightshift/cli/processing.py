@@ -12,13 +12,16 @@ from knightshift.acquisition.options import resume_command
 from knightshift.core.errors import InputError
 from knightshift.core.run_folder import Run, open_run
 from knightshift.reconstruction.export import save_images
+from knightshift.reconstruction.export.fid_spectra import save_fid_spectra
 from knightshift.reconstruction.export.images_file import FILE_NAME
 from knightshift.reconstruction.export.maps import write_t2_maps
 from knightshift.reconstruction.export.spectrum import save_spectrum
 from knightshift.reconstruction.export.volume_maps import fit_volume_file, fits_memory, middle_slab
+from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.loading import images_path, is_images, load_series, run_or_none
 from knightshift.reconstruction.pass_sum import PassSum, sum_passes
+from knightshift.reconstruction.readers import RawKind, detect, read_raw
 from knightshift.reconstruction.recipe import Recipe, read_recipe
 from knightshift.reconstruction.reconstruct import images_of_sum, reconstruct, reconstruct_repetitions
 from knightshift.reconstruction.relaxometry import (
@@ -37,6 +40,9 @@ from knightshift.reconstruction.report.run_facts import run_facts
 from knightshift.reconstruction.running_snr import RunningSnr, running_snr
 from knightshift.reconstruction.spectrum import spectrum_of_run
 from knightshift.reconstruction.storage import default_memory, disk_storage
+
+_SPECTROSCOPIC = (RawKind.TOPSPIN, RawKind.TECMAG, RawKind.PROSPA, RawKind.AGILENT, RawKind.ARRAY)
+"""Kinds of raw data that may hold FIDs."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +70,20 @@ class _Loaded:
 
 
 def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None, memory_mb: int | None = None) -> None:
-    """Reconstruct `source` and write images (or a spectrum) into `output`; of separate repetitions, a folder each."""
+    """Reconstruct `source` and write images (or spectra) into `output`; of separate repetitions, a folder each."""
     console = Console()
     steps = Recipe() if recipe is None else read_recipe(recipe)
     run = run_or_none(source)
-    if run is not None and run.manifest.encoding.kind == "spectrum":
+    fids = None if run is not None or is_images(source) else _fids_of(source)
+    if fids is not None:
+        if recipe is not None:
+            raise InputError(f"{source}: these are FIDs, and a recipe is for images: leave --recipe out")
+        written = save_fid_spectra(fids, output)
+        points = fids.values.shape[1]
+        console.print(f"{fids.n_steps} spectr{'um' if fids.n_steps == 1 else 'a'} of {points} points", highlight=False)
+        for line in fids.missing:
+            console.print(f"not in the raw data: {line}", highlight=False, markup=False)
+    elif run is not None and run.manifest.encoding.kind == "spectrum":
         written = save_spectrum(spectrum_of_run(run), output)
     else:
         written = ()
@@ -87,6 +102,14 @@ def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None, mem
             console.print(f"not in the raw data: {line}", highlight=False, markup=False)
     for path in written:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def _fids_of(source: Path) -> FidSeries | None:
+    """Read FIDs or spectra; None for what holds images."""
+    if detect(source) not in _SPECTROSCOPIC:
+        return None
+    raw = read_raw(source)
+    return raw if isinstance(raw, FidSeries) else None
 
 
 def bytes_of(memory_mb: int | None) -> int:

@@ -101,10 +101,23 @@ def test_delays_are_taken_from_a_file(cli: Cli, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out/fit.json").read_text())["peaks"][0]["time_s"] == pytest.approx(0.8, rel=1e-3)
 
 
-def test_reconstructing_spectra_points_to_fit(cli: Cli, tmp_path: Path) -> None:
-    result = cli("reconstruct", array_of_recoveries(tmp_path, 0.8), "-o", tmp_path / "out")
-    assert result.returncode == 2
-    assert "knightshift fit" in result.stderr
+def test_fids_become_spectra_with_their_line_where_it_is(cli: Cli, tmp_path: Path) -> None:
+    path = array_of_recoveries(tmp_path, 0.8)
+    result = cli("reconstruct", path, "-o", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert "7 spectra of 256 points" in result.stdout
+    table = np.genfromtxt(tmp_path / "out/spectra.csv", delimiter=",", names=True)
+    assert len(table.dtype.names) == 2 + 2 * 7
+    line = np.argmax(table["real_7"])
+    assert table["offset_Hz"][line] == pytest.approx(50, abs=2)
+    assert table["shift_ppm"][line] == pytest.approx(50 / 105.84, abs=0.02)
+    assert table["real_1"][line] < 0 < table["real_7"][line]
+    assert (tmp_path / "out/spectra.png").stat().st_size > 1000
+    refused = cli("reconstruct", path, "--recipe", "plain", "-o", tmp_path / "out")
+    assert (refused.returncode, "recipe is for images" in refused.stderr) == (2, True)
+    refused = cli("report", path, "-o", tmp_path / "report")
+    assert refused.returncode == 2
+    assert "`fit` finds their times" in refused.stderr
 
 
 def test_inspect_says_what_it_holds_and_what_not(cli: Cli, tmp_path: Path) -> None:
