@@ -135,11 +135,13 @@ def _derivatives(a: RealArray, v: int) -> tuple[Any, Any, Any]:
 
 
 @compiled
-def climb_from_grid(y: RealArray, y32: RealArray, rough: Rough, base: RealArray, b: RealArray, a: RealArray) -> None:
+def climb_from_grid(
+    y: RealArray, y32: RealArray, rough: Rough, base: RealArray, steps: int, b: RealArray, a: RealArray
+) -> None:
     """From the data of a block to ``ln R`` and ``R`` near its optimum: Newton steps in single precision."""
     _scale(y, y32, b)
     _start(y32, rough, base, a)
-    for _ in range(_STEPS_TOGETHER):
+    for _ in range(steps):
         _moments(y32, rough.times, rough.weights, a)
         for v in range(BLOCK):
             first, slant, curvature = _derivatives(a, v)
@@ -291,6 +293,6 @@ def fit_exponentials(
         here = status[first:end]
         if any_to_fit(here):
             load(signal[:, first:end], decays, y)
-            climb_from_grid(y, y32, rough, base, b, a)
+            climb_from_grid(y, y32, rough, base, _STEPS_TOGETHER, b, a)
             _finish(y, decays, rough, limits, here, a, b)
         write(b.reshape(ROWS, BLOCK)[_RESULTS], b[_ENERGY:], limits, here, maps[:, first:end])

@@ -32,7 +32,7 @@ from knightshift.reconstruction.relaxometry._voxelwise import AGAIN
 from knightshift.reconstruction.relaxometry.result import T2Status
 
 _OK, _TOO_LONG = int(T2Status.OK), int(T2Status.TOO_LONG)
-_STEPS_TOGETHER = 4
+_STEPS_TO_START, _STEPS_TOGETHER = 2, 4
 _STEPS_AGAIN, _EXACT_STEPS_AGAIN = 20, 2
 _NEAR = 1e-4  # the last step; it is taken, and leaves an error of its square
 _FAINTEST = 1e-3  # an amplitude in noise: fainter ones are none
@@ -187,7 +187,8 @@ def _take_last_step(a: RealArray, b: RealArray, magnitudes: Magnitudes, limits: 
         by_a, by_x, determinant = _newton(b, v)
         near = (abs(by_a) < _NEAR) & (abs(by_x) < _NEAR) & (b[_BEND_AA + v] > 0) & (determinant > 0)
         x, state = b[_X + v] + by_x, status[v]
-        sound = near & (x > limits.lowest) & (x < limits.highest) & (b[_AMPLITUDE + v] > _FAINTEST)
+        inside = (x > limits.lowest + _NEAR) & (x < limits.highest - _NEAR)
+        sound = near & inside & (b[_AMPLITUDE + v] > _FAINTEST)
         flat = (b[_X + v] <= limits.lowest + _NEAR) & (b[_SLOPE_X + v] <= 0)
         flat = flat & (abs(b[_SLOPE_A + v]) < _NEAR * b[_BEND_AA + v])
         state = AGAIN if (state == _OK) & (not sound) & (not flat) else state
@@ -214,7 +215,7 @@ def _start(rough: Rough, bounds: tuple[Any, Any], work: _Work) -> None:
             b[_ENERGY + v] += square
             free[v] = np.sqrt(max(square - 2.0, 0.01))
             row32[v] = row[v]
-    climb_from_grid(freed, work.freed32, rough, work.base, work.grid_b, work.grid_a)
+    climb_from_grid(freed, work.freed32, rough, work.base, _STEPS_TO_START, work.grid_b, work.grid_a)
     for v in range(BLOCK):
         a[_X + v] = max(min(work.grid_a[X_ROW + v], bounds[1] - _ONE), bounds[0] + _ONE)
         a[_RATE + v] = exp(a[_X + v])
