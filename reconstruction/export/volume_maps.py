@@ -29,7 +29,7 @@ from knightshift.reconstruction.relaxometry.result import has_t2
 
 MAPS_FILE = "t2_maps.h5"
 """Name of the maps of a volume."""
-_COPIES = 8
+_COPIES = 5
 """Memory that a fit takes at most, in units of the images that it is given; `benchmarks/batch.py` measures it."""
 
 
