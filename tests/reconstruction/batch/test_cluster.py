@@ -150,8 +150,8 @@ def test_nobody_without_the_certificates_gets_work_done(client: Any) -> None:
 
 
 def test_a_volume_is_fitted_in_slabs_on_the_workers_as_it_would_be_whole(client: Any, tmp_path: Path) -> None:
-    series = volume(40)
-    write_images_in_slabs(slabs(series, 7), 40, tmp_path / "images.h5")
+    series = volume(90)
+    write_images_in_slabs(slabs(series, 7), 90, tmp_path / "images.h5")
     options = BatchOptions(memory=1 << 20)
     (record,) = run_batch(client, (tmp_path / "images.h5",), tmp_path / "out", options).items
     assert (record.status, record.result) == ("done", "T2 map")
