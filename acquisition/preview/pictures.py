@@ -108,5 +108,5 @@ def snr_figure(n_passes: RealArray, snr: RealArray, echo_times: RealArray) -> Fi
         axis.set_minor_locator(NullLocator())
     axes.set_xlabel("passes of each echo time")
     axes.set_ylabel("SNR of voxels with signal")
-    axes.legend(title="echo time", title_fontsize=7, loc="upper left", handlelength=1.6)
+    axes.legend(title="echo time", title_fontsize=7, loc="lower right", handlelength=1.6)
     return panels.figure

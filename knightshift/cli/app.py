@@ -315,7 +315,7 @@ def batch(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 @app.command(epilog="Example: knightshift report runs/20260105-190000-overnight_t2 -o report")
 def report(  # noqa: PLR0913, PLR0917 - the options of a command
-    source: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of one run.")],
+    source: Source,
     output: Output,
     spectrum: Annotated[
         Path | None, typer.Option("--spectrum", metavar="RUN", help="A run of a spectrum of the same cell.")
@@ -331,7 +331,7 @@ def report(  # noqa: PLR0913, PLR0917 - the options of a command
         bool, typer.Option("--distributions", help="Show the distribution of T2 in each population too.")
     ] = False,
 ) -> None:
-    """Write the whole report of a run: how the night went, figures, maps and summary.json; one HTML file to mail."""
+    """Write the report of a run, a scan or images: the night, figures, maps, summary.json; one HTML file to mail."""
     from knightshift.cli.processing import ReportChoices, report_to
 
     choices = ReportChoices(

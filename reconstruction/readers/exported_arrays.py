@@ -33,6 +33,7 @@ from knightshift.reconstruction.relaxometry.noise import estimate_noise
 
 _FORMAT = "knightshift array 1"
 _START_BYTES = 65536
+_FRAME = "of the array: slice, phase encoding and readout count as x, y and z, from the middle of the image"
 
 Axis: TypeAlias = Literal["repetition", "echo", "slice", "channel", "phase_encode", "readout", "step", "sample", "part"]
 _ORDER: dict[str, tuple[Axis, ...]] = {
@@ -253,6 +254,7 @@ def _kspace(file: Path, values: ComplexArray, description: ArrayDescription) -> 
         echo_times=echo_times,
         inversion_times=inversion,
         refocused=None if description.echoes is None else description.echoes == SPIN_ECHO,
+        frame=_FRAME,
         slice_geometries=_geometries(description, n_slices, (n_lines, n_samples)),
         dwell_time=description.dwell_time,
         nucleus=description.nucleus,
@@ -284,7 +286,7 @@ def _images(file: Path, values: ComplexArray, description: ArrayDescription) -> 
         working_frequency=description.working_frequency,
         methods=(f"Images were read from {file.name}, with the axes that its description gives.", words),
         missing=(*_missing(description), *phase),
-        provenance={"source": str(file), "format": "exported array"} | formation,
+        provenance={"source": str(file), "format": "exported array", "frame": _FRAME} | formation,
     )
 
 

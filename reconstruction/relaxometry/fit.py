@@ -133,6 +133,8 @@ def fit_series(
     options = options or T2Options(train=train_of(series))
     if series.train is not None and options.train is None:
         _LOGGER.warning("%s", TRAIN_CAUTION)
+    if series.refocused is False:
+        _LOGGER.warning("the echoes are gradient echoes: what is fitted is T2*, which is shorter than T2")
     if options.estimator == "complex" and series.are_magnitudes:
         raise InputError(
             "these images are magnitudes, without a phase, and estimator 'complex' needs one: use 'rician' "

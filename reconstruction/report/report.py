@@ -108,4 +108,6 @@ def _subtitle(inputs: ReportInputs) -> str:
     if inputs.series.nucleus is not None:
         frequency = inputs.series.working_frequency
         parts.append(isotope(inputs.series.nucleus) + (f" at {quantity(frequency, 'Hz', 6)}" if frequency else ""))
+    if inputs.series.refocused is False and inputs.fit is not None:
+        parts.append("gradient echoes: T₂ is T₂*")
     return " · ".join(parts)

@@ -15,6 +15,7 @@ from knightshift.reconstruction.report.region_words import region_words
 from knightshift.reconstruction.report.summary import RegionSummary, Summary
 
 _MS = 1e3
+_NOISE_SOURCES = {"given": "known before the fit", "background": "from the background", "residuals": "from residuals"}
 
 
 def section(title: str, *content: str, anchor: str = "") -> Markup:
@@ -43,7 +44,9 @@ def headline(summary: Summary) -> Markup:
     pairs = zip(dendrites, summary.dendrite.significance, strict=True)
     found = [
         element(
-            "p", f"{region.name.capitalize()}: {_t2_words(region)}{_place_words(region)}; {sigma:.0f} σ above the bulk."
+            "p",
+            f"{region.name.capitalize()}: {_t2_words(region)}{_pooled_words(region)}{_place_words(region)}; "
+            f"{sigma:.0f} σ above the bulk.",
         )
         for region, sigma in pairs
     ]
@@ -63,6 +66,14 @@ def _no_t2(summary: Summary) -> tuple[str, ...]:
 def _t2_words(region: RegionSummary) -> str:
     error = "" if region.median_t2_std_s is None else f" ± {region.median_t2_std_s * _MS:.1f}"
     return f"T₂ = {region.median_t2_s * _MS:.1f}{error} ms (median of {region.n_voxels} voxels)"
+
+
+def _pooled_words(region: RegionSummary) -> str:
+    if region.pooled_t2_s is None or region.pooled_interval_t2_s is None:
+        return ""
+    low, high = region.pooled_interval_t2_s
+    end = "∞" if high is None else f"{high * _MS:.1f}"
+    return f"; one T₂ for all of them {region.pooled_t2_s * _MS:.1f} ms (95 %: {low * _MS:.1f} to {end} ms)"
 
 
 def _width_words(region: RegionSummary) -> str:
@@ -137,7 +148,7 @@ def fit_table(fit: T2Fit, echo_times: RealArray) -> Markup:
         f"{float(sigma):.3g} at {quantity(float(echo_time), 's', 4)}"
         for echo_time, sigma in zip(echo_times, fit.noise_std, strict=True)
     ]
-    rows.append((f"noise σ, units of the images ({fit.noise_source})", ", ".join(noise)))
+    rows.append((f"noise σ, units of the images ({_NOISE_SOURCES[fit.noise_source]})", ", ".join(noise)))
     good = fit.ok & np.isfinite(fit.chi2)
     if good.any():
         parameters = 3 if fit.options.offset == "free" else 2

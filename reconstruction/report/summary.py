@@ -8,11 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from knightshift.core.arrays import BoolArray
 from knightshift.core.clock import iso_time
 from knightshift.core.durable import write_durably
-from knightshift.reconstruction.relaxometry import T2Fit, T2Status
+from knightshift.reconstruction.relaxometry import T2Fit, T2Status, pool_region
 from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics
 from knightshift.reconstruction.report.comparison import Difference
@@ -44,6 +46,10 @@ class RegionSummary(_Record):
     """Median T2 [s]."""
     median_t2_std_s: float | None
     """Standard deviation of the median by bootstrap over voxels [s]."""
+    pooled_t2_s: float | None = None
+    """Of a dendrite: one T2 fitted to all its voxels together [s]; weak voxels do not make it longer as the median."""
+    pooled_interval_t2_s: tuple[float, float | None] | None = None
+    """Its 95 % interval from the likelihood [s]; a second number of null is an interval that is open to long T2."""
     iqr_t2_s: tuple[float, float]
     """Lower and upper quartile of T2 [s]."""
     fwhm_t2_s: float | None
@@ -195,7 +201,7 @@ def summarise(inputs: ReportInputs, images_sha256: str, knightshift_version: str
         dendrite=None if populations is None else _dendrite(populations),
         regions=()
         if populations is None
-        else regions_of(populations, inputs.series.axes, region_words(inputs.series.nucleus)),
+        else regions_of(populations, inputs.series.axes, region_words(inputs.series.nucleus), inputs.fit),
         comparison=None if inputs.compared is None else _comparison(inputs.compared.title, differences(inputs)),
     )
 
@@ -213,7 +219,7 @@ def _difference(one: Difference) -> DifferenceSummary:
 
 
 def regions_of(
-    populations: Populations, axes: tuple[str, str, str], words: RegionWords | None = None
+    populations: Populations, axes: tuple[str, str, str], words: RegionWords | None = None, fit: T2Fit | None = None
 ) -> tuple[RegionSummary, ...]:
     """List the regions of a T2 map: bulk, its electrodes, dendrites.
 
@@ -225,14 +231,26 @@ def regions_of(
         Laboratory axis that each of them follows.
     words
         What they are called; by default as in a cell.
+    fit
+        The map, to pool isolated regions; None: they are not.
     """
     words = words or region_words(None)
     regions = [_region(populations.bulk, words.bulk, "bulk", axes)]
     for number, part in enumerate(populations.electrodes, start=1):
         regions.append(_region(part, words.part_number(number), "electrode", axes))
     for number, part in enumerate(populations.isolated, start=1):
-        regions.append(_region(part, words.isolated_number(number), "dendrite", axes))
+        named = _region(part, words.isolated_number(number), "dendrite", axes)
+        regions.append(named.model_copy(update=_pooled(fit, populations.mask(number - 1))))
     return tuple(regions)
+
+
+def _pooled(fit: T2Fit | None, mask: BoolArray) -> dict[str, Any]:
+    """One T2 of all voxels of a region, with its interval; nothing where the noise is not known."""
+    if fit is None or not np.isfinite(fit.noise_std).all() or not (mask & fit.ok).any():
+        return {}
+    pooled = pool_region(fit, mask)
+    low, high = pooled.interval
+    return {"pooled_t2_s": pooled.t2, "pooled_interval_t2_s": (low, _or_none(high))}
 
 
 def _region(

@@ -130,10 +130,14 @@ def test_the_headline_tells_the_dendrite_with_place_and_uncertainty(reports: dic
     words = " ".join(read(reports["shorted"]).words)
     assert "Dendrite found" in words
     found = re.search(
-        r"Dendrite: T₂ = ([\d.]+) ± ([\d.]+) ms \(median of (\d+) voxels\), centred at y = (\d+), z = (\d+)", words
+        r"Dendrite: T₂ = ([\d.]+) ± ([\d.]+) ms \(median of (\d+) voxels\); one T₂ for all of them ([\d.]+) ms "
+        r"\(95 %: ([\d.]+) to ([\d.]+) ms\), centred at y = (\d+), z = (\d+)",
+        words,
     )
     assert found is not None
-    t2, error, voxels, y, z = (float(group) for group in found.groups())
+    t2, error, voxels, pooled, low, high, y, z = (float(group) for group in found.groups())
+    assert low < pooled < high
+    assert low - 0.1 < 16 < high + 0.1
     assert 14.5 < t2 < 17.5
     assert 0 < error < 2
     assert voxels == pytest.approx(16, abs=2)

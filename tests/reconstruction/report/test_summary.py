@@ -12,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
+from knightshift.reconstruction.relaxometry import pool_region
 from knightshift.reconstruction.report import ReportInputs, Summary, summarise, write_report, write_summary
 from knightshift.reconstruction.report.digests import image_digest
 from knightshift.reconstruction.report.summary import schema_text, shipped_schema
@@ -58,6 +59,9 @@ def test_the_numbers_are_those_of_the_analysis_in_si_units(both_cells: dict[str,
     assert dendrite.n_voxels == summary.dendrite.n_voxels == np.count_nonzero(inside)
     assert dendrite.median_t2_s == pytest.approx(np.median(fit.t2[inside]))
     assert dendrite.iqr_t2_s == pytest.approx(np.quantile(fit.t2[inside], [0.25, 0.75]))
+    pooled = pool_region(fit, inside)
+    assert (dendrite.pooled_t2_s, dendrite.pooled_interval_t2_s) == (pooled.t2, pooled.interval)
+    assert pooled.interval[0] < 16e-3 < pooled.interval[1]
     assert dendrite.centroid_um is not None
     assert dendrite.extent_um is not None
     rows, columns = np.nonzero(inside[0])
