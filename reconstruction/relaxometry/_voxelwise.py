@@ -36,6 +36,7 @@ MAPS = ("t2", "t2_std", "amplitude", "offset", "chi2")
 AGAIN = 100
 """Status of a voxel that the compiled path leaves to the one of numpy."""
 
+_CHUNK_VALUES = 1 << 18  # two megabytes, about what the cache of a processor holds
 _MANY_VOXELS = 200_000  # numpy fits fewer before numba is even imported
 
 
@@ -134,17 +135,17 @@ def fit_voxels(
     else:
         chosen = status == T2Status.OK
         maps[:, ~chosen] = np.nan
-    for_each(_chunks(chosen, options), options.threads, fit_part)
+    for_each(_chunks(chosen, len(signal), options), options.threads, fit_part)
     return maps
 
 
-def _chunks(chosen: BoolArray, options: T2Options) -> Sequence[slice | IntArray]:
+def _chunks(chosen: BoolArray, n_echoes: int, options: T2Options) -> Sequence[slice | IntArray]:
     """Return the chosen voxels in chunks: as slices, which need no copy, where they are all."""
+    size = min(options.chunk_voxels, 1 + _CHUNK_VALUES // n_echoes)
     if chosen.all():
-        return parts_of(chosen.size, options.chunk_voxels)
+        return parts_of(chosen.size, size)
     voxels = np.flatnonzero(chosen)
-    size = min(options.chunk_voxels, voxels.size // options.threads + 1)
-    return [voxels[part] for part in parts_of(voxels.size, size)]
+    return [voxels[part] for part in parts_of(voxels.size, min(size, 1 + voxels.size // options.threads))]
 
 
 def _fit_part(

@@ -44,8 +44,8 @@ class T2Options(BaseModel):
     (200,000 voxels or more) and can fit what is asked for. Both take the same steps."""
     max_iterations: PositiveInt = 60
     """Steps before a voxel is given up as NOT_CONVERGED."""
-    chunk_voxels: PositiveInt = 16384
-    """Voxels fitted at once; bounds the memory."""
+    chunk_voxels: PositiveInt = 32768
+    """Most voxels fitted at once; with more than eight echoes as many fewer. Bounds the memory."""
     threads: PositiveInt = 2
     """Chunks fitted at the same time."""
 
