@@ -18,6 +18,8 @@ from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ON
 _MS = 1e3
 _LOWEST = 0.4
 """Lower end of the axis, in units of the noise."""
+_LONGEST_TITLE = 30
+"""A title of more characters has its place on a line of its own."""
 _DECAY_SHARE, _STRIP_SHARE = 0.73, 0.23
 """Of the height of a panel: the decay, and its residuals below."""
 
@@ -51,10 +53,14 @@ def decay_figure(fit: T2Fit, voxels: list[ChosenVoxel]) -> Figure:
     columns = min(len(voxels), 4)
     width = ONE_COLUMN if columns == 1 else TWO_COLUMNS
     aspect = {1: 0.9, 2: 0.8, 3: 1.05}.get(columns, 1.35)
-    panels = make_panels(width, len(voxels), columns, aspect, Margins(right=0.1, left=0.45, between_rows=0.3))
+    crowded = columns > 1 and max(len(voxel.title) for voxel in voxels) > _LONGEST_TITLE
+    margins = Margins(right=0.1, left=0.45, top=0.34 if crowded else 0.2, between_rows=0.55 if crowded else 0.42)
+    panels = make_panels(width, len(voxels), columns, aspect, margins)
     strongest = max(float(np.nanmax(_in_noise(fit, voxel.index))) for voxel in voxels)
     for axes, voxel in zip(panels.axes, voxels, strict=True):
         _draw_decay(axes, fit, voxel)
+        if crowded:
+            axes.set_title(voxel.title.replace(" (", "\n("), loc="left", pad=3)
         axes.set_ylim(_LOWEST, 2.0 * max(strongest, 1.0))
     label_outer(panels)
     widest = max(float(np.max(np.abs(_residuals(fit, voxel.index)))) for voxel in voxels)

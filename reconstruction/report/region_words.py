@@ -32,4 +32,4 @@ def region_words(nucleus: str | None) -> RegionWords:
     """Names for images of this nucleus: a cell's where it is a metal's or not known, else neutral ones."""
     if nucleus is None or nucleus in _METALS:
         return RegionWords("electrodes", "electrode", "dendrite")
-    return RegionWords("bulk", "part", "long T2")
+    return RegionWords("bulk", "part", "isolated region")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -226,6 +227,20 @@ def test_decay_is_drawn_in_units_of_the_noise(series_of: SeriesOf, fit_of: Calla
     left = (fit.signal[(slice(None), *index)] - fit.curve(index, fit.echo_times)) / fit.noise_std
     np.testing.assert_allclose(figure.axes[1].lines[-1].get_ydata(), left)
     assert figure.axes[1].get_position().y1 < axes.get_position().y0
+
+
+def test_long_names_of_voxels_do_not_run_into_each_other(
+    series_of: SeriesOf, fit_of: Callable[[ImageSeries], T2Fit]
+) -> None:
+    fit = fit_of(series_of(shorted=True))
+    voxel = ChosenVoxel("isolated region (readout −62, phase encode −7 mm)", (0, 58, 40), True)
+    figure = decay_figure(fit, [voxel] * 3)
+    figure.draw_without_rendering()
+    titles = [axes.title if axes.get_title() else axes._left_title for axes in figure.axes[:3]]
+    boxes = [title.get_window_extent() for title in titles]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert boxes[2].x1 <= figure.bbox.x1
+    assert boxes[0].y1 <= figure.bbox.y1
 
 
 def make_spectrum(nucleus: str | None = "23Na", center: float = 1126e-6) -> Spectrum:
