@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -166,11 +167,11 @@ def report(voxels: Voxels, setting: tuple[str, str, str], repeats: int) -> tuple
 
 def run_peer(python: Path | str, name: str, folder: Path, every: dict[str, Voxels]) -> dict[str, tuple[float, float]]:
     """Let a peer fit all files of a folder in a process of its own, print its lines, return its speeds by file."""
-    script = Path(__file__).with_name("t2_peers.py")
+    command = [python, Path(__file__).with_name("t2_peers.py"), name, folder]
+    one_thread = {"OPENBLAS_NUM_THREADS": "1"} if name.startswith("scipy") else {}  # more are slower for single voxels
+    settings = os.environ | one_thread
     try:
-        done = subprocess.run(
-            [python, script, name, folder], capture_output=True, text=True, timeout=PATIENCE, check=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True, env=settings)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         words = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1:]
         print(f"{name}: skipped: {' '.join(words)}", flush=True)
@@ -248,12 +249,12 @@ def agreement(voxels: Voxels, folder: Path) -> None:
 
 def ratios(speeds: Speeds) -> None:
     """Print how many times as fast ours is, per second of the wall and of the processors."""
-    fastest = max((name for name in speeds.peers if not PEERS[name].is_linear), key=lambda name: speeds.peers[name][0])
+    others = [name for name in speeds.peers if not (PEERS[name].is_linear or name.startswith("scipy"))]
+    fastest = sorted(others, key=lambda name: speeds.peers[name][0])[-1:]
     print("Five echoes, SNR 10, times as fast on the wall (by processor) as scipy on the same problem, and as others:")
     for name, ours in speeds.ours.items():
-        others = dict.fromkeys((*SAME_PROBLEM[name.split()[0]], "scipy curve_fit", fastest))
         words = []
-        for other in others:
+        for other in dict.fromkeys((*SAME_PROBLEM[name.split()[0]], "scipy curve_fit", *fastest)):
             wall, processor = (mine / its for mine, its in zip(ours, speeds.peers[other], strict=True))
             words.append(f"{wall:.0f} ({processor:.0f}) {other}")
         print(f"{name:15s} {', '.join(words)}")
@@ -276,8 +277,9 @@ def compare(arguments: argparse.Namespace) -> None:
                         speeds.ours[f"{setting[0]} {setting[2]}"] = found
         if arguments.no_peers:
             return
-        with environment(arguments.environment) as python:
-            for peer in PEERS:
+        names = [name for name in PEERS if name.startswith("scipy") or not arguments.scipy_only]
+        with environment(Path(sys.prefix) if arguments.scipy_only else arguments.environment) as python:
+            for peer in names:
                 found = run_peer(sys.executable if peer.startswith("scipy") else python, peer, folder, every)
                 if "voxels-5-10" in found:
                     speeds.peers[peer] = found["voxels-5-10"]
@@ -319,6 +321,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--environment", type=Path, help="an environment that has the peers already")
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--scipy-only", action="store_true", help="no other peers, and nothing to be installed")
     parser.add_argument("--coverage", action="store_true")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)  # that a free offset is not identified is in the table
