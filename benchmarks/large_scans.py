@@ -43,14 +43,13 @@ def _traces(size: ScanSize, outer: int) -> Iterator[np.ndarray]:
     """Pairs of int32 for each of `outer` planes, shape ``(line, echo, receiver, sample, 2)``: signal about k = 0."""
     rng = np.random.default_rng(0)
     shape = size.n_lines, size.n_echoes, size.n_receivers, size.n_samples, 2
-    noise = rng.normal(0, 300, shape)
     lines, samples = (np.arange(n) - n // 2 for n in (size.n_lines, size.n_samples))
     bump = np.exp(-((lines[:, None] / 6) ** 2) - (samples / 6) ** 2)
     decay = np.exp(-np.arange(1, size.n_echoes + 1) / 2)
     signal = 1e6 * bump[:, None, None, :] * decay[:, None, None] * np.ones((size.n_receivers, 1))
     for plane in range(outer):
         height = np.exp(-(((plane - outer // 2) / 6) ** 2)) if size.is_3d else 1.0
-        pairs = np.roll(noise, 97 * plane)
+        pairs = 300 * rng.standard_normal(shape, np.float32)
         pairs[..., 0] += height * signal
         yield np.rint(pairs).astype(np.int32)
 
