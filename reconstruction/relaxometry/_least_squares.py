@@ -371,7 +371,7 @@ def _finish(
         offset = along / np.linalg.norm(curves.weights)
         residuals -= curves.constant[:, None] * along
     with np.errstate(divide="ignore", invalid="ignore"):
-        information = amplitude**2 * (square - cross**2 / norm)
+        information = amplitude**2 * (square - cross * (cross / norm))
         log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)
     chi2 = _dot(residuals, residuals)
     return Solution(log_rate, amplitude, offset, chi2, amplitude**2 * norm, log_rate_std, *ends)

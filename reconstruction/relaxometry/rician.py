@@ -1,6 +1,6 @@
 """The statistics of magnitudes: likelihood, information and mean of a Rician variable, in units of the noise.
 
-Bessel functions cost most of a Rician fit, so the smooth functions needed are tabulated once, as cubic splines in
+Bessel functions cost most of a Rician fit, so the smooth functions needed are tabulated once, from cubic splines in
 ``u = 1 / (1 + z)``: that runs from 0 to 1 while ``z`` runs from infinity to 0.
 """
 

@@ -164,6 +164,15 @@ def test_voxels_of_any_brightness_in_one_image_are_at_their_optimum(estimator: s
     np.testing.assert_allclose(fit.t2[faint], np.linspace(4e-3, 40e-3, 71)[faint], rtol=1e-3)
 
 
+@pytest.mark.parametrize(("estimator", "offset"), [("rician", "none"), ("gaussian", "noise-quadrature")])
+@pytest.mark.parametrize("noise_std", [1e-4, 1e-12, 1e-25])
+def test_magnitudes_far_above_the_noise_keep_their_t2(estimator: str, offset: str, noise_std: float) -> None:
+    fit = fit_t2(decay(T2_VALUES), ECHO_TIMES, estimator=estimator, offset=offset, noise_std=noise_std)
+    np.testing.assert_array_equal(fit.status, T2Status.OK)
+    np.testing.assert_allclose(fit.t2[1:], T2_VALUES[1:], rtol=1e-5)  # the last echo of the first is below the noise
+    assert (fit.t2_std < 1e2 * noise_std).all()
+
+
 def test_row_of_the_highest_is_found_in_its_last_bits() -> None:
     random = np.random.default_rng(3)
     for precision in (np.float32, np.float64):
