@@ -72,7 +72,7 @@ def information(signal: Any) -> Any:
 
 @inlined
 def least_loss(square: Any, inverse: Any) -> Any:
-    """`rician.saturated_loss` less ``ln(max(m**2, 2)) / 2``, of ``m**2`` and ``2 / max(m**2, 2)``: off by 1e-6.
+    """Loss of the best signal less ``ln(max(m**2, 2)) / 2``, of ``m**2`` and ``2 / max(m**2, 2)``: off by 1e-6.
 
     Up to a magnitude of ``sqrt(2)`` no signal is the best one, and the loss is ``m**2 / 2``.
     """
