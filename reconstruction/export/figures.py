@@ -71,6 +71,8 @@ def echo_figure(series: ImageSeries, echo: int, highest: float) -> Figure:
             continue
         one = chosen[index]
         shown = _draw_slice(ax, np.abs(series.images[echo, one]), geometries[one], series.axes, highest)
+        if not series.stacks:  # all have the same axes, and text takes most of the time
+            _label_edges(ax, left=index % columns == 0, below=index + columns >= n_slices)
         if n_all > 1:
             ax.set_title(f"slice {one + 1}", fontsize=7)
     figure.suptitle(f"TE = {series.echo_times[echo] * 1e3:.3g} ms", fontsize=9)
@@ -81,6 +83,15 @@ def echo_figure(series: ImageSeries, echo: int, highest: float) -> Figure:
         bar.ax.yaxis.get_offset_text().set_fontsize(7)
         bar.formatter.set_powerlimits((-2, 3))  # type: ignore[attr-defined]
     return figure
+
+
+def _label_edges(ax: Axes, *, left: bool, below: bool) -> None:
+    """Take away the labels of axes that a neighbour has too."""
+    ax.tick_params(labelleft=left, labelbottom=below)
+    if not left:
+        ax.set_ylabel("")
+    if not below:
+        ax.set_xlabel("")
 
 
 def _draw_slice(
