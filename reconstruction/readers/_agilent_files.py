@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knightshift.core.arrays import BoolArray, ComplexArray, IntArray, RealArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
@@ -114,7 +115,7 @@ class Traces:
         while start < numbers.size:
             stop = max(start + 1, int(np.searchsorted(places, places[start] + _WINDOW_BYTES)))
             window = slice(start, stop)
-            content = np.memmap(self.path, np.uint8, "r", offset=_FILE_HEADER, shape=(n_blocks, block_bytes))
+            content = _mapped(self.path, (n_blocks, block_bytes))
             words = content[:, self.header_bytes :].view(self.word).reshape(n_blocks, n_traces, 2 * n_samples)
             samples.view(np.float32)[order[window]] = words[blocks[window], traces[window]]
             start = stop
@@ -190,10 +191,18 @@ def read_traces(path: Path) -> Traces:
     scans = np.zeros(n_blocks, np.int64)
     step = max(1, _WINDOW_BYTES // block)
     for start in range(0, present, step):
-        content = np.memmap(path, np.uint8, "r", offset=_FILE_HEADER, shape=(present, block))[start : start + step]
+        content = _mapped(path, (present, block))[start : start + step]
         counts = np.ascontiguousarray(content[:, _CTCOUNT : _CTCOUNT + 4]).view(">i4")[:, 0]
         scans[start : start + len(counts)] = counts
     return Traces(path, word, (present, n_traces, n_reals // 2), before, scans)
+
+
+def _mapped(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Map the blocks of a file, shape ``(block, byte)``. Raises `DamagedDataError` if it is shorter than it was."""
+    try:
+        return np.memmap(path, np.uint8, "r", offset=_FILE_HEADER, shape=shape)
+    except (OSError, ValueError) as error:
+        raise DamagedDataError(path, "file", f"it changed while it was read ({error})") from None
 
 
 def _blocks_there(path: Path, size: int, block: int, planned: int) -> int:

@@ -156,6 +156,13 @@ def test_spectra_in_the_place_of_samples_are_refused(tmp_path: Path) -> None:
         read_agilent(folder)
 
 
+def test_a_file_that_is_cut_after_it_was_opened_is_damaged(tmp_path: Path) -> None:
+    scan = read_scan(Agilent(labelled(8, 2, 4), AGILENT_IMAGE).write(tmp_path))
+    (tmp_path / "fid").write_bytes((tmp_path / "fid").read_bytes()[:100])
+    with pytest.raises(DamagedDataError, match="changed while it was read"):
+        images_of_scan(scan)
+
+
 def test_blocks_are_divided_by_their_scans(tmp_path: Path) -> None:
     traces = labelled(8, 2, 4)
     folder = Agilent(traces * np.array([4, 4, 4, 4, 4, 4, 4, 2])[:, None, None], AGILENT_IMAGE).write(tmp_path)
