@@ -14,7 +14,7 @@ from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry._least_squares import Problem
-from knightshift.reconstruction.relaxometry._threads import for_each
+from knightshift.reconstruction.relaxometry._threads import for_each, one_blas_thread
 from knightshift.reconstruction.relaxometry._voxelwise import (
     MAPS,
     Judgement,
@@ -179,6 +179,7 @@ def signal_mask(images: RealArray | ComplexArray, noise_std: RealArray, false_vo
     return np.asarray(energy > threshold)
 
 
+@one_blas_thread()
 def fit_t2_maps(
     signal: RealArray | ComplexArray,
     echo_times: RealArray,
