@@ -7,7 +7,12 @@ from knightshift.reconstruction.relaxometry.epg import cpmg_echoes
 from knightshift.reconstruction.relaxometry.fit import fit_series, fit_t2, fit_t2_maps, signal_mask, with_train
 from knightshift.reconstruction.relaxometry.histogram import T2Histogram, t2_histogram
 from knightshift.reconstruction.relaxometry.intervals import t2_interval
-from knightshift.reconstruction.relaxometry.model_comparison import RicherFit, fit_richer_model
+from knightshift.reconstruction.relaxometry.model_comparison import (
+    ModelVerdict,
+    RicherFit,
+    RicherModel,
+    fit_richer_model,
+)
 from knightshift.reconstruction.relaxometry.noise import estimate_noise
 from knightshift.reconstruction.relaxometry.options import T2Options
 from knightshift.reconstruction.relaxometry.pooled import PooledT2, bootstrap_t2_std, pool_populations, pool_region
@@ -23,11 +28,13 @@ __all__ = [
     "DistributionOptions",
     "EchoTrain",
     "MarginalFit",
+    "ModelVerdict",
     "PooledT2",
     "PopulationOptions",
     "Populations",
     "RegionStatistics",
     "RicherFit",
+    "RicherModel",
     "T2Distribution",
     "T2Fit",
     "T2Histogram",

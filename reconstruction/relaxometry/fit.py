@@ -101,6 +101,7 @@ def fit_series(
     *,
     false_voxels: float = 0.01,
     turns: ComplexArray | None = None,
+    mask: BoolArray | None = None,
 ) -> T2Fit:
     """Fit T2 to an image series where there is signal.
 
@@ -115,6 +116,9 @@ def fit_series(
         How many voxels of pure noise may be taken for signal in the whole map, on average.
     turns
         Turn of each echo as a whole (`turns_of_slabs`), where these are some slices of a larger volume.
+    mask
+        Voxels of interest, shape ``(slice, phase_encode, readout)``; by default all. The phase and the noise are those
+        of the whole images.
 
     Returns
     -------
@@ -140,13 +144,16 @@ def fit_series(
             "these images are magnitudes, without a phase, and estimator 'complex' needs one: use 'rician' "
             "(--estimator rician), or 'gaussian' where the signal is far above the noise"
         )
-    if np.isfinite(series.noise_std).all() and (series.noise_std > 0).all():
-        mask = signal_mask(series.images, series.noise_std, false_voxels)
-        return fit_t2_maps(
-            series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask, turns=turns
-        )
-    mask = np.asarray(np.any(series.images != 0, axis=0))
-    return fit_t2_maps(series.images, series.echo_times, options, mask=mask, turns=turns)
+    noise = series.noise_std if np.isfinite(series.noise_std).all() and (series.noise_std > 0).all() else None
+    if noise is None:
+        chosen = np.asarray(np.any(series.images != 0, axis=0))
+    else:
+        chosen = signal_mask(series.images, noise, false_voxels)
+    if mask is not None:
+        if mask.shape != chosen.shape:
+            raise ShapeError(f"mask of shape {mask.shape} does not match images of shape {chosen.shape}")
+        chosen &= mask
+    return fit_t2_maps(series.images, series.echo_times, options, noise_std=noise, mask=chosen, turns=turns)
 
 
 def with_train(options: T2Options, series: ImageSeries) -> T2Options:
