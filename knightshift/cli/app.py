@@ -7,6 +7,16 @@ from typing import Annotated
 
 import typer
 
+from knightshift.cli.fit_options import (
+    FitDelays,
+    FitEchoTrain,
+    FitEstimator,
+    FitExperiment,
+    FitLoopTime,
+    FitOffset,
+    FitRegions,
+    Noise,
+)
 from knightshift.cli.plan_options import (
     PlanAverages,
     PlanDuration,
@@ -61,10 +71,6 @@ Memory = Annotated[
     int | None, typer.Option("--memory-mb", metavar="MB", help="Memory to take; by default half of what is free.")
 ]
 Offset = Annotated[str, typer.Option("--offset", help="none, noise (the published way), noise-quadrature or free.")]
-Noise = Annotated[
-    float | None,
-    typer.Option("--noise", metavar="SIGMA", help="Noise of the real part of the images, in their units."),
-]
 
 
 def _version(value: bool) -> None:
@@ -216,42 +222,19 @@ def reconstruct(
 def fit(  # noqa: PLR0913, PLR0917 - one parameter an option
     source: Source,
     output: Output,
-    estimator: Annotated[
-        str | None, typer.Option("--estimator", help="For images: complex (the default), rician or gaussian.")
-    ] = None,
-    offset: Annotated[
-        str | None,
-        typer.Option(
-            "--offset", help="Images: none (the default), noise, noise-quadrature, free. Spectra: auto, none, free."
-        ),
-    ] = None,
-    experiment: Annotated[
-        str | None,
-        typer.Option("--experiment", help="For spectra: 'inversion recovery', 'saturation recovery', T1rho or T2."),
-    ] = None,
-    loop_time: Annotated[
-        str | None,
-        typer.Option("--loop-time", metavar="TIME", help="For spectra with a vclist: time of one loop, '4 ms'."),
-    ] = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option("--region", metavar="RANGE", help="For spectra: integrate '0.8 to 0.9 ppm'; may be repeated."),
-    ] = None,
+    estimator: FitEstimator = None,
+    offset: FitOffset = None,
+    experiment: FitExperiment = None,
+    loop_time: FitLoopTime = None,
+    region: FitRegions = None,
     memory_mb: Memory = None,
     noise: Noise = None,
-    delays: Annotated[
-        str | None,
-        typer.Option(
-            "--delays", metavar="LIST", help="For spectra: the delay of every step, '10 ms, 90 ms', or a file of them."
-        ),
-    ] = None,
-    echo_train: Annotated[
-        str | None,
-        typer.Option("--echo-train", metavar="TRAIN", help="For FIDs that are echoes of one train: '128 x 300 us'."),
-    ] = None,
+    delays: FitDelays = None,
+    echo_train: FitEchoTrain = None,
 ) -> None:
     """Fit relaxation times: T2 (or T1) in every voxel of images, T1, T1rho or T2 of the peaks of spectra."""
-    from knightshift.cli.relaxing import FitRequest, fit_any
+    from knightshift.cli.fit_request import FitRequest
+    from knightshift.cli.relaxing import fit_any
 
     given = tuple(region or ()), memory_mb, noise, delays, echo_train
     fit_any(source, output, FitRequest(estimator, offset, experiment, loop_time, *given))

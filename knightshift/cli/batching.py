@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from knightshift.cli.processing import t2_options
+from knightshift.cli.fit_request import t2_options
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.batch import BatchOptions, BatchReport, ItemRecord, run_batch
 from knightshift.reconstruction.batch.cluster import open_cluster

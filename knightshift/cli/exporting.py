@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from knightshift.cli.processing import t2_options
+from knightshift.cli.fit_request import t2_options
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.export.bids import BidsLabels
 from knightshift.reconstruction.export.formats import ExportFormat, export

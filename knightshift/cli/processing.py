@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import ValidationError
 from rich.console import Console
 
 from knightshift.acquisition.options import resume_command
+from knightshift.cli.fit_request import t2_options
 from knightshift.core.errors import InputError
 from knightshift.core.run_folder import Run, open_run
 from knightshift.reconstruction.export import save_images
@@ -188,15 +188,6 @@ def report_to(source: Path, output: Path, choices: ReportChoices) -> Outcome:
     outcome = _write_all(_load(source), output, choices)
     print_outcome(outcome, Console())
     return outcome
-
-
-def t2_options(estimator: str, offset: str) -> T2Options:
-    """Turn the options of the command line into those of the fit. Raises `InputError`."""
-    try:
-        return T2Options.model_validate({"estimator": estimator, "offset": offset})
-    except ValidationError as error:
-        words = "; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
-        raise InputError(f"--estimator {estimator} --offset {offset}: {words}") from error
 
 
 def _write_all(loaded: _Loaded, output: Path, choices: ReportChoices) -> Outcome:

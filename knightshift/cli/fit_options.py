@@ -1,0 +1,42 @@
+"""Options that choose how relaxation times are fitted, with their help: the same for `fit` and `batch`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+FitEstimator = Annotated[
+    str | None, typer.Option("--estimator", help="For images: complex (the default), rician or gaussian.")
+]
+FitOffset = Annotated[
+    str | None,
+    typer.Option(
+        "--offset", help="Images: none (the default), noise, noise-quadrature, free. Spectra: auto, none, free."
+    ),
+]
+FitExperiment = Annotated[
+    str | None,
+    typer.Option("--experiment", help="For spectra: 'inversion recovery', 'saturation recovery', T1rho or T2."),
+]
+FitLoopTime = Annotated[
+    str | None, typer.Option("--loop-time", metavar="TIME", help="For spectra with a vclist: time of one loop, '4 ms'.")
+]
+FitRegions = Annotated[
+    list[str] | None,
+    typer.Option("--region", metavar="RANGE", help="For spectra: integrate '0.8 to 0.9 ppm'; may be repeated."),
+]
+FitDelays = Annotated[
+    str | None,
+    typer.Option(
+        "--delays", metavar="LIST", help="For spectra: the delay of every step, '10 ms, 90 ms', or a file of them."
+    ),
+]
+FitEchoTrain = Annotated[
+    str | None,
+    typer.Option("--echo-train", metavar="TRAIN", help="For FIDs that are echoes of one train: '128 x 300 us'."),
+]
+Noise = Annotated[
+    float | None,
+    typer.Option("--noise", metavar="SIGMA", help="Noise of the real part of the images, in their units."),
+]

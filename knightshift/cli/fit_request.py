@@ -1,0 +1,106 @@
+"""What a user may choose about a fit, and what it means for images and for spectra."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from knightshift.core.errors import InputError
+
+if TYPE_CHECKING:
+    from knightshift.reconstruction.pseudo_2d import Pseudo2DOptions
+    from knightshift.reconstruction.relaxometry import T2Options
+
+_MAX_LIST_BYTES, _MAX_ECHOES = 1 << 20, 1 << 20
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """What a user may choose about a fit; None is the default of what is fitted."""
+
+    estimator: str | None = None
+    """How T2 of images is estimated."""
+    offset: str | None = None
+    """Constant added to the decay."""
+    experiment: str | None = None
+    """What the steps of a pseudo-2D experiment measure."""
+    loop_time: str | None = None
+    """Duration of one loop of a ``vclist``, with its unit."""
+    regions: tuple[str, ...] = ()
+    """Ranges of shift: ``"0.8 to 0.9 ppm"``."""
+    memory_mb: int | None = None
+    """Memory that a fit of images may take [MB]."""
+    noise: float | None = None
+    """Noise of the real part of images, in their units."""
+    delays: str | None = None
+    """Delay of every step of spectra: ``"10 ms, 90 ms"``, or a file with one a line."""
+    echo_train: str | None = None
+    """Echoes and their distance, where these are not in the data: ``"128 x 300 us"``."""
+
+
+def t2_options(estimator: str, offset: str) -> T2Options:
+    """Turn the options of the command line into those of the fit of images. Raises `InputError`."""
+    from pydantic import ValidationError
+
+    from knightshift.reconstruction.relaxometry import T2Options
+
+    try:
+        return T2Options.model_validate({"estimator": estimator, "offset": offset})
+    except ValidationError as error:
+        words = "; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
+        raise InputError(f"--estimator {estimator} --offset {offset}: {words}") from error
+
+
+def spectra_options(request: FitRequest) -> Pseudo2DOptions:
+    """Turn the options of the command line into those of the fit of spectra. Raises `InputError`."""
+    from pydantic import ValidationError
+
+    from knightshift.core.quantities import UNITS_REQUIRED
+    from knightshift.reconstruction.pseudo_2d import Pseudo2DOptions
+
+    choices = {"experiment": request.experiment, "loop_time": request.loop_time, "offset": request.offset or "auto"}
+    plain: dict[str, Any] = {**choices, "regions": [_region(text) for text in request.regions]}
+    if request.delays is not None:
+        plain["delays"] = _listed(request.delays)
+    try:
+        return Pseudo2DOptions.model_validate(plain, context={UNITS_REQUIRED: True})
+    except ValidationError as error:
+        found = [
+            (str(item["loc"][0]), item["msg"]) if item["loc"] else ("options", item["msg"]) for item in error.errors()
+        ]
+        words = "; ".join(f"{name}: {what.removeprefix('Value error, ')}" for name, what in found)
+        raise InputError(f"the fit of spectra: {words}") from error
+
+
+def echo_train(text: str) -> tuple[int, float]:
+    """Split ``"128 x 300 us"`` into echoes and their distance [s]. Raises `InputError`."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from knightshift.core.quantities import UNITS_REQUIRED, PositiveSeconds
+
+    count, word, spacing = text.partition(" x ")
+    if not word or not count.strip().isdigit() or not 2 <= int(count) <= _MAX_ECHOES:
+        raise InputError(f"--echo-train {text!r}: write e.g. '128 x 300 us'")
+    try:
+        return int(count), float(TypeAdapter(PositiveSeconds).validate_python(spacing, context={UNITS_REQUIRED: True}))
+    except ValidationError as error:
+        raise InputError(f"--echo-train {text!r}: {error.errors()[0]['msg']}") from error
+
+
+def _listed(text: str) -> list[str]:
+    """Split ``"10 ms, 90 ms"``, or the lines of a file."""
+    path = Path(text)
+    if "," not in text and path.is_file():
+        if path.stat().st_size > _MAX_LIST_BYTES:
+            raise InputError(f"{path}: {path.stat().st_size} bytes are no list of delays")
+        return [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    return [word.strip() for word in text.split(",")]
+
+
+def _region(text: str) -> tuple[str, str]:
+    """Split ``"0.8 to 0.9 ppm"``."""
+    low, word, high = text.partition(" to ")
+    if not word or not high.strip().endswith("ppm"):
+        raise InputError(f"--region {text!r}: write e.g. '0.8 to 0.9 ppm'")
+    return f"{low.removesuffix('ppm').strip()} ppm", high.strip()
