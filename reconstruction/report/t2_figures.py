@@ -91,7 +91,7 @@ def t2_map_figure(shown: T2Slice, t2_range: tuple[float, float]) -> Figure:
     panels = make_panels(TWO_COLUMNS, 2, 1 if shown.plane.aspect < _FLAT else 2, shown.plane.aspect, margins)
     top = _spread_limit(shown) * _MS
     draw_t2(panels, 0, shown, t2_range)
-    _draw_map(panels, 1, shown.plane, shown.t2_std * _MS, (0.0, top), (UNCERTAINTY_MAP, "SD of T₂ (ms)"))
+    draw_map(panels, 1, shown.plane, shown.t2_std * _MS, (0.0, top), (UNCERTAINTY_MAP, "SD of T₂ (ms)"))
     _outline(panels.axes[1], shown)
     label_outer(panels)
     draw_scale_bar(panels.axes[0], shown.plane, BLACK)
@@ -119,7 +119,7 @@ def t2_detail_figure(shown: T2Slice, t2_range: tuple[float, float]) -> Figure:
         raise InputError("no voxel is outlined: there is nothing to enlarge")
     (left, right), (bottom, top) = _detail_box(shown)
     panels = make_panels(ONE_COLUMN, 1, 1, (top - bottom) / (right - left), Margins(top=0.1))
-    _draw_map(panels, 0, shown.plane, shown.t2 * _MS, (t2_range[0] * _MS, t2_range[1] * _MS), _T2_LOOK)
+    draw_map(panels, 0, shown.plane, shown.t2 * _MS, (t2_range[0] * _MS, t2_range[1] * _MS), _T2_LOOK)
     length, _ = shown.plane.unit
     panels.axes[0].set_xlim(left / length, right / length)
     panels.axes[0].set_ylim(bottom / length, top / length)
@@ -167,11 +167,11 @@ def draw_t2(panels: Panels, index: int, shown: T2Slice, t2_range: tuple[float, f
         Ends of the colour bar [s].
     """
     limits = (t2_range[0] * _MS, t2_range[1] * _MS)
-    _draw_map(panels, index, shown.plane, shown.t2 * _MS, limits, _T2_LOOK)
+    draw_map(panels, index, shown.plane, shown.t2 * _MS, limits, _T2_LOOK)
     _outline(panels.axes[index], shown)
 
 
-def _draw_map(
+def draw_map(
     panels: Panels,
     index: int,
     plane: ImagePlane,
@@ -179,6 +179,21 @@ def _draw_map(
     limits: tuple[float, float],
     look: tuple[str, str],
 ) -> None:
+    """Draw a map with its colour bar into one panel of a figure.
+
+    Parameters
+    ----------
+    panels, index
+        The figure, and which panel.
+    plane
+        Where the voxels are.
+    values
+        In the units of the bar, shape ``(phase_encode, readout)``; NaN is grey.
+    limits
+        Ends of the bar.
+    look
+        Colours and name of the bar.
+    """
     axes, (color_map, label) = panels.axes[index], look
     drawn = draw_image(axes, values, plane, cmap=color_map, vmin=limits[0], vmax=limits[1])
     finite = values[np.isfinite(values)]
@@ -276,8 +291,8 @@ def _point_at(axes: Axes, population: T2Population, name: str) -> None:
 def _draw_width(axes: Axes, shown: T2Histogram, bar_width: float) -> None:
     """Draw the FWHM where the smooth density is at half its maximum (the kernel's own width is already out)."""
     half = float(shown.density.max()) / 2
-    above = shown.times[shown.density >= half]
-    middle = float(above[0] + above[-1]) / 2 if _one_peak(shown.density >= half) else shown.peak
+    left_foot, right_foot = _feet(shown)
+    middle = (left_foot + right_foot) / 2
     left, right, height = (middle - shown.fwhm / 2) * _MS, (middle + shown.fwhm / 2) * _MS, half * bar_width
     arrow = {"arrowstyle": "<|-|>", "color": BLACK, "lw": 0.9, "mutation_scale": 7, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", (left, height), (right, height), arrowprops=arrow)
@@ -292,6 +307,8 @@ def _draw_width(axes: Axes, shown: T2Histogram, bar_width: float) -> None:
     axes.annotate(text, place, textcoords="offset points", fontsize=7, **look).set_path_effects([_HALO])
 
 
-def _one_peak(above: BoolArray) -> bool:
-    """Whether the density crosses its half maximum only twice."""
-    return int(np.count_nonzero(np.diff(above.astype(int)))) == 2
+def _feet(shown: T2Histogram) -> tuple[float, float]:
+    """Find where the highest peak crosses its half maximum [s]."""
+    top = int(shown.density.argmax())
+    below = np.flatnonzero(shown.density < shown.density[top] / 2)
+    return float(shown.times[below[below < top][-1] + 1]), float(shown.times[below[below > top][0] - 1])
