@@ -132,9 +132,9 @@ class RicherFit:
         }
         others = "".join(f"; in {count} {words}" for words, count in unknown.items() if count)
         return (
-            f"Beside one exponential {what} was fitted by least squares to each voxel with a T2; Akaike's criterion and "
-            f"the F test ({100 * _LEVEL:g} %, the share of voxels that would be taken for it by chance) both prefer it "
-            f"in {rejected} of {self.n_compared} voxels{others}."
+            f"Beside one exponential {what} was fitted by least squares to each voxel with a T2; Akaike's criterion "
+            f"and the F test (which rejects a true single exponential in {100 * _LEVEL:g} %) both prefer it in {rejected} "
+            f"of {self.n_compared} voxels{others}."
         )
 
 
@@ -167,8 +167,8 @@ def fit_richer_model(fit: T2Fit, model: RicherModel) -> RicherFit:
     if options.estimator == "rician" or options.offset != "none" or options.train is not None:
         raise InputError(
             f"richer models are fitted by least squares to separate echoes without an offset, not with estimator "
-            f"{options.estimator!r}, offset {options.offset!r}: fit with estimator 'complex' first, or 'gaussian' where only magnitudes far "
-            "above the noise are left"
+            f"{options.estimator!r}, offset {options.offset!r}: fit with estimator 'complex' first, or "
+            "'gaussian' where only magnitudes far above the noise are left"
         )
     if not (fit.noise_std > 0).all():
         raise InputError("the noise of this fit is unknown: give noise_std to the fit")

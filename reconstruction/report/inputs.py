@@ -9,7 +9,7 @@ from typing import Any
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import Spectrum
-from knightshift.reconstruction.relaxometry import T2Fit
+from knightshift.reconstruction.relaxometry import RicherFit, T2Fit
 from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.report.night import Night
 from knightshift.reconstruction.report.spectrum_figure import FrequencyDrift
@@ -123,6 +123,8 @@ class ReportInputs:
     """T2 of every voxel of `series`; None for a single echo."""
     populations: Populations | None = None
     """Bulk and isolated regions of `fit`."""
+    richer: RicherFit | None = None
+    """A decay of more than one exponential, compared with `fit` voxel by voxel; None: not asked for."""
     run: RunFacts | None = None
     """How the run went; None for raw data of other consoles."""
     spectrum: Spectrum | None = None
@@ -144,6 +146,8 @@ class ReportInputs:
             raise ShapeError(f"the T2 map has shape {self.fit.t2.shape}, the images {shape}: fit these images")
         if self.populations is not None and self.fit is None:
             raise InputError("populations without the T2 fit they were found in: give fit too")
+        if self.richer is not None and (self.fit is None or self.richer.t2.shape != shape):
+            raise InputError("a richer model without the T2 fit that it was compared with: give fit too")
         if self.t2_range is not None and not 0 <= self.t2_range[0] < self.t2_range[1]:
             raise InputError(f"t2_range {self.t2_range} s is empty or negative: give e.g. (0.0, 0.02)")
         if self.compared is not None and self.populations is None:

@@ -10,6 +10,7 @@ from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.relaxometry.train import TRAIN_CAUTION
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
+from knightshift.reconstruction.report.t2_symbol import in_symbol, t2_symbol
 
 _KINDS = {
     "spin_echo_series": "separate spin echoes, the echo time stepped from pass to pass",
@@ -17,7 +18,7 @@ _KINDS = {
     "gradient_echo": "a gradient echo",
 }
 
-GRADIENT_ECHO_CAUTION = "The echoes are gradient echoes: what is called T2 here is T2*, which is shorter than T2"
+GRADIENT_ECHO_CAUTION = "The echoes are gradient echoes: what is fitted is T2*, which is shorter than T2"
 """What a report says of images whose echoes no pulse refocuses."""
 
 
@@ -28,13 +29,15 @@ def methods_paragraph(inputs: ReportInputs) -> str:
         sentences.append(_acquisition_sentence(inputs.run))
     sentences += inputs.series.methods
     if inputs.fit is not None:
-        sentences.append(inputs.fit.methods_sentence())
+        sentences.append(in_symbol(inputs.fit.methods_sentence(), t2_symbol(inputs.series)))
         if inputs.series.refocused is False:
             sentences.append(GRADIENT_ECHO_CAUTION)
         if inputs.series.train is not None and inputs.fit.options.train is None:
             sentences.append(f"Caution: {TRAIN_CAUTION}")
+    if inputs.richer is not None:
+        sentences.append(inputs.richer.methods_sentence())
     if inputs.populations is not None:
-        sentences.append(_populations_sentence(inputs.populations))
+        sentences.append(in_symbol(_populations_sentence(inputs.populations), t2_symbol(inputs.series)))
     return " ".join(sentence if sentence.endswith(".") else f"{sentence}." for sentence in sentences)
 
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from knightshift.core.arrays import BoolArray
 from knightshift.core.clock import iso_time
 from knightshift.core.durable import write_durably
-from knightshift.reconstruction.relaxometry import T2Fit, T2Status, pool_region
+from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.relaxometry import ModelVerdict, RicherFit, T2Fit, T2Status, pool_region
 from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics
 from knightshift.reconstruction.report.comparison import Difference
@@ -22,6 +23,7 @@ from knightshift.reconstruction.report.comparison_section import differences
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
 from knightshift.reconstruction.report.night_summary import NightSummary, night_summary
 from knightshift.reconstruction.report.region_words import RegionWords, region_words
+from knightshift.reconstruction.report.t2_symbol import T2_STAR, t2_symbol
 
 SCHEMA_FILE = "summary.schema.json"
 """JSON schema of `Summary`, shipped beside this module."""
@@ -82,6 +84,8 @@ class DendriteSummary(_Record):
 class FitSummary(_Record):
     """How T2 was estimated."""
 
+    quantity: Literal["T2", "T2*"] = "T2"
+    """What was fitted: T2* where the echoes are known to be gradient echoes (the keys say ``t2`` all the same)."""
     estimator: str
     """``complex``, ``rician`` or ``gaussian``."""
     offset: str
@@ -92,6 +96,27 @@ class FitSummary(_Record):
     """``given``, ``background`` or ``residuals``."""
     voxels_by_status: dict[str, int]
     """Voxels with each status code of the fit, by its name in lower case; ``ok`` ones have a T2."""
+
+
+class RicherModelSummary(_Record):
+    """A decay of more than one exponential, and in how many voxels the data ask for it."""
+
+    model: Literal["bi", "bi-60-40", "stretched"]
+    """``bi``: two exponentials; ``bi-60-40``: two, 60 % of them fast; ``stretched``: one with an exponent."""
+    n_compared: int = Field(ge=0)
+    """Voxels with a T2, in which the models were compared."""
+    n_preferred: int = Field(ge=0)
+    """Voxels in which Akaike's criterion and the F test at 5 % both prefer it."""
+    voxels_by_verdict: dict[str, int]
+    """Voxels with each verdict, by its name in lower case; those under ``preferred`` have parameters."""
+    median_slow_t2_s: float | None
+    """Median over the voxels under ``preferred``: T2 of the slow part, or of the stretched decay [s]."""
+    median_fast_t2_s: float | None
+    """T2 of the fast part [s]; null for ``stretched``."""
+    median_fast_share: float | None
+    """Share of the fast part; null for ``stretched``."""
+    median_stretch: float | None
+    """Exponent; null for the bi-exponentials."""
 
 
 class RunSummary(_Record):
@@ -168,6 +193,8 @@ class Summary(_Record):
     """What happened during the run; null for raw data of other consoles."""
     fit: FitSummary | None
     """How T2 was estimated; null where it was not."""
+    richer_model: RicherModelSummary | None = None
+    """A decay of more than one exponential; null where none was asked for."""
     dendrite: DendriteSummary | None
     """Whether a dendrite was found; null where it was not looked for."""
     regions: tuple[RegionSummary, ...]
@@ -197,7 +224,7 @@ def summarise(inputs: ReportInputs, images_sha256: str, knightshift_version: str
         echo_times_s=tuple(float(echo_time) for echo_time in inputs.series.echo_times),
         run=None if inputs.run is None else _run(inputs.run),
         night=None if inputs.run is None else night_summary(inputs, inputs.run),
-        fit=None if inputs.fit is None else _fit(inputs.fit),
+        fit=None if inputs.fit is None else _fit(inputs.fit, inputs.series),
         dendrite=None if populations is None else _dendrite(populations),
         regions=()
         if populations is None
@@ -292,13 +319,31 @@ def _run(facts: RunFacts) -> RunSummary:
     )
 
 
-def _fit(fit: T2Fit) -> FitSummary:
+def _fit(fit: T2Fit, series: ImageSeries) -> FitSummary:
     return FitSummary(
+        quantity="T2*" if t2_symbol(series) == T2_STAR else "T2",
         estimator=fit.options.estimator,
         offset=fit.options.offset,
         noise_std=tuple(float(noise) for noise in fit.noise_std),
         noise_source=fit.noise_source,
         voxels_by_status={status.name.lower(): fit.count(status) for status in T2Status},
+    )
+
+
+def _richer(richer: RicherFit) -> RicherModelSummary:
+    inside = richer.verdict == ModelVerdict.PREFERRED
+    names = {"median_slow_t2_s": "t2", "median_fast_t2_s": "t2_fast", "median_fast_share": "fast_share"}
+    names["median_stretch"] = "stretch"
+    medians = {
+        key: _or_none(float(np.median(getattr(richer, name)[inside]))) if inside.any() else None
+        for key, name in names.items()
+    }
+    return RicherModelSummary(
+        model=richer.model,
+        n_compared=richer.n_compared,
+        n_preferred=int(np.count_nonzero(richer.preferred())),
+        voxels_by_verdict={verdict.name.lower(): richer.count(verdict) for verdict in ModelVerdict},
+        **medians,
     )
 
 
