@@ -283,17 +283,29 @@ def batch(  # noqa: PLR0913, PLR0917 - one parameter an option
     ] = None,
     workers: Annotated[int, typer.Option("--workers", metavar="N", help="Processes on this machine.")] = 2,
     recipe: RecipeFile = None,
-    estimator: Estimator = "complex",
-    offset: Offset = "none",
+    estimator: FitEstimator = None,
+    offset: FitOffset = None,
+    experiment: FitExperiment = None,
+    loop_time: FitLoopTime = None,
+    region: FitRegions = None,
     memory_mb: Annotated[
         int, typer.Option("--memory-mb", metavar="MB", help="Memory a worker may take to fit a slab of a volume.")
     ] = 1024,
+    noise: Noise = None,
+    delays: FitDelays = None,
+    echo_train: FitEchoTrain = None,
 ) -> None:
-    """Reconstruct and fit a whole archive, several scans at a time; what is done is not done again."""
-    from knightshift.cli.batching import BatchChoices, batch_to
+    """Reconstruct and fit a whole archive, several scans at a time; what is done is not done again.
 
-    choices = BatchChoices(scheduler, workers, recipe, estimator, offset, memory_mb)
-    batch_to(sources, output, choices)
+    The options of spectra are those of `fit`. Experiment, delays, loop time and echo train fill in what a scan does not
+    say itself; spectra that still cannot be fitted are drawn, and the reason is told.
+    """
+    from knightshift.cli.batching import BatchChoices, batch_to
+    from knightshift.cli.fit_request import FitRequest
+
+    given = tuple(region or ()), memory_mb, noise, delays, echo_train
+    fit = FitRequest(estimator, offset, experiment, loop_time, *given)
+    batch_to(sources, output, BatchChoices(scheduler, workers, recipe, fit))
 
 
 @app.command(epilog="Example: knightshift report runs/20260105-190000-overnight_t2 -o report")

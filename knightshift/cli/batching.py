@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from knightshift.cli.fit_request import t2_options
+from knightshift.cli.fit_request import FitRequest, echo_train, spectra_options, t2_options
 from knightshift.core.errors import InputError
-from knightshift.reconstruction.batch import BatchOptions, BatchReport, ItemRecord, run_batch
-from knightshift.reconstruction.batch.cluster import open_cluster
-from knightshift.reconstruction.recipe import Recipe, read_recipe
+
+if TYPE_CHECKING:
+    from knightshift.reconstruction.batch import BatchOptions, BatchReport, ItemRecord
 
 _MEGABYTE = 1 << 20
 
@@ -30,21 +30,16 @@ class BatchChoices:
     """Processes on this machine."""
     recipe: str | None
     """Steps of the reconstruction."""
-    estimator: str
-    """How T2 is estimated."""
-    offset: str
-    """Constant added to the decay."""
-    memory_mb: int
-    """Memory for fitting a slab of a large volume, on each worker [MB]."""
+    fit: FitRequest
+    """How images and spectra are fitted; the memory is that of each worker."""
 
 
 def batch_to(sources: list[Path], output: Path, choices: BatchChoices) -> None:
     """Run a batch; exit code 1 if an item has no result."""
-    if choices.workers < 1 or choices.memory_mb < 1:
-        raise InputError("--workers and --memory-mb must be 1 or more")
-    recipe = Recipe() if choices.recipe is None else read_recipe(choices.recipe)
-    fit = t2_options(choices.estimator, choices.offset).model_copy(update={"threads": 1})
-    options = BatchOptions(recipe=recipe, fit=fit, memory=choices.memory_mb * _MEGABYTE)
+    options = _options(choices)
+    from knightshift.reconstruction.batch import run_batch
+    from knightshift.reconstruction.batch.cluster import open_cluster
+
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it meets is told once, as our error
     console = Console()
     with open_cluster(choices.scheduler, choices.workers) as client, _progress(console) as progress:
@@ -59,6 +54,30 @@ def batch_to(sources: list[Path], output: Path, choices: BatchChoices) -> None:
         raise typer.Exit(1)
 
 
+def _options(choices: BatchChoices) -> BatchOptions:
+    """Turn the options of the command line into those of a batch. Raises `InputError`."""
+    from knightshift.reconstruction.batch import BatchOptions
+    from knightshift.reconstruction.pseudo_2d import OffsetChoice
+    from knightshift.reconstruction.recipe import Recipe, read_recipe
+
+    fit = choices.fit
+    memory = BatchOptions().memory if fit.memory_mb is None else fit.memory_mb * _MEGABYTE
+    if choices.workers < 1 or memory < _MEGABYTE:
+        raise InputError("--workers and --memory-mb must be 1 or more")
+    if fit.noise is not None and not 0 < fit.noise < float("inf"):
+        raise InputError(f"--noise {fit.noise:g}: give the standard deviation of the real part, above zero")
+    of_spectra = fit.offset in get_args(OffsetChoice)
+    of_images = "none" if fit.offset is None or fit.offset == "auto" else fit.offset
+    return BatchOptions(
+        recipe=Recipe() if choices.recipe is None else read_recipe(choices.recipe),
+        fit=t2_options(fit.estimator or "complex", of_images).model_copy(update={"threads": 1}),
+        noise=fit.noise,
+        spectra=spectra_options(fit if of_spectra else replace(fit, offset=None)),
+        echo_train=None if fit.echo_train is None else echo_train(fit.echo_train),
+        memory=memory,
+    )
+
+
 def _progress(console: Console) -> Progress:
     columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}", markup=False)
     return Progress(*columns, console=console, disable=not console.is_terminal)
@@ -70,12 +89,25 @@ def _description(record: ItemRecord) -> str:
 
 def _print_report(report: BatchReport, output: Path, console: Console) -> None:
     if report.errors:
-        table = Table("item", "error", "message", box=None, pad_edge=False)
-        for item in report.errors:
-            if item.error is not None:
-                table.add_row(item.name, item.error.kind, item.error.message)
-        console.print(table, highlight=False, markup=False)
+        console.print("without a result:")
+    for item in report.errors:
+        if item.error is not None:
+            _print_reason(item, f"{item.error.kind}: {_within(item, item.error.message)}", console)
+    if report.unfitted:
+        console.print("made, but not fitted:")
+    for item in report.unfitted:
+        _print_reason(item, _within(item, item.note or ""), console)
     before = sum(not item.repeated for item in report.items)
-    results = [f"{report.count('done')} done", f"{len(report.errors)} without a result", f"{before} known from before"]
+    done = f"{report.count('done')} done" + (f" ({len(report.unfitted)} not fitted)" if report.unfitted else "")
+    results = [done, f"{len(report.errors)} without a result", f"{before} known from before"]
     console.print(f"{len(report.items)} items: {', '.join(results)}", highlight=False)
     console.print(f"table: {output / 'batch.csv'}", highlight=False, soft_wrap=True)
+
+
+def _print_reason(item: ItemRecord, reason: str, console: Console) -> None:
+    console.print(f"  {item.name}: {reason}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _within(item: ItemRecord, message: str) -> str:
+    """Leave out of a message where the item lies: its name says so already."""
+    return message.replace(f"{item.source}/", "").removeprefix(f"{item.source}: ")

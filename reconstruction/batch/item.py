@@ -25,6 +25,7 @@ from knightshift.reconstruction.batch.records import (
     read_record,
     write_record,
 )
+from knightshift.reconstruction.batch.spectra import treat_spectra
 from knightshift.reconstruction.export.analysis import Analysis, analyse_series
 from knightshift.reconstruction.export.folder import save_images
 from knightshift.reconstruction.export.images_file import FILE_NAME, write_images_file
@@ -127,11 +128,7 @@ def _make(source: Path, folder: Path, options: BatchOptions, record: ItemRecord)
         return _images(reconstruct(source, options.recipe), source, folder, options, record)
     raw = read_raw(source)
     if isinstance(raw, FidSeries):
-        from knightshift.reconstruction.export.relaxation import save_pseudo_2d
-        from knightshift.reconstruction.pseudo_2d import fit_pseudo_2d
-
-        save_pseudo_2d(fit_pseudo_2d(raw), folder)
-        return record.model_copy(update={"result": "relaxation of spectra"})
+        return treat_spectra(raw, folder, options, record)
     if isinstance(raw, KSpaceScan):
         return _scan(raw, folder, options, record)
     return _images(raw, source, folder, options, record)
@@ -153,13 +150,17 @@ def _volume(series: ImageSeries, folder: Path, options: BatchOptions, record: It
 
     if len(series.echo_times) < 2 or series.inversion_times is not None:
         return record.model_copy(update={"result": "images"})
-    volume = fit_volume_file(folder / FILE_NAME, folder, options.fit, options.memory)
+    try:
+        volume = fit_volume_file(folder / FILE_NAME, folder, options.fit, options.memory, options.noise)
+    except InputError as error:
+        return record.model_copy(update={"result": "images", "note": str(error)})
     return record.model_copy(update={"result": "T2 map", "n_voxels": volume.n_voxels})
 
 
 def _images(series: ImageSeries, source: Path, folder: Path, options: BatchOptions, record: ItemRecord) -> ItemRecord:
     from knightshift.reconstruction.export.formats import write_volumes
 
+    series = series if options.noise is None else series.with_noise(options.noise)
     write_images_file(series, folder / FILE_NAME)
     if series.inversion_times is not None:
         from knightshift.reconstruction.export.relaxation import write_t1_maps
@@ -167,9 +168,13 @@ def _images(series: ImageSeries, source: Path, folder: Path, options: BatchOptio
 
         write_t1_maps(fit_inversion_series(series), series, folder)
         return record.model_copy(update={"result": "T1 map"})
-    analysis = analyse_series(series, source, options.fit)
+    note = None
+    try:
+        analysis = analyse_series(series, source, options.fit)
+    except InputError as error:  # such as images without a phase: they are a result too, and the reason is told
+        analysis, note = Analysis(source, series, None, None), str(error)
     write_volumes(analysis, folder)
-    return record.model_copy(update=_numbers(analysis))
+    return record.model_copy(update={**_numbers(analysis), "note": note})
 
 
 def _numbers(analysis: Analysis) -> dict[str, object]:

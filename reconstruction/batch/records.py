@@ -7,11 +7,13 @@ import hashlib
 import io
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from knightshift.core.durable import read_regular_file, write_durably
+from knightshift.core.quantities import PositiveSeconds
+from knightshift.reconstruction.pseudo_2d import Pseudo2DOptions
 from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.relaxometry import T2Options
 
@@ -31,7 +33,13 @@ class BatchOptions(BaseModel):
     recipe: Recipe = Recipe()
     """How images are reconstructed."""
     fit: T2Options = T2Options(threads=1)
-    """How T2 is fitted."""
+    """How T2 of images is fitted."""
+    noise: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Noise of the real part of images, in their units; None: as it is measured in each."""
+    spectra: Pseudo2DOptions = Pseudo2DOptions()
+    """How spectra are fitted; experiment, delays and duration of a loop fill in what the data do not say."""
+    echo_train: tuple[Annotated[int, Field(ge=2)], PositiveSeconds] | None = None
+    """Echoes and their distance [s] of FIDs that do not say their delays."""
     memory: int = Field(default=1 << 30, ge=1 << 20)
     """Bytes that fitting a slab of a volume may take on a worker."""
 
@@ -66,7 +74,10 @@ class ItemRecord(BaseModel):
     key: str | None = None
     """`BatchOptions.key`; None where not even the content could be read."""
     result: str | None = None
-    """What was made: ``T2 map``, ``T1 map``, ``images``, ``spectrum`` or ``relaxation of spectra``."""
+    """What was made: ``T2 map``, ``T1 map``, ``images``, ``spectrum`` (of a run), ``spectra`` or
+    ``relaxation of spectra``."""
+    note: str | None = None
+    """Why images or spectra were made, but not fitted."""
     median_t2: float | None = None
     """Median T2 of the voxels that have one [s]."""
     n_voxels: int | None = None
@@ -96,6 +107,11 @@ class BatchReport(BaseModel):
         """Items without a result."""
         return tuple(item for item in self.items if item.status != "done")
 
+    @property
+    def unfitted(self) -> tuple[ItemRecord, ...]:
+        """Items whose images or spectra could be made, but not fitted."""
+        return tuple(item for item in self.items if item.note is not None)
+
     def write(self, folder: Path) -> None:
         """Write ``batch.json`` and ``batch.csv``. Raises `StorageError` if the disk refuses."""
         write_durably(folder / "batch.json", (self.model_dump_json(indent=2) + "\n").encode())
@@ -106,7 +122,7 @@ class BatchReport(BaseModel):
         )
         for item in self.items:
             t2 = "" if item.median_t2 is None else f"{1e3 * item.median_t2:.4g}"
-            error = ("", "") if item.error is None else (item.error.kind, item.error.message)
+            error = ("", item.note or "") if item.error is None else (item.error.kind, item.error.message)
             writer.writerow(
                 [item.name, item.source, item.status, item.result, t2, item.n_voxels, f"{item.seconds:.2f}", *error]
             )

@@ -75,7 +75,8 @@ def fit_slab(path: str, start: int, stop: int, angles: str, target: str, options
         If the images cannot be fitted or read.
     """
     turns = np.exp(1j * np.array(json.loads(angles)))
-    _, fit = fit_slices(Path(path), (start, stop), BatchOptions.model_validate_json(options).fit, turns)
+    chosen = BatchOptions.model_validate_json(options)
+    _, fit = fit_slices(Path(path), (start, stop), chosen.fit, turns, chosen.noise)
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         file.attrs["methods"] = fit.methods_sentence()

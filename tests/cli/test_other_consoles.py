@@ -101,6 +101,24 @@ def test_delays_are_taken_from_a_file(cli: Cli, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out/fit.json").read_text())["peaks"][0]["time_s"] == pytest.approx(0.8, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--offset", "some"), "--offset some"),
+        (("--delays", "1, 2"), "needs a unit"),
+        (("--echo-train", "40"), "128 x 300 us"),
+        (("--noise", "0"), "above zero"),
+        (("--estimator", "complex", "--offset", "noise"), "belongs to magnitudes"),
+    ],
+)
+def test_batch_explains_options_before_it_looks_for_scans(
+    cli: Cli, tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    result = cli("batch", tmp_path / "no archive", *options, "-o", tmp_path / "out")
+    assert result.returncode == 2
+    assert words in " ".join(result.stderr.split())
+
+
 def test_fids_become_spectra_with_their_line_where_it_is(cli: Cli, tmp_path: Path) -> None:
     path = array_of_recoveries(tmp_path, 0.8)
     result = cli("reconstruct", path, "-o", tmp_path / "out")

@@ -21,6 +21,7 @@ from knightshift.reconstruction.batch.cluster import open_cluster
 from knightshift.reconstruction.export.images_file import write_images_in_slabs
 from knightshift.reconstruction.relaxometry import fit_series
 
+from .test_items import fids
 from .test_volume import assert_same_map, slabs, volume
 
 distributed = pytest.importorskip("distributed", reason="the extra 'batch' is not installed")
@@ -178,10 +179,16 @@ def test_the_command_tells_progress_errors_and_where_the_table_is(write_run: Wri
         tmp_path / "out",
         "--workers",
         "1",
+        "--experiment",
+        "T2",
+        "--delays",
+        "1 ms, 2 ms",
     ]
+    fids(tmp_path / "archive")
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 1, result.stderr
     words = " ".join(result.stdout.split())
-    assert "2 items: 1 done, 1 without a result, 0 known from before" in words
-    assert "DamagedDataError" in words
+    assert "3 items: 2 done (1 not fitted), 1 without a result, 0 known from before" in words
+    assert "archive/bad: DamagedDataError: passes/p000000.h5" in words
+    assert "archive/fids.yaml: fids.npy: 2 delays for 7 steps" in words
     assert "Traceback" not in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from knightshift.reconstruction.batch.content_digest import content_digest
 from knightshift.reconstruction.batch.discovery import find_items
 from knightshift.reconstruction.batch.item import check_place, process_item
 from knightshift.reconstruction.batch.records import BatchOptions, ItemRecord
+from knightshift.reconstruction.batch.spectra import fit_with
+from knightshift.reconstruction.fid_series import FidSeries
+from knightshift.reconstruction.pseudo_2d import Pseudo2DOptions
+from knightshift.reconstruction.readers import read_raw
 from knightshift.reconstruction.relaxometry import T2Options
 
 WriteRun = Callable[[Path, int], Path]
@@ -137,6 +142,69 @@ def test_numbers_of_the_record_are_those_of_the_map(tmp_path: Path, write_run: W
     t2 = np.asarray(nib.load(tmp_path / "out" / "item" / "t2_map.nii.gz").dataobj)
     assert record.n_voxels == int(np.isfinite(t2).sum())
     assert record.median_t2 == pytest.approx(float(np.nanmedian(t2)), rel=1e-6)
+
+
+def fids(folder: Path, *, delays: bool = False, steps: int = 7) -> Path:
+    """FIDs of one line that recovers from inversion with T1 = 0.8 s; their description may hold the delays."""
+    fid = np.exp((2j * np.pi * 50 - 10) * np.arange(256) * 1e-3)
+    np.save(folder / "fids.npy", 1e3 * np.outer(1 - 1.9 * np.exp(-np.array(DELAYS[:steps]) / 0.8), fid))
+    path = folder / "fids.yaml"
+    path.write_text(
+        "format: knightshift array 1\nfile: fids.npy\nholds: fids\naxes: [step, sample]\ndwell_time: 1 ms\n"
+        + (f"delays: [{', '.join(f'{delay} s' for delay in DELAYS)}]\n" if delays else "")
+    )
+    return path
+
+
+DELAYS = (0.01, 0.1, 0.3, 0.7, 1.5, 3.0, 6.0)
+RECOVERY = Pseudo2DOptions(experiment="inversion recovery", loop_time=1.0)
+
+
+def test_a_single_fid_is_drawn_and_needs_no_reason(tmp_path: Path) -> None:
+    record = do(fids(tmp_path, steps=1), tmp_path / "out")
+    assert (record.status, record.result, record.note) == ("done", "spectra", None)
+    assert (tmp_path / "out/item/spectra.csv").stat().st_size > 1000
+
+
+def test_spectra_without_delays_are_drawn_with_one_reason_and_fitted_once_they_are_given(tmp_path: Path) -> None:
+    path = fids(tmp_path)
+    record = do(path, tmp_path / "out", BatchOptions(spectra=RECOVERY).model_dump_json())
+    assert (record.status, record.result) == ("done", "spectra")
+    assert "no list of delays for their 7 steps" in (record.note or "")
+    assert "--delays" in (record.note or "")
+    assert {"spectra.csv", "item.json"} < {one.name for one in (tmp_path / "out/item").iterdir()}
+    given = BatchOptions(spectra=RECOVERY.model_copy(update={"delays": DELAYS})).model_dump_json()
+    record = do(path, tmp_path / "out", given)
+    assert (record.result, record.note) == ("relaxation of spectra", None)
+    fit = json.loads((tmp_path / "out/item/fit.json").read_text())
+    assert fit["peaks"][0]["time_s"] == pytest.approx(0.8, rel=1e-3)
+
+
+def test_what_a_scan_says_itself_holds_against_the_options_of_the_batch(tmp_path: Path) -> None:
+    wrong = RECOVERY.model_copy(update={"delays": (1.0, 2.0, 3.0)})
+    series = read_raw(fids(tmp_path, delays=True))
+    assert isinstance(series, FidSeries)
+    result = fit_with(series, BatchOptions(spectra=wrong, echo_train=(7, 1e-3)))
+    assert float(result.peaks[0].fit.time) == pytest.approx(0.8, rel=1e-3)
+
+
+def test_images_that_cannot_be_fitted_are_kept_and_the_reason_is_told(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    decay = 50 * np.exp(-np.arange(1, 6) * 5e-3 / 12e-3)
+    np.save(tmp_path / "images.npy", np.abs(decay[:, None, None] + random.normal(size=(5, 12, 10))))
+    path = tmp_path / "images.yaml"
+    path.write_text(
+        "format: knightshift array 1\nfile: images.npy\nholds: images\naxes: [echo, phase_encode, readout]\n"
+        "echo_times: {first: 5 ms, spacing: 5 ms}\n"
+    )
+    record = do(path, tmp_path / "out")
+    assert (record.status, record.result, record.n_voxels) == ("done", "images", None)
+    assert "--estimator rician" in (record.note or "")
+    assert (tmp_path / "out/item/images.nii.gz").is_file()
+    options = BatchOptions(fit=T2Options(estimator="rician", threads=1), noise=1.0).model_dump_json()
+    record = do(path, tmp_path / "out", options)
+    assert (record.result, record.note) == ("T2 map", None)
+    assert record.median_t2 == pytest.approx(12e-3, rel=0.05)
 
 
 def test_nobody_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
