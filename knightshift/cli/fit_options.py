@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,4 +40,17 @@ FitEchoTrain = Annotated[
 Noise = Annotated[
     float | None,
     typer.Option("--noise", metavar="SIGMA", help="Noise of the real part of the images, in their units."),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask", metavar="FILE", help="Fit only inside: NIfTI on our images.nii.gz, .npy or HDF5; not 0 is in."
+    ),
+]
+DecayModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Images: mono (the default), or beside it bi, bi-60-40 (spin 3/2) or stretched, and which is better.",
+    ),
 ]

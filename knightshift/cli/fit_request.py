@@ -10,7 +10,7 @@ from knightshift.core.errors import InputError
 
 if TYPE_CHECKING:
     from knightshift.reconstruction.pseudo_2d import Pseudo2DOptions
-    from knightshift.reconstruction.relaxometry import T2Options
+    from knightshift.reconstruction.relaxometry import RicherModel, T2Options
 
 _MAX_LIST_BYTES, _MAX_ECHOES = 1 << 20, 1 << 20
 
@@ -37,6 +37,25 @@ class FitRequest:
     """Delay of every step of spectra: ``"10 ms, 90 ms"``, or a file with one a line."""
     echo_train: str | None = None
     """Echoes and their distance, where these are not in the data: ``"128 x 300 us"``."""
+    model: str | None = None
+    """Decay of images: ``mono``, or what to compare with it."""
+    mask: Path | None = None
+    """Voxels of images to fit."""
+
+
+def richer_model(name: str | None) -> RicherModel | None:
+    """Take the name of a decay; None for one exponential. Raises `InputError`."""
+    from typing import get_args
+
+    from knightshift.reconstruction.relaxometry import RicherModel
+
+    known: tuple[RicherModel, ...] = get_args(RicherModel)
+    if name is None or name == "mono":
+        return None
+    for one in known:
+        if name == one:
+            return one
+    raise InputError(f"--model {name}: is not known: one of mono, {', '.join(known)}")
 
 
 def t2_options(estimator: str, offset: str) -> T2Options:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from knightshift.acquisition.options import resume_command
-from knightshift.cli.fit_request import t2_options
+from knightshift.cli.fit_request import richer_model, t2_options
 from knightshift.core.errors import InputError
 from knightshift.core.run_folder import Run, open_run
 from knightshift.reconstruction.export import save_images
 from knightshift.reconstruction.export.fid_spectra import save_fid_spectra
 from knightshift.reconstruction.export.images_file import FILE_NAME
-from knightshift.reconstruction.export.maps import write_t2_maps
+from knightshift.reconstruction.export.maps import write_richer_maps, write_t2_maps
+from knightshift.reconstruction.export.mask_file import read_mask
 from knightshift.reconstruction.export.spectrum import save_spectrum
 from knightshift.reconstruction.export.volume_maps import fit_volume_file, fits_memory, middle_slab
 from knightshift.reconstruction.fid_series import FidSeries
@@ -27,9 +29,11 @@ from knightshift.reconstruction.reconstruct import images_of_sum, reconstruct, r
 from knightshift.reconstruction.relaxometry import (
     Populations,
     RegionStatistics,
+    RicherFit,
     T2Fit,
     T2Options,
     find_populations,
+    fit_richer_model,
     fit_series,
     signal_mask,
     with_train,
@@ -55,6 +59,8 @@ class Outcome:
     """Bulk and isolated regions; None for a single echo or a map without a T2."""
     words: RegionWords = field(default_factory=lambda: region_words(None))
     """What the regions are called."""
+    richer: RicherFit | None = None
+    """A decay of more than one exponential, where one was asked for."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,8 @@ def _load_within(source: Path, output: Path, memory: int) -> _Loaded | Path:
 
 def _fit_volume(images: Path, output: Path, choices: ReportChoices, memory: int) -> None:
     """Fit images slab by slab, and write a report of the slab in the middle."""
+    if choices.mask is not None or richer_model(choices.model) is not None:
+        raise InputError(f"{images}: --mask and --model are for images that fit into memory: give more --memory-mb")
     options, noise = t2_options(choices.estimator, choices.offset), choices.noise
     volume = fit_volume_file(images, output, options, memory, noise)
     series, fit = middle_slab(images, volume, options, noise)
@@ -181,6 +189,10 @@ class ReportChoices:
     """Whether to show distributions of T2 too."""
     compare: Path | None = None
     """A run, scan or folder of images to hold beside this one."""
+    model: str | None = None
+    """A decay to compare with one exponential: ``bi``, ``bi-60-40`` or ``stretched``."""
+    mask: Path | None = None
+    """Voxels to fit."""
 
 
 def report_to(source: Path, output: Path, choices: ReportChoices) -> Outcome:
@@ -194,18 +206,21 @@ def _write_all(loaded: _Loaded, output: Path, choices: ReportChoices) -> Outcome
     series, run = loaded.series, loaded.run
     series = series if choices.noise is None else series.with_noise(choices.noise)
     options = with_train(t2_options(choices.estimator, choices.offset), series)
-    fit = fit_series(series, options) if len(series.echo_times) > 1 else None
+    shown, fit, richer = _fitted(series, options, choices)
     save_images(series, output)
     populations = None
     if fit is not None:
         write_t2_maps(fit, series, output)
         populations = find_populations(fit, series.geometry) if fit.ok.any() else None
+    if richer is not None:
+        write_richer_maps(richer, series, output)
     facts = None if run is None else run_facts(run, resume_command(run.path.resolve()))
     inputs = ReportInputs(
-        series=series,
+        series=shown,
         title=_title(facts, output),
         fit=fit,
         populations=populations,
+        richer=richer,
         run=facts,
         spectrum=None if choices.spectrum is None else spectrum_of_run(open_run(choices.spectrum)),
         running_snr=_snr_through(loaded, fit),
@@ -213,7 +228,28 @@ def _write_all(loaded: _Loaded, output: Path, choices: ReportChoices) -> Outcome
         with_distributions=choices.distributions,
         compared=None if choices.compare is None else _compared(choices.compare, options),
     )
-    return Outcome(write_report(inputs, output), populations, region_words(series.nucleus))
+    return Outcome(write_report(inputs, output), populations, region_words(series.nucleus), richer)
+
+
+def _fitted(
+    series: ImageSeries, options: T2Options, choices: ReportChoices
+) -> tuple[ImageSeries, T2Fit | None, RicherFit | None]:
+    """Fit what was asked for; the images come back with a word about the mask for the report."""
+    model = richer_model(choices.model)
+    if choices.mask is not None and choices.compare is not None:
+        raise InputError(f"--mask {choices.mask} with --compare: a mask is of one run, the other would be fitted whole")
+    if len(series.echo_times) < 2:
+        if choices.mask is not None or model is not None:
+            raise InputError("--mask and --model are for T2, which needs several echo times: here is one")
+        return series, None, None
+    shown, mask = series, None
+    if choices.mask is not None:
+        mask = read_mask(choices.mask, series)
+        told = f"Only voxels inside a mask were fitted: {np.count_nonzero(mask)} of {mask.size} ({choices.mask.name})."
+        provenance = {**series.provenance, "mask": str(choices.mask)}
+        shown = replace(series, methods=(*series.methods, told), provenance=provenance)
+    fit = fit_series(series, options, mask=mask)
+    return shown, fit, None if model is None else fit_richer_model(fit, model)
 
 
 def _title(facts: RunFacts | None, folder: Path) -> str:
@@ -261,6 +297,8 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
             console.print(f"  {name}: {_region_words(region)}", highlight=False, soft_wrap=True)
         if not found.isolated:
             console.print("  no isolated population of long T2", highlight=False)
+    if outcome.richer is not None:
+        console.print(f"  {outcome.richer.methods_sentence()}", highlight=False, soft_wrap=True)
     console.print(f"report: {outcome.page}", highlight=False, soft_wrap=True)
 
 

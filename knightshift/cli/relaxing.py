@@ -42,7 +42,9 @@ def fit_any(source: Path, output: Path, request: FitRequest) -> None:
         return
     from knightshift.cli.processing import ReportChoices, fit_to
 
-    choices = ReportChoices(request.estimator or "complex", request.offset or "none", request.noise)
+    choices = ReportChoices(
+        request.estimator or "complex", request.offset or "none", request.noise, model=request.model, mask=request.mask
+    )
     fit_to(source, output, choices, memory_mb=request.memory_mb)
 
 
@@ -61,7 +63,7 @@ def _other_than_echoes(source: Path) -> FidSeries | ImageSeries | None:
 
 
 def _fit_spectra(series: FidSeries, output: Path, request: FitRequest) -> None:
-    for name in ("estimator", "noise"):
+    for name in ("estimator", "noise", "model", "mask"):
         if getattr(request, name) is not None:
             raise InputError(f"{series.source}: --{name} is for images: spectra are fitted by least squares")
     if request.echo_train is not None:
@@ -89,8 +91,9 @@ def _table(result: Pseudo2DFit) -> Table:
 
 
 def _fit_inversion(source: Path, series: ImageSeries, output: Path, request: FitRequest) -> None:
-    if request.estimator is not None or request.offset is not None or request.noise is not None:
-        raise InputError(f"{source}: --estimator, --offset and --noise are for T2: here the inversion time steps")
+    for name in ("estimator", "offset", "noise", "model", "mask"):
+        if getattr(request, name) is not None:
+            raise InputError(f"{source}: --{name} is for T2: here the inversion time steps")
     fit = fit_inversion_series(series)
     save_images(series, output)
     written = write_t1_maps(fit, series, output)

@@ -133,8 +133,8 @@ class RicherFit:
         others = "".join(f"; in {count} {words}" for words, count in unknown.items() if count)
         return (
             f"Beside one exponential {what} was fitted by least squares to each voxel with a T2; Akaike's criterion "
-            f"and the F test (which rejects a true single exponential in {100 * _LEVEL:g} %) both prefer it in {rejected} "
-            f"of {self.n_compared} voxels{others}."
+            f"and the F test (which rejects a true single exponential in {100 * _LEVEL:g} %) both prefer it in "
+            f"{rejected} of {self.n_compared} voxels{others}."
         )
 
 
