@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from knightshift.cli.fit_options import (
+    DecayModel,
     FitDelays,
     FitEchoTrain,
     FitEstimator,
@@ -15,6 +16,7 @@ from knightshift.cli.fit_options import (
     FitLoopTime,
     FitOffset,
     FitRegions,
+    Mask,
     Noise,
 )
 from knightshift.cli.plan_options import (
@@ -231,12 +233,14 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter an option
     noise: Noise = None,
     delays: FitDelays = None,
     echo_train: FitEchoTrain = None,
+    model: DecayModel = None,
+    mask: Mask = None,
 ) -> None:
     """Fit relaxation times: T2 (or T1) in every voxel of images, T1, T1rho or T2 of the peaks of spectra."""
     from knightshift.cli.fit_request import FitRequest
     from knightshift.cli.relaxing import fit_any
 
-    given = tuple(region or ()), memory_mb, noise, delays, echo_train
+    given = tuple(region or ()), memory_mb, noise, delays, echo_train, model, mask
     fit_any(source, output, FitRequest(estimator, offset, experiment, loop_time, *given))
 
 
@@ -325,6 +329,8 @@ def report(  # noqa: PLR0913, PLR0917 - the options of a command
     distributions: Annotated[
         bool, typer.Option("--distributions", help="Show the distribution of T2 in each population too.")
     ] = False,
+    model: DecayModel = None,
+    mask: Mask = None,
 ) -> None:
     """Write the report of a run, a scan or images: the night, figures, maps, summary.json; one HTML file to mail."""
     from knightshift.cli.processing import ReportChoices, report_to
@@ -336,6 +342,8 @@ def report(  # noqa: PLR0913, PLR0917 - the options of a command
         spectrum=spectrum,
         compare=compare,
         distributions=distributions,
+        model=model,
+        mask=mask,
     )
     report_to(source, output, choices)
 
