@@ -21,6 +21,7 @@ from knightshift.reconstruction.report.intensity_figures import echoes_figure
 from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, render, styled
 from knightshift.reconstruction.report.t2_figures import T2Population, histogram_figure, t2_map_figure, t2_range_of
+from knightshift.reconstruction.report.t2_symbol import in_symbol, t2_symbol
 
 NUMBERS = "preview.json"
 """The numbers of a preview, written last: what it names is there."""
@@ -68,9 +69,9 @@ def _figures(snapshot: Snapshot) -> Iterator[tuple[str, Figure]]:
     index = slice_to_show(fit, None) if fit is not None and has_t2 else 0
     yield "echoes.png", echoes_figure(series, index)
     if fit is not None and has_t2:
-        t2_range = t2_range_of(fit.t2, fit.t2_std)
+        t2_range, symbol = t2_range_of(fit.t2, fit.t2_std), t2_symbol(series)
         yield "t2_map.png", t2_map_figure(t2_slice_of(series, fit, None, index), t2_range)
-        everything = T2Population("voxels with T2", t2_histogram(fit.t2[fit.ok]), False)
+        everything = T2Population(in_symbol("voxels with T2", symbol), t2_histogram(fit.t2[fit.ok]), False, symbol)
         yield "histogram.png", histogram_figure([everything], t2_range)
     if snapshot.growth is not None:
         yield "snr.png", snr_figure(*snapshot.growth, series.echo_times)

@@ -1,10 +1,18 @@
-"""Histogram of T2 and its width."""
+"""Histogram of T2 and its width, read from a smooth density whose bandwidth follows the peaks [1]_.
+
+References
+----------
+.. [1] Botev, Grotowski and Kroese, Ann. Statist. 38 (2010) 2916 (the improved Sheather-Jones bandwidth: it presumes no
+   shape, where Silverman's presumes one Gaussian and flattens two).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.fft import dct
+from scipy.optimize import brentq
 
 from knightshift.core.arrays import RealArray
 from knightshift.core.errors import InputError
@@ -12,6 +20,10 @@ from knightshift.core.errors import InputError
 _FWHM_OF_GAUSSIAN = float(2 * np.sqrt(2 * np.log(2)))
 _CURVE_POINTS = 1024
 _FARTHEST = 12
+_STAGES = 7
+"""Derivatives of the density, from which the bandwidth is iterated downward: the fixed point depends on no more."""
+_FEWEST = 5
+"""Voxels that have a width."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,8 @@ class T2Histogram:
     fwhm: float
     """Full width at half maximum of the highest peak, the kernel's own width taken out [s]; NaN below 5 voxels."""
     fwhm_std: float
-    """Its standard deviation, by bootstrap over voxels [s]; NaN below 5 voxels. Neighbours are taken as independent."""
+    """Its standard deviation, by smoothed bootstrap over voxels [s]; NaN below 5 voxels. Neighbours are taken as
+    independent."""
     median: float
     """Median [s]."""
     quartiles: tuple[float, float]
@@ -52,7 +65,8 @@ def t2_histogram(t2: RealArray, *, bar_width: float = 0.5e-3, bandwidth: float |
     bar_width
         Width of a bar [s].
     bandwidth
-        Of the smooth density [s]; by default Silverman's ``0.9 min(std, IQR / 1.34) n**-0.2``.
+        Of the smooth density [s]; by default that of Botev et al. Where their equation has no solution, as may happen
+        below some 20 voxels, Silverman's ``0.9 min(std, IQR / 1.34) n**-0.2``.
 
     Raises
     ------
@@ -69,10 +83,10 @@ def t2_histogram(t2: RealArray, *, bar_width: float = 0.5e-3, bandwidth: float |
     first, last = np.floor(values.min() / bar_width), np.floor(values.max() / bar_width) + 1
     edges = bar_width * np.arange(first, last + 1)
     counts = np.histogram(values, edges)[0].astype(float)
-    kernel = bandwidth if bandwidth is not None else _silverman(values, bar_width)
+    kernel = bandwidth if bandwidth is not None else _bandwidth(values, 0.1 * bar_width)
     times, density = _density(values, kernel)
     fwhm, fwhm_std = np.nan, np.nan
-    if values.size >= 5:
+    if values.size >= _FEWEST:
         fwhm, fwhm_std = _fwhm(times, density, kernel), _bootstrap(values, kernel)
     return T2Histogram(
         edges,
@@ -89,9 +103,48 @@ def t2_histogram(t2: RealArray, *, bar_width: float = 0.5e-3, bandwidth: float |
     )
 
 
-def _silverman(values: RealArray, smallest: float) -> float:
+def _bandwidth(values: RealArray, smallest: float) -> float:
+    """Choose the standard deviation of the kernel [s], at least `smallest`."""
+    found = _improved_sheather_jones(values) if values.size >= _FEWEST and np.ptp(values) > 0 else None
+    return float(max(found if found is not None else _silverman(values), smallest))
+
+
+def _silverman(values: RealArray) -> float:
     spread = min(float(values.std()), float(np.subtract(*np.quantile(values, [0.75, 0.25]))) / 1.34)
-    return float(max(0.9 * spread * values.size**-0.2, 0.1 * smallest))
+    return 0.9 * spread * float(values.size) ** -0.2
+
+
+def _improved_sheather_jones(values: RealArray) -> float | None:
+    """Find the bandwidth [s] for which the roughness of the density that it makes asks; None: there is none.
+
+    The density is smoothed by diffusion for a time ``t``, the bandwidth squared in units of the squared range, which
+    damps the squares of its cosine transform by ``exp(-k**2 pi**2 t)``. The best ``t`` is the smallest solution of
+    ``t = (2 n sqrt(pi) |f''|**2)**(-2/5)``, in which the roughness ``|f''|**2`` is itself estimated from higher
+    derivatives with a bandwidth that follows from ``t`` (Algorithm 1 of Botev et al., with their seven stages).
+    """
+    margin = 0.1 * float(np.ptp(values))
+    low, high = float(values.min()) - margin, float(values.max()) + margin
+    share = np.histogram(values, _CURVE_POINTS, (low, high))[0] / values.size
+    power = (dct(share)[1:] / 2) ** 2
+    squares = np.arange(1.0, _CURVE_POINTS) ** 2
+
+    def roughness(order: int, time: float) -> float:
+        damping = np.exp(-squares * np.pi**2 * time)
+        return float(2 * np.pi ** (2 * order) * np.sum(squares**order * power * damping))
+
+    def excess(time: float) -> float:
+        estimate = roughness(_STAGES, time)
+        for order in range(_STAGES - 1, 1, -1):
+            odd = np.prod(np.arange(1.0, 2 * order, 2)) / np.sqrt(2 * np.pi)
+            factor = (1 + 0.5 ** (order + 0.5)) / 3
+            estimate = roughness(order, (2 * factor * odd / (values.size * estimate)) ** (2 / (3 + 2 * order)))
+        return time - float((2 * values.size * np.sqrt(np.pi) * estimate) ** -0.4)
+
+    with np.errstate(all="ignore"):  # far too much smoothing leaves no roughness: no solution there
+        for end in 0.001 * 2.0 ** np.arange(8):
+            if excess(float(end)) > 0:
+                return (high - low) * float(np.sqrt(brentq(excess, 0.0, float(end))))
+    return None
 
 
 def _density(values: RealArray, kernel: float) -> tuple[RealArray, RealArray]:
@@ -122,7 +175,14 @@ def _fwhm(times: RealArray, density: RealArray, kernel: float) -> float:
 
 
 def _bootstrap(values: RealArray, kernel: float, rounds: int = 100) -> float:
-    """Spread of the width over resampled voxels; a fixed seed, so that a report is the same when made again."""
+    """Spread of the width over samples drawn from the smooth density.
+
+    Drawn from the voxels themselves, samples hold each of them several times, and the error comes out too small. A
+    fixed seed: a report is the same when made again.
+    """
     random = np.random.default_rng(values.size)
-    widths = [_fwhm(*_density(random.choice(values, values.size), kernel), kernel) for _ in range(rounds)]
+    widths = []
+    for _ in range(rounds):
+        sample = random.choice(values, values.size) + random.normal(0.0, kernel, values.size)
+        widths.append(_fwhm(*_density(sample, kernel), kernel))
     return float(np.std(widths))

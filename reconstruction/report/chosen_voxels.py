@@ -13,6 +13,7 @@ from knightshift.reconstruction.relaxometry.regions import RegionStatistics
 from knightshift.reconstruction.report.decay_figure import ChosenVoxel
 from knightshift.reconstruction.report.image_axes import ImagePlane, plane_of_slice
 from knightshift.reconstruction.report.region_words import region_words
+from knightshift.reconstruction.report.t2_symbol import t2_symbol
 
 _WELL_DESCRIBED = 5 / 6
 """Share of the voxels of a region, by chi-squared, of which one may stand for it."""
@@ -66,7 +67,7 @@ def _typical(
     index = tuple(int(i) for i in np.unravel_index(int(np.argmin(distance)), distance.shape))
     slice_index, row, column = index
     where = _position(plane_of_slice(series, slice_index), fit.t2.shape, row, column)
-    return ChosenVoxel(f"{name} ({where})", (slice_index, row, column), isolated)
+    return ChosenVoxel(f"{name} ({where})", (slice_index, row, column), isolated, t2_symbol(series))
 
 
 def _position(plane: ImagePlane, shape: tuple[int, ...], row: int, column: int) -> str:

@@ -15,6 +15,7 @@ from knightshift.reconstruction.report.intensity_figures import draw_intensity
 from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, ORANGE, TWO_COLUMNS, styled
 from knightshift.reconstruction.report.t2_figures import T2Slice, draw_t2
+from knightshift.reconstruction.report.t2_symbol import t2_symbol_of_both
 
 _MS = 1e3
 _BARS = 40
@@ -83,7 +84,7 @@ def histograms_figure(first: ShownRun, second: ShownRun, t2_range: tuple[float, 
     _draw_shares(axes, second, edges, ORANGE)
     axes.set_xlim(t2_range[0] * _MS, t2_range[1] * _MS)
     axes.set_ylim(0, 1.25 * axes.get_ylim()[1])
-    axes.set_xlabel("T₂ (ms)")
+    axes.set_xlabel(f"{t2_symbol_of_both(first.series, second.series)} (ms)")
     axes.set_ylabel(f"voxels per {(edges[1] - edges[0]) * _MS:.3g} ms (%)")
     axes.legend(loc="upper right", handlelength=1.2)
     return panels.figure

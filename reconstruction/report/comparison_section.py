@@ -16,9 +16,10 @@ from knightshift.reconstruction.report.image_axes import plane_of_slice
 from knightshift.reconstruction.report.inputs import ReportInputs
 from knightshift.reconstruction.report.markup import Markup, element, joined, table
 from knightshift.reconstruction.report.t2_figures import T2Slice
+from knightshift.reconstruction.report.t2_symbol import t2_symbol, t2_symbol_of_both
 
 _MS = 1e3
-_QUANTITIES = {"voxels": "voxels", "median_t2": "median T₂ (ms)", "fwhm_t2": "FWHM of T₂ (ms)"}
+_QUANTITIES = {"voxels": "voxels", "median_t2": "median {} (ms)", "fwhm_t2": "FWHM of {} (ms)"}
 
 
 def shown_runs(inputs: ReportInputs) -> tuple[ShownRun, ShownRun]:
@@ -39,7 +40,7 @@ def _shown(title: str, series: ImageSeries, fit: T2Fit, populations: Populations
 def t2_slice_of(series: ImageSeries, fit: T2Fit, populations: Populations | None, index: int) -> T2Slice:
     """Take one slice of a T2 map for the figures, its isolated voxels outlined."""
     outline: BoolArray = np.zeros(fit.t2.shape, bool) if populations is None else isolated_mask(populations)
-    return T2Slice(fit.t2[index], fit.t2_std[index], outline[index], plane_of_slice(series, index))
+    return T2Slice(fit.t2[index], fit.t2_std[index], outline[index], plane_of_slice(series, index), t2_symbol(series))
 
 
 def range_of_both(inputs: ReportInputs) -> tuple[float, float]:
@@ -60,7 +61,8 @@ def comparison_table(inputs: ReportInputs) -> Markup:
     """Tabulate the populations of both runs, the differences and their errors."""
     assert inputs.compared is not None
     head = ("population", "quantity", inputs.title, inputs.compared.title, "difference", "in σ")
-    rows = [_row(one) for one in differences(inputs)]
+    symbol = t2_symbol_of_both(inputs.series, inputs.compared.series)
+    rows = [_row(one, symbol) for one in differences(inputs)]
     words = (
         "Difference: first minus second. Errors are standard deviations by bootstrap over voxels, independent in the "
         "two runs; systematic ones, of B1 or of the registration of the cells, are not in them."
@@ -68,11 +70,11 @@ def comparison_table(inputs: ReportInputs) -> Markup:
     return joined([table(head, rows), element("p", words, class_="note")])
 
 
-def _row(one: Difference) -> tuple[str, ...]:
+def _row(one: Difference, symbol: str) -> tuple[str, ...]:
     whole = one.quantity == "voxels"
     sigma = "–" if math.isnan(one.sigma) else f"{one.sigma:+.1f}".replace("-", "−")
     cells = [_number(measured, whole, signed) for measured, signed in ((one.first, False), (one.second, False))]
-    return (one.region, _QUANTITIES[one.quantity], *cells, _number(one.difference, whole, True), sigma)
+    return (one.region, _QUANTITIES[one.quantity].format(symbol), *cells, _number(one.difference, whole, True), sigma)
 
 
 def _number(measured: Measured, whole: bool, signed: bool) -> str:

@@ -14,6 +14,7 @@ from knightshift.reconstruction.relaxometry import T2Fit
 from knightshift.reconstruction.relaxometry.rician import rician_mean
 from knightshift.reconstruction.report.panels import Margins, label_outer, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, TWO_COLUMNS, styled
+from knightshift.reconstruction.report.t2_symbol import T2
 
 _MS = 1e3
 _LOWEST = 0.4
@@ -34,6 +35,8 @@ class ChosenVoxel:
     """``(slice, phase_encode, readout)``."""
     isolated: bool
     """Whether it belongs to the isolated population: drawn in the marking colour."""
+    symbol: str = T2
+    """What the T2 is called."""
 
 
 @styled
@@ -114,7 +117,7 @@ def draw_decays(axes: Axes, fit: T2Fit, voxels: list[ChosenVoxel]) -> None:
         visible = values > _LOWEST
         _draw_fit(axes, fit, voxel, color)
         times = fit.echo_times[visible] * _MS
-        label = f"{voxel.title.partition(' (')[0]}: {_result(fit, voxel.index)}"
+        label = f"{voxel.title.partition(' (')[0]}: {_result(fit, voxel)}"
         axes.errorbar(times, values[visible], yerr=1.0, fmt="o", markersize=3, color=color, elinewidth=0.7, label=label)
     axes.set_ylim(_LOWEST, 6.0 * max(strongest, 1.0))  # room for the legend
     axes.set_xlim(0, 1.08 * float(fit.echo_times[-1]) * _MS)
@@ -155,11 +158,12 @@ def _draw_decay(axes: Axes, fit: T2Fit, voxel: ChosenVoxel) -> None:
     bars = {"color": BLACK, "ecolor": BLACK, "elinewidth": 0.7, "capsize": 1.8, "capthick": 0.7}
     axes.errorbar(times[visible], values[visible], yerr=1.0, fmt="o", markersize=3, **bars)  # type: ignore[arg-type]
     axes.plot(times[~visible], np.full(np.count_nonzero(~visible), 1.12 * _LOWEST), "v", color=BLACK, markersize=3)
-    axes.text(0.98, 0.95, _result(fit, voxel.index), transform=axes.transAxes, ha="right", va="top", color=color)
+    axes.text(0.98, 0.95, _result(fit, voxel), transform=axes.transAxes, ha="right", va="top", color=color)
     axes.set_xlim(0, 1.08 * float(times[-1]))
     axes.set_title(voxel.title, loc="left", pad=3)
     _label(axes)
 
 
-def _result(fit: T2Fit, index: tuple[int, int, int]) -> str:
-    return f"T₂ = {fit.t2[index] * _MS:.1f} ± {fit.t2_std[index] * _MS:.1f} ms"
+def _result(fit: T2Fit, voxel: ChosenVoxel) -> str:
+    index = voxel.index
+    return f"{voxel.symbol} = {fit.t2[index] * _MS:.1f} ± {fit.t2_std[index] * _MS:.1f} ms"

@@ -18,6 +18,7 @@ from knightshift.reconstruction.relaxometry import T2Distribution, T2Fit, T2Opti
 from knightshift.reconstruction.relaxometry.phase_evolution import reason_against_real_part
 from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, TWO_COLUMNS, styled
+from knightshift.reconstruction.report.t2_symbol import T2
 
 _MS = 1e3
 _ESTIMATORS = {
@@ -78,13 +79,15 @@ def _spread(fit: T2Fit, inside: BoolArray) -> Spread | None:
 
 
 @styled
-def estimators_figure(table: Mapping[str, Mapping[str, Spread | None]]) -> Figure:
+def estimators_figure(table: Mapping[str, Mapping[str, Spread | None]], symbol: str = T2) -> Figure:
     """Draw median and 16 to 84 % range of T2 by estimator, regions in colours.
 
     Parameters
     ----------
     table
         From `compare_estimators`; the last region is drawn in the marking colour.
+    symbol
+        What the T2 is called.
     """
     panels = make_panels(TWO_COLUMNS, 1, 1, 0.3, Margins(left=1.9, right=0.2, top=0.1))
     axes = panels.axes[0]
@@ -104,7 +107,7 @@ def estimators_figure(table: Mapping[str, Mapping[str, Spread | None]]) -> Figur
     axes.set_yticks(range(len(table)), list(table))
     axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlim(left=0)
-    axes.set_xlabel("T₂ (ms)")
+    axes.set_xlabel(f"{symbol} (ms)")
     if len(unnamed) < len(regions):
         axes.legend(loc="lower left", handlelength=1.2)
     return panels.figure
@@ -191,13 +194,17 @@ def _residual_histogram(axes: Axes, residuals: RealArray, widths: RealArray) -> 
 
 
 @styled
-def distribution_figure(distributions: Mapping[str, tuple[T2Distribution, tuple[int, ...]]]) -> Figure:
+def distribution_figure(
+    distributions: Mapping[str, tuple[T2Distribution, tuple[int, ...]]], symbol: str = T2
+) -> Figure:
     """Draw distributions of T2 on a logarithmic axis, each as a share of its signal.
 
     Parameters
     ----------
     distributions
         By name: a distribution and the voxel of it to draw (an empty index for a single decay); at most four.
+    symbol
+        What the T2 is called.
     """
     panels = make_panels(ONE_COLUMN, 1, 1, 0.65, Margins(left=0.5, right=0.15, top=0.08))
     axes = panels.axes[0]
@@ -211,7 +218,7 @@ def distribution_figure(distributions: Mapping[str, tuple[T2Distribution, tuple[
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
-    axes.set_xlabel("T₂ (ms)")
+    axes.set_xlabel(f"{symbol} (ms)")
     axes.set_ylabel("share of the signal per octave")
     axes.legend(loc="upper right", handlelength=1.2)
     return panels.figure

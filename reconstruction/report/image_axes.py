@@ -12,7 +12,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
-from scipy.ndimage import binary_dilation
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import ShapeError
@@ -176,18 +175,18 @@ def draw_b0_arrow(axes: Axes, plane: ImagePlane, color: str = "white") -> None:
 def draw_outline(axes: Axes, mask: BoolArray, plane: ImagePlane, color: str) -> None:
     """Draw a line round the voxels of `mask`, shape ``(phase_encode, readout)``.
 
-    Along an axis on which a voxel is printed smaller than the line is wide, the line keeps one point off the voxels, so
-    that it does not cover what it marks.
+    The line runs exactly along the edges of the voxels, however small these are printed, and is thin where they are.
     """
     length, _ = plane.unit
     x = np.linspace(plane.horizontal.start, plane.horizontal.stop, mask.shape[1] + 1) / length
     y = np.linspace(plane.vertical.start, plane.vertical.stop, mask.shape[0] + 1) / length
-    padded = np.pad(_grown(mask, _points_per_voxel(axes, plane, mask.shape)), 1)
+    padded = np.pad(mask, 1)
     across = padded[1:, 1:-1] != padded[:-1, 1:-1]  # edges between rows, shape (phase_encode + 1, readout)
     along = padded[1:-1, 1:] != padded[1:-1, :-1]  # edges between columns
     segments = [((x[j], y[i]), (x[j + 1], y[i])) for i, j in zip(*np.nonzero(across), strict=True)]
     segments += [((x[j], y[i]), (x[j], y[i + 1])) for i, j in zip(*np.nonzero(along), strict=True)]
-    axes.add_collection(LineCollection(segments, colors=color, linewidths=0.8, capstyle="projecting"))
+    width = float(np.clip(0.5 * min(_points_per_voxel(axes, plane, mask.shape)), 0.35, 0.8))
+    axes.add_collection(LineCollection(segments, colors=color, linewidths=width, capstyle="projecting"))
 
 
 def _points_per_voxel(axes: Axes, plane: ImagePlane, shape: tuple[int, ...]) -> tuple[float, float]:
@@ -201,11 +200,6 @@ def _points_per_voxel(axes: Axes, plane: ImagePlane, shape: tuple[int, ...]) -> 
         box.height * height * plane.vertical.length / length / shown_height / shape[0],
         box.width * width * plane.horizontal.length / length / shown_width / shape[1],
     )
-
-
-def _grown(mask: BoolArray, points_per_voxel: tuple[float, float]) -> BoolArray:
-    rows, columns = (round(1.0 / points) for points in points_per_voxel)
-    return binary_dilation(mask, np.ones((2 * rows + 1, 2 * columns + 1), dtype=bool))
 
 
 def add_color_bar(drawn: ScalarMappable, bar_axes: Axes, label: str, extend: str = "neither") -> None:

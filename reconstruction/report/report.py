@@ -28,6 +28,7 @@ from knightshift.reconstruction.report.sections import (
 )
 from knightshift.reconstruction.report.style import save_figure
 from knightshift.reconstruction.report.summary import Summary, summarise, write_summary
+from knightshift.reconstruction.report.t2_symbol import t2_symbol
 
 REPORT_FILE = "report.html"
 SUMMARY_FILE = "summary.json"
@@ -61,7 +62,7 @@ def write_report(inputs: ReportInputs, directory: Path) -> Path:
     knightshift_version = version("knightshift")
     summary = summarise(inputs, image_digest(inputs.series.images), knightshift_version)
     body = [
-        headline(summary),
+        headline(summary, t2_symbol(inputs.series)),
         *([] if inputs.run is None else [night_line(inputs.run)]),
         *_figure_sections(inputs, directory),
         *_tables(inputs, summary),
@@ -93,9 +94,9 @@ def _figure_sections(inputs: ReportInputs, directory: Path) -> list[Markup]:
 def _tables(inputs: ReportInputs, summary: Summary) -> list[Markup]:
     tables = []
     if summary.regions:
-        tables.append(section("Regions", regions_table(summary)))
+        tables.append(section("Regions", regions_table(summary, t2_symbol(inputs.series))))
     if inputs.fit is not None:
-        tables.append(section("Quality of the fit", fit_table(inputs.fit, inputs.series.echo_times)))
+        tables.append(section("Quality of the fit", fit_table(inputs.fit, t2_symbol(inputs.series))))
     if inputs.run is not None:
         tables += [protocol_section(inputs.run), run_section(inputs.run)]
     return tables
@@ -109,5 +110,5 @@ def _subtitle(inputs: ReportInputs) -> str:
         frequency = inputs.series.working_frequency
         parts.append(isotope(inputs.series.nucleus) + (f" at {quantity(frequency, 'Hz', 6)}" if frequency else ""))
     if inputs.series.refocused is False and inputs.fit is not None:
-        parts.append("gradient echoes: T₂ is T₂*")
+        parts.append("gradient echoes: T₂* is shown, not T₂")
     return " · ".join(parts)

@@ -11,7 +11,13 @@ from matplotlib.figure import Figure
 from knightshift.core.human_units import isotope, plain, quantity
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import Spectrum
-from knightshift.reconstruction.relaxometry import DistributionOptions, T2Distribution, T2Fit, t2_distribution
+from knightshift.reconstruction.relaxometry import (
+    DistributionOptions,
+    RicherFit,
+    T2Distribution,
+    T2Fit,
+    t2_distribution,
+)
 from knightshift.reconstruction.relaxometry.histogram import t2_histogram
 from knightshift.reconstruction.relaxometry.populations import BULK_LABEL, Populations
 from knightshift.reconstruction.report.chosen_voxels import isolated_mask, slice_to_show, typical_voxels
@@ -30,6 +36,7 @@ from knightshift.reconstruction.report.intensity_figures import echoes_figure, i
 from knightshift.reconstruction.report.night_figure import night_figure, night_panels
 from knightshift.reconstruction.report.overview_figure import overview_figure
 from knightshift.reconstruction.report.region_words import region_words
+from knightshift.reconstruction.report.richer_figure import richer_figure
 from knightshift.reconstruction.report.spectrum_figure import drift_figure, spectrum_figure
 from knightshift.reconstruction.report.t2_figures import (
     T2Population,
@@ -38,6 +45,7 @@ from knightshift.reconstruction.report.t2_figures import (
     t2_map_figure,
     t2_range_of,
 )
+from knightshift.reconstruction.report.t2_symbol import t2_symbol, t2_symbol_of_both
 
 _MS = 1e3
 NIGHT = "The night"
@@ -73,6 +81,8 @@ def report_figures(inputs: ReportInputs) -> Iterator[CaptionedFigure]:
         yield _echoes(inputs)
     if has_t2 and fit is not None:
         yield from _t2(inputs, fit)
+        if inputs.richer is not None:
+            yield _richer(inputs, fit, inputs.richer)
     if inputs.spectrum is not None:
         yield _spectrum(inputs.spectrum)
     if inputs.drift is not None:
@@ -96,6 +106,17 @@ def _t2(inputs: ReportInputs, fit: T2Fit) -> Iterator[CaptionedFigure]:
         yield _residuals(fit)
 
 
+def _richer(inputs: ReportInputs, fit: T2Fit, richer: RicherFit) -> CaptionedFigure:
+    index = slice_to_show(fit, inputs.populations)
+    which = f"Slice {index + 1}. " if inputs.series.images.shape[1] > 1 else ""
+    caption = (
+        f"{which}Where the data prefer more than one exponential: {richer.methods_sentence()} Maps of its parameters "
+        "in voxels that prefer it and determine them; last panel: the verdict of every voxel. Grey: no value."
+    )
+    figure = richer_figure(richer, index, plane_of_slice(inputs.series, index))
+    return CaptionedFigure("richer_model", "More than one exponential?", figure, caption)
+
+
 def _range(inputs: ReportInputs, fit: T2Fit) -> tuple[float, float]:
     """Choose the range of every T2 scale of a report [s]; beside another run it is the range of both."""
     if inputs.compared is not None:
@@ -104,7 +125,7 @@ def _range(inputs: ReportInputs, fit: T2Fit) -> tuple[float, float]:
 
 
 def _overview(inputs: ReportInputs, fit: T2Fit, populations: Populations) -> CaptionedFigure:
-    series, t2_range = inputs.series, _range(inputs, fit)
+    series, t2_range, t2 = inputs.series, _range(inputs, fit), t2_symbol(inputs.series)
     index = slice_to_show(fit, populations)
     shown = (index, t2_slice_of(series, fit, populations, index))
     every = typical_voxels(series, fit, populations)
@@ -112,9 +133,9 @@ def _overview(inputs: ReportInputs, fit: T2Fit, populations: Populations) -> Cap
     groups = _histogram_groups(series, fit, populations, t2_range)
     outlined = "; the orange line frames the isolated population" if isolated_mask(populations).any() else ""
     caption = (
-        f"(a) Magnitude of the first echo. (b) T₂{outlined}; grey: no T₂. (c) Histogram of T₂, with the full width at "
-        "half maximum. (d) Decays of typical voxels with their fits; bars: one standard deviation of the noise; "
-        "dashed: the noise level."
+        f"(a) Magnitude of the first echo. (b) {t2}{outlined}; grey: no {t2}. (c) Histogram of {t2}, with the full "
+        "width at half maximum. (d) Decays of typical voxels with their fits; bars: one standard deviation of the "
+        "noise; dashed: the noise level."
     )
     figure = overview_figure(series, fit, shown, groups, voxels, t2_range)
     return CaptionedFigure("overview", "Overview", figure, caption)
@@ -124,16 +145,19 @@ def _comparison(inputs: ReportInputs) -> Iterator[CaptionedFigure]:
     this, other = shown_runs(inputs)
     t2_range = range_of_both(inputs)
     low, high = (plain(edge * _MS) for edge in t2_range)
+    t2 = t2_symbol_of_both(this.series, other.series)
     names = f"{this.title} (left) and {other.title} (right)"
-    caption = f"{names}: first echo above, each on its own grey scale; T₂ below, both on one scale, {low} to {high} ms."
+    caption = (
+        f"{names}: first echo above, each on its own grey scale; {t2} below, both on one scale, {low} to {high} ms."
+    )
     yield CaptionedFigure("comparison", COMPARISON, comparison_figure(this, other, t2_range), caption)
-    caption = "T₂ of both runs, each as a share of its voxels that have one. Dashed: medians."
+    caption = f"{t2} of both runs, each as a share of its voxels that have one. Dashed: medians."
     yield CaptionedFigure("comparison_histogram", COMPARISON, histograms_figure(this, other, t2_range), caption)
 
 
 def _distributions(series: ImageSeries, fit: T2Fit, populations: Populations) -> CaptionedFigure:
     """Find the distribution of T2 in the mean decay of each population."""
-    words = region_words(series.nucleus)
+    words, t2 = region_words(series.nucleus), t2_symbol(series)
     regions = {words.bulk: populations.labels == BULK_LABEL, words.isolated: isolated_mask(populations)}
     options = DistributionOptions(train=fit.options.train)
     found: dict[str, tuple[T2Distribution, tuple[int, ...]]] = {}
@@ -143,11 +167,11 @@ def _distributions(series: ImageSeries, fit: T2Fit, populations: Populations) ->
             noise = fit.noise_std / np.sqrt(np.count_nonzero(inside))
             found[name] = (t2_distribution(fit.signal[:, inside].mean(axis=1), fit.echo_times, noise, options), ())
     caption = (
-        f"Distribution of T₂ in the mean decay of each population, by regularised non-negative least squares from "
+        f"Distribution of {t2} in the mean decay of each population, by regularised non-negative least squares from "
         f"{len(fit.echo_times)} echoes. The problem is ill-posed: the width of a peak is mostly that of the "
-        "regularisation, and two T₂ closer than a factor of two are one."
+        f"regularisation, and two {t2} closer than a factor of two are one."
     )
-    return CaptionedFigure("t2_distribution", "T₂ distribution", distribution_figure(found), caption)
+    return CaptionedFigure("t2_distribution", f"{t2} distribution", distribution_figure(found, t2), caption)
 
 
 def _night_caption(inputs: ReportInputs) -> str:
@@ -217,7 +241,7 @@ def _echoes(inputs: ReportInputs) -> CaptionedFigure:
 def _t2_maps(
     series: ImageSeries, fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]
 ) -> Iterator[CaptionedFigure]:
-    index = slice_to_show(fit, populations)
+    index, t2 = slice_to_show(fit, populations), t2_symbol(series)
     shown = t2_slice_of(series, fit, populations, index)
     which = f"Slice {index + 1}. " if series.images.shape[1] > 1 else ""
     low, high = (plain(edge * 1e3) for edge in t2_range)
@@ -226,50 +250,50 @@ def _t2_maps(
     clipped = int(np.count_nonzero((values < t2_range[0]) | (values > t2_range[1])))
     beyond = f" {clipped} voxels lie beyond the colour bar." if clipped else ""
     caption = (
-        f"{which}T₂ (first panel, colours from {low} to {high} ms) and its standard deviation from the fit (second). "
-        f"Grey: no signal above the noise, or no T₂.{outlined}{beyond}"
+        f"{which}{t2} (first panel, colours from {low} to {high} ms) and its standard deviation from the fit (second). "
+        f"Grey: no signal above the noise, or no {t2}.{outlined}{beyond}"
     )
-    yield CaptionedFigure("t2_map", "T₂ map", t2_map_figure(shown, t2_range), caption)
+    yield CaptionedFigure("t2_map", f"{t2} map", t2_map_figure(shown, t2_range), caption)
     if shown.outline.any():
         caption = (
-            "The T₂ map round the isolated population, enlarged; true proportions, every voxel as it was measured."
+            f"The {t2} map round the isolated population, enlarged; true proportions, every voxel as it was measured."
         )
-        yield CaptionedFigure("t2_detail", "T₂ map", t2_detail_figure(shown, t2_range), caption)
+        yield CaptionedFigure("t2_detail", f"{t2} map", t2_detail_figure(shown, t2_range), caption)
 
 
 def _histogram(
     series: ImageSeries, fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]
 ) -> CaptionedFigure:
-    groups = _histogram_groups(series, fit, populations, t2_range)
+    groups, t2 = _histogram_groups(series, fit, populations, t2_range), t2_symbol(series)
     apart = " The isolated population is orange." if len(groups) > 1 else ""
     caption = (
-        f"T₂ of all voxels that have one.{apart} Lines: smooth density; arrows: full width at half maximum, the "
+        f"{t2} of all voxels that have one.{apart} Lines: smooth density; arrows: full width at half maximum, the "
         "width of the smoothing taken out, with its bootstrap error."
     )
-    return CaptionedFigure("t2_histogram", "T₂ histogram", histogram_figure(groups, t2_range), caption)
+    return CaptionedFigure("t2_histogram", f"{t2} histogram", histogram_figure(groups, t2_range), caption)
 
 
 def _histogram_groups(
     series: ImageSeries, fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]
 ) -> list[T2Population]:
-    bar_width = (t2_range[1] - t2_range[0]) / 40
+    bar_width, t2 = (t2_range[1] - t2_range[0]) / 40, t2_symbol(series)
     if populations is None:
-        return [T2Population("all", t2_histogram(fit.t2, bar_width=bar_width), False)]
+        return [T2Population("all", t2_histogram(fit.t2, bar_width=bar_width), False, t2)]
     bulk = t2_histogram(fit.t2[populations.labels == BULK_LABEL], bar_width=bar_width)
     words = region_words(series.nucleus)
-    groups = [T2Population(words.bulk, bulk, False)]
+    groups = [T2Population(words.bulk, bulk, False, t2)]
     isolated = isolated_mask(populations)
     if isolated.any():
-        groups.append(T2Population(words.isolated, t2_histogram(fit.t2[isolated], bar_width=bar_width), True))
+        groups.append(T2Population(words.isolated, t2_histogram(fit.t2[isolated], bar_width=bar_width), True, t2))
     return groups
 
 
 def _decays(series: ImageSeries, fit: T2Fit, populations: Populations) -> CaptionedFigure:
     voxels = typical_voxels(series, fit, populations)
     caption = (
-        "Decay of single voxels, typical of their region in T₂ and χ²: signal over noise against echo time, with "
-        "the fit. Bars are one standard deviation of the noise; the dashed line is the noise level. A triangle at the "
-        "foot stands for a point below the axis. Below: what the fit leaves, in units of the noise."
+        f"Decay of single voxels, typical of their region in {t2_symbol(series)} and χ²: signal over noise against "
+        "echo time, with the fit. Bars are one standard deviation of the noise; the dashed line is the noise level. A "
+        "triangle at the foot stands for a point below the axis. Below: what the fit leaves, in units of the noise."
     )
     return CaptionedFigure("decay_curves", "Decay curves", decay_figure(fit, voxels), caption)
 
@@ -292,10 +316,10 @@ def _estimators(series: ImageSeries, populations: Populations) -> CaptionedFigur
     left_out = "" if "complex" in table else " The complex estimator is left out: these images have no phase to use."
     caption = (
         "The same voxels by several estimators: median and range from 16 to 84 %. Dashed: the first of them. A "
-        "constant at the noise floor reads T₂ too short where the signal is weak, plain magnitudes read it too "
-        f"long.{train}{left_out}"
+        f"constant at the noise floor reads {t2_symbol(series)} too short where the signal is weak, plain magnitudes "
+        f"read it too long.{train}{left_out}"
     )
-    figure = estimators_figure(table)
+    figure = estimators_figure(table, t2_symbol(series))
     return CaptionedFigure("estimators", "Quality of the fit", figure, caption)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from knightshift.core.arrays import RealArray
 from knightshift.core.human_units import duration, local_and_utc, plain, quantity
 from knightshift.reconstruction.relaxometry import T2Fit, T2Status
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
@@ -13,6 +12,7 @@ from knightshift.reconstruction.report.night_section import night_sentence
 from knightshift.reconstruction.report.protocol_table import protocol_rows
 from knightshift.reconstruction.report.region_words import region_words
 from knightshift.reconstruction.report.summary import RegionSummary, Summary
+from knightshift.reconstruction.report.t2_symbol import T2, in_symbol
 
 _MS = 1e3
 _NOISE_SOURCES = {"given": "known before the fit", "background": "from the background", "residuals": "from residuals"}
@@ -28,52 +28,56 @@ def night_line(run: RunFacts) -> Markup:
     return element("p", night_sentence(run), " ", element("a", "More about the night", href="#night"), class_="night")
 
 
-def headline(summary: Summary) -> Markup:
-    """Say what was found: the dendrite and its T2, or that there is none, or why there is no T2."""
+def headline(summary: Summary, symbol: str = T2) -> Markup:
+    """Say what was found: the dendrite and its T2 (by its `symbol`), or that there is none, or why there is no T2."""
     if summary.dendrite is None or not summary.regions:
-        return element("div", element("strong", *_no_t2(summary)), class_="result")
+        return element("div", element("strong", *_no_t2(summary, symbol)), class_="result")
     bulk = summary.regions[0]
     words = region_words(summary.nucleus)
-    others = element("p", f"{words.bulk.capitalize()}: {_t2_words(bulk)}{_width_words(bulk)}.")
+    others = element("p", f"{words.bulk.capitalize()}: {_t2_words(bulk, symbol)}{_width_words(bulk)}.")
     dendrites = [region for region in summary.regions if region.role == "dendrite"]
     if not dendrites:
         edge = summary.dendrite.bulk_edge_t2_s * _MS
-        text = f"No region of voxels has a T₂ significantly above that of the {words.bulk} (edge {edge:.1f} ms)."
-        title = f"No {words.isolated} found" if words.isolated == "dendrite" else "No isolated region of long T₂ found"
+        text = f"No region of voxels has a {symbol} significantly above that of the {words.bulk} (edge {edge:.1f} ms)."
+        title = (
+            f"No {words.isolated} found"
+            if words.isolated == "dendrite"
+            else f"No isolated region of long {symbol} found"
+        )
         return element("div", element("strong", title), element("p", text), others, class_="result")
     pairs = zip(dendrites, summary.dendrite.significance, strict=True)
     found = [
         element(
             "p",
-            f"{region.name.capitalize()}: {_t2_words(region)}{_pooled_words(region)}{_place_words(region)}; "
-            f"{sigma:.0f} σ above the bulk.",
+            f"{region.name.capitalize()}: {_t2_words(region, symbol)}{_pooled_words(region, symbol)}"
+            f"{_place_words(region)}; {sigma:.0f} σ above the bulk.",
         )
         for region, sigma in pairs
     ]
-    one = "Dendrite found" if words.isolated == "dendrite" else "One isolated region of long T₂ found"
-    title = one if len(dendrites) == 1 else f"{len(dendrites)} regions of long T₂ found"
+    one = "Dendrite found" if words.isolated == "dendrite" else f"One isolated region of long {symbol} found"
+    title = one if len(dendrites) == 1 else f"{len(dendrites)} regions of long {symbol} found"
     return element("div", element("strong", title), *found, others, class_="result found")
 
 
-def _no_t2(summary: Summary) -> tuple[str, ...]:
+def _no_t2(summary: Summary, symbol: str) -> tuple[str, ...]:
     if len(summary.echo_times_s) == 1:
-        return ("Images at one echo time: T₂ needs several",)
+        return (f"Images at one echo time: {symbol} needs several",)
     if summary.fit is None:
-        return (f"Images at {len(summary.echo_times_s)} echo times, T₂ not fitted",)
-    return (f"T₂ fitted, {summary.fit.voxels_by_status['ok']} voxels with a value; regions not looked for",)
+        return (f"Images at {len(summary.echo_times_s)} echo times, {symbol} not fitted",)
+    return (f"{symbol} fitted, {summary.fit.voxels_by_status['ok']} voxels with a value; regions not looked for",)
 
 
-def _t2_words(region: RegionSummary) -> str:
+def _t2_words(region: RegionSummary, symbol: str) -> str:
     error = "" if region.median_t2_std_s is None else f" ± {region.median_t2_std_s * _MS:.1f}"
-    return f"T₂ = {region.median_t2_s * _MS:.1f}{error} ms (median of {region.n_voxels} voxels)"
+    return f"{symbol} = {region.median_t2_s * _MS:.1f}{error} ms (median of {region.n_voxels} voxels)"
 
 
-def _pooled_words(region: RegionSummary) -> str:
+def _pooled_words(region: RegionSummary, symbol: str) -> str:
     if region.pooled_t2_s is None or region.pooled_interval_t2_s is None:
         return ""
     low, high = region.pooled_interval_t2_s
     end = "∞" if high is None else f"{high * _MS:.1f}"
-    return f"; one T₂ for all of them {region.pooled_t2_s * _MS:.1f} ms (95 %: {low * _MS:.1f} to {end} ms)"
+    return f"; one {symbol} for all of them {region.pooled_t2_s * _MS:.1f} ms (95 %: {low * _MS:.1f} to {end} ms)"
 
 
 def _width_words(region: RegionSummary) -> str:
@@ -101,9 +105,9 @@ def _micrometres(value: float) -> str:
     return plain(float(round(value)), 6)
 
 
-def regions_table(summary: Summary) -> Markup:
+def regions_table(summary: Summary, symbol: str = T2) -> Markup:
     """Tabulate the regions, and the signal over noise of each at every echo time."""
-    head = ("region", "voxels", "T₂ median (ms)", "quartiles (ms)", "FWHM (ms)", "centre x, y, z (µm)", "extent")
+    head = ("region", "voxels", f"{symbol} median (ms)", "quartiles (ms)", "FWHM (ms)", "centre x, y, z (µm)", "extent")
     rows = [_region_row(region) for region in summary.regions]
     times = tuple(f"{quantity(echo_time, 's', 4)}" for echo_time in summary.echo_times_s)
     ratios = [(region.name, *(_ratio(snr) for snr in region.snr_per_echo)) for region in summary.regions]
@@ -141,18 +145,18 @@ def _ratio(snr: float | None) -> str:
     return "n/a" if snr is None else f"{snr:.1f}"
 
 
-def fit_table(fit: T2Fit, echo_times: RealArray) -> Markup:
+def fit_table(fit: T2Fit, symbol: str = T2) -> Markup:
     """Tabulate how many voxels have a T2, why others have none, and the noise."""
-    rows = [(status.words, str(fit.count(status))) for status in T2Status if fit.count(status)]
+    rows = [(in_symbol(status.words, symbol), str(fit.count(status))) for status in T2Status if fit.count(status)]
     noise = [
         f"{float(sigma):.3g} at {quantity(float(echo_time), 's', 4)}"
-        for echo_time, sigma in zip(echo_times, fit.noise_std, strict=True)
+        for echo_time, sigma in zip(fit.echo_times, fit.noise_std, strict=True)
     ]
     rows.append((f"noise σ, units of the images ({_NOISE_SOURCES[fit.noise_source]})", ", ".join(noise)))
     good = fit.ok & np.isfinite(fit.chi2)
     if good.any():
         parameters = 3 if fit.options.offset == "free" else 2
-        freedom = len(echo_times) - parameters
+        freedom = len(fit.echo_times) - parameters
         rows.append((f"χ² per voxel, median ({freedom} degrees of freedom)", f"{float(np.median(fit.chi2[good])):.2f}"))
     return table((), rows)
 

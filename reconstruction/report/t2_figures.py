@@ -34,11 +34,10 @@ from knightshift.reconstruction.report.style import (
     UNCERTAINTY_MAP,
     styled,
 )
+from knightshift.reconstruction.report.t2_symbol import T2
 
 _MS = 1e3
 _KNOWN = 0.25
-_T2_LOOK = (T2_MAP, "T₂ (ms)")
-"""Colours and name of the bar."""
 _HALO = withStroke(linewidth=1.8, foreground="white")
 """Keeps text legible over bars."""
 _FLAT = 0.7
@@ -57,6 +56,8 @@ class T2Slice:
     """Voxels to outline (the dendrite), same shape; all False for none."""
     plane: ImagePlane
     """Where the voxels are."""
+    symbol: str = T2
+    """What the T2 is called."""
 
 
 def t2_range_of(t2: RealArray, t2_std: RealArray) -> tuple[float, float]:
@@ -91,7 +92,7 @@ def t2_map_figure(shown: T2Slice, t2_range: tuple[float, float]) -> Figure:
     panels = make_panels(TWO_COLUMNS, 2, 1 if shown.plane.aspect < _FLAT else 2, shown.plane.aspect, margins)
     top = _spread_limit(shown) * _MS
     draw_t2(panels, 0, shown, t2_range)
-    draw_map(panels, 1, shown.plane, shown.t2_std * _MS, (0.0, top), (UNCERTAINTY_MAP, "SD of T₂ (ms)"))
+    draw_map(panels, 1, shown.plane, shown.t2_std * _MS, (0.0, top), (UNCERTAINTY_MAP, f"SD of {shown.symbol} (ms)"))
     _outline(panels.axes[1], shown)
     label_outer(panels)
     draw_scale_bar(panels.axes[0], shown.plane, BLACK)
@@ -119,7 +120,9 @@ def t2_detail_figure(shown: T2Slice, t2_range: tuple[float, float]) -> Figure:
         raise InputError("no voxel is outlined: there is nothing to enlarge")
     (left, right), (bottom, top) = _detail_box(shown)
     panels = make_panels(ONE_COLUMN, 1, 1, (top - bottom) / (right - left), Margins(top=0.1))
-    draw_map(panels, 0, shown.plane, shown.t2 * _MS, (t2_range[0] * _MS, t2_range[1] * _MS), _T2_LOOK)
+    draw_map(
+        panels, 0, shown.plane, shown.t2 * _MS, (t2_range[0] * _MS, t2_range[1] * _MS), (T2_MAP, f"{shown.symbol} (ms)")
+    )
     length, _ = shown.plane.unit
     panels.axes[0].set_xlim(left / length, right / length)
     panels.axes[0].set_ylim(bottom / length, top / length)
@@ -167,7 +170,7 @@ def draw_t2(panels: Panels, index: int, shown: T2Slice, t2_range: tuple[float, f
         Ends of the colour bar [s].
     """
     limits = (t2_range[0] * _MS, t2_range[1] * _MS)
-    draw_map(panels, index, shown.plane, shown.t2 * _MS, limits, _T2_LOOK)
+    draw_map(panels, index, shown.plane, shown.t2 * _MS, limits, (T2_MAP, f"{shown.symbol} (ms)"))
     _outline(panels.axes[index], shown)
 
 
@@ -217,6 +220,8 @@ class T2Population:
     """How its T2 is distributed; bars of all populations are equally wide."""
     isolated: bool
     """Whether its T2 sets it apart: drawn in the marking colour."""
+    symbol: str = T2
+    """What the T2 is called."""
 
 
 @styled
@@ -248,7 +253,7 @@ def draw_histogram(
         if population.isolated:
             _point_at(axes, population, "" if small else population.name)
     axes.locator_params(steps=[1, 2, 5, 10])
-    axes.set_xlabel("T₂ (ms)")
+    axes.set_xlabel(f"{populations[0].symbol} (ms)")
     axes.set_ylabel(f"voxels per {_bar_width(populations[0]) * _MS:.3g} ms")
     axes.legend(loc="upper right", handlelength=1.2)
 
