@@ -24,9 +24,12 @@ _STRETCHES = (0.6, 0.9, 1.2)
 _N_PARAMETERS = {"bi": 4, "bi-60-40": 3, "stretched": 3}
 _LEVEL = 0.05
 """Of the F test: so many voxels of one exponential are taken for more by chance, at most."""
-_SINGULAR = (
-    1e-12  # on the diagonal of a correlation matrix: what cannot be told gets an error a million times too large
-)
+_EQUAL = 1e-3
+"""Difference of chi-squared that says nothing: of two such ends the one that converged is taken."""
+_PATIENCE = 500
+"""Steps after which a voxel is given up."""
+_SINGULAR = 1e-12
+"""On the diagonal of a correlation matrix: what cannot be told gets an error a million times too large."""
 
 
 class ModelVerdict(IntEnum):
@@ -256,12 +259,17 @@ def _best_of_starts(problem: _Problem, observed: RealArray, starts: list[RealArr
     ends = [minimise(problem.curve, observed, start, problem.bounds) for start in starts]
     best = ends[0]
     for end in ends[1:]:
-        lower = end.chi2 < best.chi2
+        gain = best.chi2 - end.chi2
+        lower = np.where(end.converged == best.converged, gain > 0, gain > np.where(end.converged, -_EQUAL, _EQUAL))
         best = Optimum(
             np.where(lower, end.parameters, best.parameters),
             np.where(lower, end.chi2, best.chi2),
             np.where(lower, end.converged, best.converged),
         )
+    if not best.converged.all():  # along a flat valley: only these go on
+        left = ~best.converged
+        end = minimise(problem.curve, observed[:, left], best.parameters[:, left], problem.bounds, _PATIENCE)
+        best.parameters[:, left], best.chi2[left], best.converged[left] = end.parameters, end.chi2, end.converged
     return best
 
 

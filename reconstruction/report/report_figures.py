@@ -113,7 +113,7 @@ def _richer(inputs: ReportInputs, fit: T2Fit, richer: RicherFit) -> CaptionedFig
         f"{which}Where the data prefer more than one exponential: {richer.methods_sentence()} Maps of its parameters "
         "in voxels that prefer it and determine them; last panel: the verdict of every voxel. Grey: no value."
     )
-    figure = richer_figure(richer, index, plane_of_slice(inputs.series, index))
+    figure = richer_figure(richer, index, plane_of_slice(inputs.series, index), t2_symbol(inputs.series))
     return CaptionedFigure("richer_model", "More than one exponential?", figure, caption)
 
 

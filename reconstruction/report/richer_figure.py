@@ -21,6 +21,7 @@ from knightshift.reconstruction.report.style import (
     styled,
 )
 from knightshift.reconstruction.report.t2_figures import draw_map, t2_range_of
+from knightshift.reconstruction.report.t2_symbol import T2
 
 _MS = 1e3
 _COLORS = {  # Okabe & Ito
@@ -30,14 +31,14 @@ _COLORS = {  # Okabe & Ito
     ModelVerdict.UNDETERMINED: "#CC79A7",
     ModelVerdict.NOT_CONVERGED: BLACK,
 }
-_LEGEND_HEIGHT = 0.45
+_LEGEND_HEIGHT = 0.5
 """[inch]"""
 _Shown = tuple[RealArray, tuple[float, float], tuple[str, str]]
 """A map, the ends of its bar, and colours and name of that."""
 
 
 @styled
-def richer_figure(richer: RicherFit, index: int, plane: ImagePlane) -> Figure:
+def richer_figure(richer: RicherFit, index: int, plane: ImagePlane, symbol: str = T2) -> Figure:
     """Draw three maps of the richer model, where it is preferred, and the verdict.
 
     Parameters
@@ -48,18 +49,22 @@ def richer_figure(richer: RicherFit, index: int, plane: ImagePlane) -> Figure:
         Which slice.
     plane
         Where its voxels are.
+    symbol
+        What the relaxation time is called.
     """
-    margins = Margins(between_columns=0.85, between_rows=0.16, top=0.1, bottom=0.40 + _LEGEND_HEIGHT)
+    margins = Margins(between_columns=0.75, between_rows=0.3, bottom=0.40 + _LEGEND_HEIGHT)
     panels = make_panels(TWO_COLUMNS, 4, 2, plane.aspect, margins)
-    for number, (values, limits, look) in enumerate(_maps(richer, index)):
-        draw_map(panels, number, plane, values, limits, look)
+    for number, (values, limits, (colors, title)) in enumerate(_maps(richer, index, symbol)):
+        draw_map(panels, number, plane, values, limits, (colors, ""))
+        panels.axes[number].set_title(title, loc="left", pad=3)
     verdict = richer.verdict[index]
     kinds = list(_COLORS)
     codes = np.full(verdict.shape, np.nan)
     for number, kind in enumerate(kinds):
         codes[verdict == kind] = number
-    colors = ListedColormap([_COLORS[kind] for kind in kinds])
-    draw_image(panels.axes[3], codes, plane, cmap=colors, vmin=-0.5, vmax=len(kinds) - 0.5)
+    listed = ListedColormap([_COLORS[kind] for kind in kinds])
+    panels.axes[3].set_title("verdict", loc="left", pad=3)
+    draw_image(panels.axes[3], codes, plane, cmap=listed, vmin=-0.5, vmax=len(kinds) - 0.5)
     label_outer(panels)
     draw_scale_bar(panels.axes[0], plane, BLACK)
     here = [kind for kind in kinds if (verdict == kind).any()]
@@ -68,7 +73,7 @@ def richer_figure(richer: RicherFit, index: int, plane: ImagePlane) -> Figure:
     return panels.figure
 
 
-def _maps(richer: RicherFit, index: int) -> tuple[_Shown, _Shown, _Shown]:
+def _maps(richer: RicherFit, index: int, symbol: str) -> tuple[_Shown, _Shown, _Shown]:
     shown = richer.verdict == ModelVerdict.PREFERRED
     chosen = {
         name: np.where(shown, getattr(richer, name), np.nan)
@@ -79,15 +84,15 @@ def _maps(richer: RicherFit, index: int) -> tuple[_Shown, _Shown, _Shown]:
     if richer.model == "stretched":
         bar = (0.0, max(1.0, _top(chosen["stretch"])))
         return (
-            (*long, (T2_MAP, "T₂, stretched (ms)")),
-            (*spread[:2], (spread[2], "SD of T₂ (ms)")),
+            (*long, (T2_MAP, f"{symbol}, stretched (ms)")),
+            (*spread[:2], (spread[2], f"SD of {symbol} (ms)")),
             (chosen["stretch"][index], bar, (T2_MAP, "exponent")),
         )
-    third: _Shown = (*spread[:2], (spread[2], "SD of slow T₂ (ms)"))
+    third: _Shown = (*spread[:2], (spread[2], f"SD of slow {symbol} (ms)"))
     if richer.model == "bi":
         third = (chosen["fast_share"][index], (0.0, 1.0), (T2_MAP, "share of the fast part"))
     fast = _times(chosen, "t2_fast", index)
-    return (*long, (T2_MAP, "slow T₂ (ms)")), (*fast, (T2_MAP, "fast T₂ (ms)")), third
+    return (*long, (T2_MAP, f"slow {symbol} (ms)")), (*fast, (T2_MAP, f"fast {symbol} (ms)")), third
 
 
 def _times(chosen: dict[str, RealArray], name: str, index: int) -> tuple[RealArray, tuple[float, float]]:
