@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from knightshift.core.arrays import BoolArray, RealArray
+from knightshift.core.nuclei import Isotope
 from knightshift.core.quantities import Metres, PositiveMetres, PositiveSeconds, Ratio
 from knightshift.core.yaml_files import find_config, read_config
 from knightshift.hardware.simulated.shapes import Shape
@@ -78,7 +79,7 @@ class Compartment(BaseModel):
 
     name: str
     """What people call it."""
-    nucleus: str = "23Na"
+    nucleus: Isotope = "23Na"
     """Isotope that it holds."""
     shape: Shape
     """Cross-section in the (z, y) plane."""

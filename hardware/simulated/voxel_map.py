@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from knightshift.core.arrays import RealArray
 from knightshift.core.errors import ConfigError, DamagedDataError
+from knightshift.core.nuclei import Isotope
 from knightshift.core.quantities import Metres, PositiveMetres, PositiveSeconds, Ratio, to_si
 
 _LARGEST_FILE = 512_000_000
@@ -45,7 +46,7 @@ class VoxelMap(BaseModel):
 
     name: str
     """What people call it."""
-    nucleus: str = "23Na"
+    nucleus: Isotope = "23Na"
     """Isotope that it holds."""
     density: float | MapFile = 1.0
     """Spin density over that of the metal; 0 for nothing there."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightshift.core.errors import ConfigError, DamagedDataError, KnightshiftError
-from knightshift.core.nuclei import nucleus_named
+from knightshift.core.nuclei import isotope_named
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ def isotope(name: str) -> str | None:
     if not name:
         return None
     try:
-        return nucleus_named(name).name
+        return isotope_named(name)
     except ConfigError:
         return name
 

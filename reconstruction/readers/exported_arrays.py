@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveInt, T
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.errors import ConfigError, InputError, ShapeError
 from knightshift.core.geometry import ImageGeometry
+from knightshift.core.nuclei import Isotope
 from knightshift.core.quantities import NonNegativeSeconds, PositiveHertz, PositiveMetres, PositiveSeconds
 from knightshift.core.yaml_files import read_yaml, validate
 from knightshift.reconstruction.fid_series import Experiment, FidSeries
@@ -112,7 +113,7 @@ class ArrayDescription(BaseModel):
     """Phase-encode step of each line, 0 at k = 0; by default rising, with k = 0 in the middle."""
     dwell_time: PositiveSeconds | None = None
     """Time between samples [s]."""
-    nucleus: str | None = None
+    nucleus: Isotope | None = None
     """Isotope."""
     working_frequency: PositiveHertz | None = None
     """Frequency of the receiver [Hz]."""

@@ -33,7 +33,7 @@ from knightshift.reconstruction.relaxometry.train import TRAIN_CAUTION, train_of
 _LOGGER = logging.getLogger(__name__)
 _SHORTEST, _LONGEST = 0.1, 50.0  # default range of T2, in units of the first gap or echo time, and of the last
 
-_LATE_FIRST_ECHO = 1.0  # [s]
+_LATE_FIRST_ECHO, _LATE_LAST_ECHO, _EARLY_LAST_ECHO = 1.0, 10.0, 10e-6  # [s]
 
 _NoiseSource: TypeAlias = Literal["given", "background", "residuals"]
 
@@ -92,7 +92,9 @@ def fit_t2(
         options = T2Options(model=model, estimator=estimator, offset=offset)
     except ValidationError as error:
         raise InputError("; ".join(str(problem["msg"]) for problem in error.errors())) from None
-    return fit_t2_maps(signal, echo_times, options, noise_std=noise_std, mask=mask)
+    fit = fit_t2_maps(signal, echo_times, options, noise_std=noise_std, mask=mask)
+    _warn_of_times(fit.echo_times)
+    return fit
 
 
 def fit_series(
@@ -153,7 +155,9 @@ def fit_series(
         if mask.shape != chosen.shape:
             raise ShapeError(f"mask of shape {mask.shape} does not match images of shape {chosen.shape}")
         chosen &= mask
-    return fit_t2_maps(series.images, series.echo_times, options, noise_std=noise, mask=chosen, turns=turns)
+    fit = fit_t2_maps(series.images, series.echo_times, options, noise_std=noise, mask=chosen, turns=turns)
+    _warn_of_times(fit.echo_times)
+    return fit
 
 
 def with_train(options: T2Options, series: ImageSeries) -> T2Options:
@@ -216,7 +220,7 @@ def fit_t2_maps(
         maps, problem = judge_by_residuals(maps, status, problem, options, is_magnitude=positive)
         if options.estimator == "complex" and np.isfinite(problem.noise_std).all():
             refuse_phase_evolution(signal, problem.noise_std, (status == T2Status.OK).reshape(signal.shape[1:]))
-    _warn(status, options, echo_times)
+    _warn_of_offset(status, options)
     shape = real.shape[1:]
     return T2Fit(
         **{name: row.reshape(shape) for name, row in zip(MAPS, maps, strict=True)},
@@ -320,11 +324,20 @@ def _problem(echo_times: RealArray, noise: RealArray, options: T2Options) -> Pro
     return Problem(echo_times, noise, bounds, options.offset == "free", options.max_iterations)
 
 
-def _warn(status: NDArray[np.int8], options: T2Options, echo_times: RealArray) -> None:
-    """Tell the log where echo times seem to be in ms, or a free offset cannot be told from the decay."""
-    first = echo_times[echo_times > 0][0]
-    if first >= _LATE_FIRST_ECHO:
-        _LOGGER.warning("the first echo is at %g s: if that was meant in ms, divide the echo times by 1000", first)
+def _warn_of_times(echo_times: RealArray) -> None:
+    """Tell the log where echo times seem to be in another unit than seconds."""
+    first, last = echo_times[echo_times > 0][0], echo_times[-1]
+    if first >= _LATE_FIRST_ECHO or last >= _LATE_LAST_ECHO:
+        remedy = "if that was meant in ms, divide the echo times by 1000"
+    elif last <= _EARLY_LAST_ECHO:
+        remedy = "if that was meant in ms or us, multiply the echo times by 1000"
+    else:
+        return
+    _LOGGER.warning("echoes run from %g s to %g s: %s (in a description: check their unit)", first, last, remedy)
+
+
+def _warn_of_offset(status: NDArray[np.int8], options: T2Options) -> None:
+    """Tell the log where a free offset cannot be told from the decay."""
     lost = int(np.count_nonzero(status == T2Status.OFFSET_UNIDENTIFIED))
     if options.offset == "free" and lost:
         fitted = int(np.count_nonzero((status != T2Status.MASKED) & (status != T2Status.INVALID_INPUT)))

@@ -6,7 +6,7 @@ import pytest
 
 from knightshift.core.errors import ConfigError
 from knightshift.core.limits import ScannerLimits
-from knightshift.core.nuclei import nucleus_named
+from knightshift.core.nuclei import isotope_named, nucleus_named
 from knightshift.core.yaml_files import read_config
 
 
@@ -30,3 +30,14 @@ def test_spelling_of_a_nucleus_is_forgiven(name: str) -> None:
 def test_unknown_nucleus_lists_the_known(name: str) -> None:
     with pytest.raises(ConfigError, match="known are 1H, "):
         nucleus_named(name)
+
+
+@pytest.mark.parametrize(("name", "canonical"), [("N15", "15N"), ("29si", "29Si"), ("23Na", "23Na")])
+def test_data_may_be_of_isotopes_that_no_protocol_runs(name: str, canonical: str) -> None:
+    assert isotope_named(name) == canonical
+
+
+@pytest.mark.parametrize("name", ["1X", "", "12C", "Na"])
+def test_what_is_no_isotope_with_a_spin_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="isotope with a spin, such as 23Na"):
+        isotope_named(name)

@@ -76,6 +76,7 @@ def test_flat_array_takes_the_shape_that_is_described(tmp_path: Path) -> None:
         ("file: k.npy\naxes: [phase_encode, readout, readout, part]", ConfigError, "once each"),
         ("file: none.npy\naxes: [phase_encode, readout]", DamagedDataError, "cannot be read"),
         ("file: k.npy\naxes: [phase_encode, readout]\nturn: 3", ConfigError, "unknown key"),
+        ("file: k.npy\naxes: [phase_encode, readout]\nnucleus: 1X", ConfigError, "unknown nucleus '1X'"),
     ],
 )  # fmt: skip
 def test_descriptions_that_do_not_fit_are_refused(

@@ -89,7 +89,13 @@ def test_echo_times_in_milliseconds_are_warned_of(caplog: pytest.LogCaptureFixtu
         fit_t2(_images("gaussian"), TIMES, noise_std=1 / SNR)
         assert not caplog.records
         fit_t2(_images("gaussian"), 1e3 * TIMES, noise_std=1 / SNR)
-    assert "divide the echo times by 1000" in caplog.text
+        assert "divide the echo times by 1000" in caplog.text
+        caplog.clear()
+        fit_t2(_images("gaussian"), 1e-6 * TIMES, noise_std=1 / SNR)
+        assert "multiply the echo times by 1000" in caplog.text
+        caplog.clear()
+        fit_t2(_images("gaussian"), np.append(TIMES[:-1], 10.0), noise_std=1 / SNR)
+    assert "to 10 s" in caplog.text
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
