@@ -17,6 +17,9 @@ _TRAIN = re.compile(r"cpmg|t2meas|t2_measure", re.IGNORECASE)
 _SPIN_LOCK = re.compile(r"t1r(ho|meas)", re.IGNORECASE)
 _RECOVERY = re.compile(r"^s2pul$|inv_?rec|t1meas|t1_measure|^t1$", re.IGNORECASE)
 
+_PROTON_SHIFTS, _OTHER_SHIFTS = 1e-3, 5e-2
+"""Farther from zero than any line: of protons, paramagnetic ones too; of any nucleus, metals too (a ratio)."""
+
 
 def console_of(procpar: Procpar) -> str:
     """Name of the console."""
@@ -53,6 +56,8 @@ def arrayed_spectra(path: Path, procpar: Procpar, traces: Traces) -> FidSeries:
     missing = [*traces.unequal]
     if kept < traces.n_planned:
         missing.append(f"blocks {kept + 1} to {traces.n_planned}: the acquisition was stopped before them")
+    reference, unbelievable = _reference(procpar)
+    missing += unbelievable
     if delays is None and len(fids) > 1:
         missing.append(f"a list of delays (array {procpar.text('array')!r} of {procpar.text('seqfil')})")
     return FidSeries(
@@ -64,11 +69,30 @@ def arrayed_spectra(path: Path, procpar: Procpar, traces: Traces) -> FidSeries:
         experiment=experiment,
         nucleus=isotope(procpar.text("tn")),
         working_frequency=megahertz(procpar, "sfrq"),
-        reference_frequency=megahertz(procpar, "reffrq"),
+        reference_frequency=reference,
         methods=(f"FIDs were read from fid of {console_of(procpar)} (sequence {procpar.text('seqfil')}).",),
         missing=tuple(missing),
         parameters={"sequence": procpar.text("seqfil"), "array": procpar.text("array")},
     )
+
+
+def _reference(procpar: Procpar) -> tuple[float | None, tuple[str, ...]]:
+    """Frequency of zero shift [Hz] as Vnmr has it, ``reffrq``; none, and why, where no line could be so far from it.
+
+    Vnmr's axis runs from ``rfp - rfl`` over ``sw`` [Hz], in units of ``reffrq``; `reffrq` follows from the same three
+    and from ``sfrq``. A transmitter set by hand to the line of another field leaves it meaningless.
+    """
+    reference, transmitter = megahertz(procpar, "reffrq"), megahertz(procpar, "sfrq")
+    if reference is None or transmitter is None:
+        return reference, ()
+    shift, nucleus = transmitter / reference - 1, isotope(procpar.text("tn")) or "nucleus"
+    if abs(shift) <= (_PROTON_SHIFTS if nucleus in ("1H", "2H") else _OTHER_SHIFTS):
+        return reference, ()
+    why = (
+        f"a believable frequency of zero shift: reffrq {reference / 1e6:.6f} MHz would put the transmitter at "
+        f"{1e6 * shift:.0f} ppm, where no {nucleus} resonates: offsets count from the transmitter, in Hz"
+    )
+    return None, (why,)
 
 
 def _steps(procpar: Procpar, n_steps: int) -> tuple[Experiment, RealArray | None]:

@@ -356,3 +356,28 @@ def test_proton_spectrum_reads(raw_data: RawData) -> None:
     assert isinstance(series, FidSeries)
     assert series.values.shape == (1, 2048)
     assert series.nucleus == "1H"
+    assert series.shifts is None  # its console shows this proton at -784 to -4199 ppm: a transmitter set by hand
+    assert any("-2492 ppm, where no 1H resonates" in line for line in series.missing)
+
+
+@pytest.mark.parametrize(
+    ("nucleus", "shift", "believed"),
+    [
+        ("H1", 4.7e-6, True),
+        ("H1", -2.5e-3, False),
+        ("Na23", 1.126e-3, True),
+        ("Pt195", -3e-2, True),
+        ("C13", 0.2, False),
+    ],
+)
+def test_reference_is_believed_where_lines_of_the_nucleus_can_be(
+    tmp_path: Path, nucleus: str, shift: float, believed: bool
+) -> None:
+    parameters = {"seqfil": ["s2pul"], "np": [16], "sw": [1e4], "tn": [nucleus], "reffrq": [100.0]}
+    parameters |= {"sfrq": [100.0 * (1 + shift)], "array": [""], "arraydim": [1], "ni": [0]}
+    series = read_agilent(Agilent(labelled(1, 1, 8), parameters).write(tmp_path))
+    assert isinstance(series, FidSeries)
+    assert (series.shifts is not None) is believed
+    assert bool(series.missing) is not believed
+    if series.shifts is not None:
+        np.testing.assert_allclose(series.shifts[4], shift, rtol=1e-9)  # the middle of the spectrum is the transmitter
