@@ -110,4 +110,5 @@ def _print_reason(item: ItemRecord, reason: str, console: Console) -> None:
 
 def _within(item: ItemRecord, message: str) -> str:
     """Leave out of a message where the item lies: its name says so already."""
-    return message.replace(f"{item.source}/", "").removeprefix(f"{item.source}: ")
+    inside = message.removeprefix(f"{item.source}: ").replace(f"{item.source}/", "")
+    return inside.replace(f"{Path(item.source).parent}/", "")  # a file beside the one that describes it
