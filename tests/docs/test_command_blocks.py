@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_blocks import ROOT, CommandBlock, blocks_of, pages
 
-_NOT_RUN = 14  # blocks that need hardware, other machines, data of other consoles, a terminal or the tree itself; 2026-11
+_NOT_RUN = 14  # blocks that need hardware, other machines or data, a terminal or the tree itself; 2026-11
 _ALL = [block for page in pages() for block in blocks_of(page)]
 _PAGES = sorted({block.page for block in _ALL if not block.reason})
 Givens = dict[str, Callable[[Path], None]]
