@@ -225,6 +225,7 @@ def summarise(inputs: ReportInputs, images_sha256: str, knightshift_version: str
         run=None if inputs.run is None else _run(inputs.run),
         night=None if inputs.run is None else night_summary(inputs, inputs.run),
         fit=None if inputs.fit is None else _fit(inputs.fit, inputs.series),
+        richer_model=None if inputs.richer is None else _richer(inputs.richer),
         dendrite=None if populations is None else _dendrite(populations),
         regions=()
         if populations is None
