@@ -248,7 +248,11 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter an option
 def inspect_source(
     source: Annotated[Path, typer.Argument(metavar="PATH", help="A run of ours, or raw data of any console.")],
 ) -> None:
-    """Say what raw data hold: format, sizes, times, frequencies, orientation, and what they do not say."""
+    """Say what raw data hold: format, sizes, times, frequencies, orientation, and what they do not say.
+
+    Exit code 0 if the data were understood, also where they are of a kind that is not read (the last line says why); 4
+    if they are damaged, as of an aborted scan; 2 if there are no raw data.
+    """
     from knightshift.cli.inspecting import print_inspection
 
     print_inspection(source)

@@ -145,6 +145,21 @@ def test_inspect_says_what_it_holds_and_what_not(cli: Cli, tmp_path: Path) -> No
     assert "105.840000 MHz" in result.stdout
 
 
+def test_inspect_ends_with_0_for_what_it_understands_2_for_no_data_and_4_for_damage(
+    cli: Cli, raw_data: RawData, tmp_path: Path
+) -> None:
+    echo_planar = cli("inspect", raw_data("bruker_pv360") / "7")
+    assert (echo_planar.returncode, echo_planar.stderr) == (0, "")
+    assert "not read: " in echo_planar.stdout
+    assert cli("fit", raw_data("bruker_pv360") / "7", "-o", tmp_path / "out").returncode == 2
+    aborted = cli("inspect", raw_data("bruker_pv360") / "2")
+    assert aborted.returncode == 4
+    assert "aborted before its first readout" in aborted.stderr
+    (tmp_path / "notes.txt").write_text("no data")
+    assert cli("inspect", tmp_path / "notes.txt").returncode == 2
+    assert cli("inspect", tmp_path / "nothing").returncode == 2
+
+
 def test_export_of_spectra_as_mrd_is_refused(cli: Cli, tmp_path: Path) -> None:
     result = cli("export", array_of_recoveries(tmp_path, 0.8), "--to", "mrd", "-o", tmp_path / "out")
     assert result.returncode == 2
