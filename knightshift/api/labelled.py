@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knightshift.core.errors import InputError
+from knightshift.reconstruction.export.maps import richer_kinds
 from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import KSpaceScan, Spectrum
-from knightshift.reconstruction.relaxometry import T2Fit, T2Status
+from knightshift.reconstruction.relaxometry import ModelVerdict, RicherFit, T2Fit, T2Status
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,6 +74,18 @@ def t2_dataset(fit: T2Fit, series: ImageSeries) -> xr.Dataset:
     }
     variables = {name: (series.axes, values, attributes) for name, (values, attributes) in maps.items()}
     return _dataset(variables, _positions(series), {"methods": fit.methods_sentence()})
+
+
+def richer_dataset(richer: RicherFit, series: ImageSeries) -> xr.Dataset:
+    """Label the maps of a richer decay, ``t2``, ``t2_std``, ``verdict`` and so on, with the positions of the images."""
+    variables = {}
+    for one in richer_kinds(richer):
+        attributes: dict[str, Any] = {"units": one.units, "long_name": one.meaning}
+        if one.quantity == "verdict":
+            attributes["flag_values"] = [int(verdict) for verdict in ModelVerdict]
+            attributes["flag_meanings"] = " ".join(verdict.name.lower() for verdict in ModelVerdict)
+        variables[one.quantity] = (series.axes, getattr(richer, one.quantity), attributes)
+    return _dataset(variables, _positions(series), {"methods": richer.methods_sentence()})
 
 
 def kspace_array(scan: KSpaceScan) -> xr.DataArray:

@@ -41,7 +41,7 @@ T2_MAPS = (
 """Maps of a T2 fit."""
 _VERDICT_WORDS = ", ".join(f"{int(verdict)}: {verdict.words}" for verdict in ModelVerdict)
 _NOT_FITTED = "NaN where the model was not fitted"
-RICHER_MAPS = (
+_RICHER_MAPS = (
     MapKind("richer_verdict", "verdict", "1", _VERDICT_WORDS),
     MapKind("richer_amplitude", "amplitude", "arbitrary", f"signal at echo time zero; {_NOT_FITTED}"),
     MapKind("richer_t2", "t2", "s", f"T2 of the slow part, or of the stretched decay; {_NOT_FITTED}"),
@@ -49,7 +49,6 @@ RICHER_MAPS = (
     MapKind("richer_aicc", "aicc", "1", "AICc minus that of one exponential: the richer model is better below 0"),
     MapKind("richer_f_probability", "f_probability", "1", "probability of such a gain if one exponential is true"),
 )
-"""Maps of any richer model of the decay."""
 _BIEXPONENTIAL = (
     MapKind("richer_t2_fast", "t2_fast", "s", f"T2 of the fast part; {_NOT_FITTED}"),
     MapKind("richer_t2_fast_std", "t2_fast_std", "s", f"standard deviation of richer_t2_fast; {_NOT_FITTED}"),
@@ -103,8 +102,12 @@ def write_richer_maps(richer: RicherFit, series: ImageSeries, folder: Path) -> t
     StorageError
         If the disk is full or read-only.
     """
-    kinds = RICHER_MAPS + (_STRETCHED if richer.model == "stretched" else _BIEXPONENTIAL)
-    return _write_maps(richer, kinds, series, folder, richer.methods_sentence())
+    return _write_maps(richer, richer_kinds(richer), series, folder, richer.methods_sentence())
+
+
+def richer_kinds(richer: RicherFit) -> tuple[MapKind, ...]:
+    """List the maps that a richer model of the decay has."""
+    return _RICHER_MAPS + (_STRETCHED if richer.model == "stretched" else _BIEXPONENTIAL)
 
 
 def _write_maps(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,28 @@ def test_t2_map_is_in_seconds_and_tells_why_there_is_none(run_folder: Path) -> N
     assert np.isnan(maps.t2.where(maps.status != 0)).all()
     rician = run.t2_map(ks.T2Options(estimator="rician"))
     assert "Rician" in rician.attrs["methods"]
+
+
+def test_masks_and_richer_decays_are_labelled_too(run_folder: Path, tmp_path: Path) -> None:
+    run = ks.open_run(run_folder)
+    mask = np.zeros(run.series.images.shape[1:], dtype=bool)
+    point = np.unravel_index(np.argmax(np.abs(run.series.images[0])), mask.shape)
+    mask[point] = True
+    np.save(tmp_path / "mask.npy", mask)
+    for given in (mask, tmp_path / "mask.npy"):
+        assert int((run.t2_map(mask=given).status == 0).sum()) == 1
+    times = np.array([2e-3, 4e-3, 8e-3, 13e-3, 20e-3, 30e-3])
+    decay = 0.6 * np.exp(-times / 3e-3) + 0.4 * np.exp(-times / 16e-3)
+    images = np.zeros((6, *mask.shape), dtype=np.complex64)
+    images[(slice(None), *point)] = 1e4j * decay
+    two = ks.open_run(run_folder)
+    two.__dict__["series"] = replace(two.series, images=images, echo_times=times, noise_std=np.ones(6))
+    found = two.richer_map("bi", mask=mask)
+    assert found.verdict.values[point] == 0
+    assert found.verdict.attrs["flag_meanings"].split()[0] == "preferred"
+    assert found.t2.values[point] == pytest.approx(16e-3, rel=0.02)
+    assert found.t2.dims == ("x", "z", "y")
+    assert found.fast_share.values[point] == pytest.approx(0.6, abs=0.02)
 
 
 def test_passes_are_a_table_and_single_ones_can_be_read(run_folder: Path) -> None:
