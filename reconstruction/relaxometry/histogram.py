@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.fft import dct
-from scipy.optimize import brentq
 
 from knightshift.core.arrays import RealArray
 from knightshift.core.errors import InputError
@@ -111,7 +110,7 @@ def _bandwidth(values: RealArray, smallest: float) -> float:
 
 def _silverman(values: RealArray) -> float:
     spread = min(float(values.std()), float(np.subtract(*np.quantile(values, [0.75, 0.25]))) / 1.34)
-    return 0.9 * spread * float(values.size) ** -0.2
+    return float(0.9 * spread * values.size**-0.2)
 
 
 def _improved_sheather_jones(values: RealArray) -> float | None:
@@ -122,6 +121,8 @@ def _improved_sheather_jones(values: RealArray) -> float | None:
     ``t = (2 n sqrt(pi) |f''|**2)**(-2/5)``, in which the roughness ``|f''|**2`` is itself estimated from higher
     derivatives with a bandwidth that follows from ``t`` (Algorithm 1 of Botev et al., with their seven stages).
     """
+    from scipy.optimize import brentq
+
     margin = 0.1 * float(np.ptp(values))
     low, high = float(values.min()) - margin, float(values.max()) + margin
     share = np.histogram(values, _CURVE_POINTS, (low, high))[0] / values.size

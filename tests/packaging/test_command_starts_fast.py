@@ -70,3 +70,14 @@ def test_commands_of_the_evening_import_nothing_that_they_do_not_need(
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
     assert result.stdout.strip() == "[] True", result.stderr
+
+
+def test_exports_batches_and_inspection_are_there_without_what_draws() -> None:
+    readers_need = {"nibabel", "nmrglue"}
+    code = (
+        "import sys\n"
+        "import knightshift.cli.batching, knightshift.cli.exporting, knightshift.cli.inspecting\n"
+        f"print(sorted({set(_NEEDLESS) - readers_need!r} & set(sys.modules)))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
