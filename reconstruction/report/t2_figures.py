@@ -299,7 +299,8 @@ def _draw_width(axes: Axes, shown: T2Histogram, bar_width: float) -> None:
     left_foot, right_foot = _feet(shown)
     middle = (left_foot + right_foot) / 2
     left, right, height = (middle - shown.fwhm / 2) * _MS, (middle + shown.fwhm / 2) * _MS, half * bar_width
-    arrow = {"arrowstyle": "<|-|>", "color": BLACK, "lw": 0.9, "mutation_scale": 7, "shrinkA": 0, "shrinkB": 0}
+    head = float(np.clip(150 * (right - left) / np.ptp(axes.get_xlim()), 1.5, 7))  # no longer than the arrow
+    arrow = {"arrowstyle": "<|-|>", "color": BLACK, "lw": 0.9, "mutation_scale": head, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", (left, height), (right, height), arrowprops=arrow)
     text = f"FWHM {shown.fwhm * _MS:.1f} ± {shown.fwhm_std * _MS:.1f} ms"
     left_end, right_end = axes.get_xlim()
