@@ -73,7 +73,7 @@ def test_commands_of_the_evening_import_nothing_that_they_do_not_need(
 
 
 def test_exports_batches_and_inspection_are_there_without_what_draws() -> None:
-    readers_need = {"nibabel", "nmrglue"}
+    readers_need = {"nibabel", "nmrglue", "scipy.optimize"}
     code = (
         "import sys\n"
         "import knightshift.cli.batching, knightshift.cli.exporting, knightshift.cli.inspecting\n"
