@@ -272,11 +272,12 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter an option
     estimator: Estimator = "complex",
     offset: Offset = "none",
     noise: Noise = None,
+    mask: Mask = None,
 ) -> None:
     """Write images, T2 map, masks, regions or k-space in the formats of other programs."""
     from knightshift.cli.exporting import ExportChoices, export_to
 
-    export_to(source, to, output, ExportChoices(subject, session, estimator, offset, noise))
+    export_to(source, to, output, ExportChoices(subject, session, estimator, offset, noise, mask))
 
 
 @app.command(epilog="Example: knightshift batch archive runs -o results --workers 8")

@@ -11,6 +11,7 @@ from knightshift.cli.fit_request import t2_options
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.export.bids import BidsLabels
 from knightshift.reconstruction.export.formats import ExportFormat, export
+from knightshift.reconstruction.export.mask_file import read_mask
 from knightshift.reconstruction.loading import load_series
 
 
@@ -28,6 +29,8 @@ class ExportChoices:
     """Constant added to the decay."""
     noise: float | None = None
     """Noise of the real part of the images, in their units; None: as it was measured."""
+    mask: Path | None = None
+    """Voxels in which T2 is fitted."""
 
 
 def export_to(source: Path, formats: list[str], output: Path, choices: ExportChoices) -> None:
@@ -38,7 +41,12 @@ def export_to(source: Path, formats: list[str], output: Path, choices: ExportCho
             raise InputError(f"--to {name}: is not known: one of {', '.join(names)}")
     chosen = tuple(dict.fromkeys(map(ExportFormat, formats)))
     labels, options = BidsLabels(choices.subject, choices.session), t2_options(choices.estimator, choices.offset)
-    series = None if choices.noise is None else load_series(source).with_noise(choices.noise)
+    if choices.mask is not None and set(chosen) == {ExportFormat.MRD}:
+        raise InputError("--mask is for T2 maps: MRD holds k-space")
+    series = None if choices.noise is None and choices.mask is None else load_series(source)
+    if series is not None and choices.noise is not None:
+        series = series.with_noise(choices.noise)
+    mask = None if series is None or choices.mask is None else read_mask(choices.mask, series)
     console = Console()
-    for path in export(source, chosen, output, labels, options=options, series=series):
+    for path in export(source, chosen, output, labels, options=options, series=series, mask=mask):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)

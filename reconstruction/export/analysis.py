@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from knightshift.core.arrays import BoolArray
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.loading import load_series, run_or_none
 from knightshift.reconstruction.relaxometry import (
@@ -65,11 +66,13 @@ def analyse(source: Path, options: T2Options | None = None) -> Analysis:
     return analyse_series(series, source, options)
 
 
-def analyse_series(series: ImageSeries, source: Path, options: T2Options | None = None) -> Analysis:
-    """Fit T2 to images that are at hand, as `analyse` does."""
+def analyse_series(
+    series: ImageSeries, source: Path, options: T2Options | None = None, mask: BoolArray | None = None
+) -> Analysis:
+    """Fit T2 to images that are at hand, as `analyse` does; with a `mask` of the shape of an image, only inside it."""
     fit = None
     if len(series.echo_times) > 1 and series.inversion_times is None:
-        fit = fit_series(series, with_train(options or T2Options(), series))
+        fit = fit_series(series, with_train(options or T2Options(), series), mask=mask)
     populations = find_populations(fit, series.geometry) if fit is not None and fit.ok.any() else None
     return Analysis(source, series, fit, populations, _facts(source))
 

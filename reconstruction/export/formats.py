@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
+from knightshift.core.arrays import BoolArray
 from knightshift.core.durable import make_folder
 from knightshift.core.errors import InputError
 from knightshift.core.run_folder import open_run
@@ -49,6 +50,7 @@ def export(
     *,
     options: T2Options | None = None,
     series: ImageSeries | None = None,
+    mask: BoolArray | None = None,
 ) -> tuple[Path, ...]:
     """Export a run, raw data of a console or reconstructed images; what several formats need is made once.
 
@@ -66,6 +68,8 @@ def export(
         How T2 is fitted; by default with the complex estimator.
     series
         The images of `source`, where they are at hand; MRD does not use them.
+    mask
+        Voxels in which T2 is fitted, shape ``(slice, phase_encode, readout)``; by default all with signal.
 
     Returns
     -------
@@ -84,7 +88,7 @@ def export(
     labels = labels or BidsLabels()
     analysis = None
     if set(formats) - {ExportFormat.MRD}:
-        analysis = analyse_series(load_series(source) if series is None else series, source, options)
+        analysis = analyse_series(load_series(source) if series is None else series, source, options, mask)
     written: tuple[Path, ...] = ()
     for chosen in formats:
         place = folder if len(formats) == 1 else folder / chosen

@@ -14,6 +14,8 @@ from typing import Any
 import h5py
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from knightshift.core.arrays import BoolArray, RealArray
@@ -29,7 +31,7 @@ _TOLERANCE = 0.1
 """Of a voxel: how far the affine of a mask may put a corner of the image from where it is."""
 _UNREADABLE = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, RuntimeError),
-    *(zlib.error, nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError),
+    *(zlib.error, ImageFileError, HeaderDataError),
 )
 
 

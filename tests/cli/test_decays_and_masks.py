@@ -206,6 +206,14 @@ def test_decay_that_cannot_be_fitted_is_refused(
     assert not list((tmp_path / "maps").glob("t2_*"))
 
 
+def test_export_fits_inside_the_mask_only(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    result = cli("export", folder, "--to", "nifti", "-o", tmp_path, "--mask", folder / "mask.npy")
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_array_equal(volume(tmp_path / "mask_analysed.nii.gz") == 1, corner_mask() == 1)
+    ours = tmp_path / "mask_analysed.nii.gz"  # what we write is a mask again
+    assert cli("export", folder, "--to", "csv", "-o", tmp_path / "csv", "--mask", ours).returncode == 0
+
+
 def test_mask_is_read_from_numpy_and_from_the_maps_of_an_earlier_fit(folder: Path, tmp_path: Path) -> None:
     from knightshift.reconstruction.export.images_file import load_images
     from knightshift.reconstruction.export.mask_file import read_mask
