@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import Spectrum
 from knightshift.reconstruction.relaxometry import RicherFit, T2Fit
+from knightshift.reconstruction.relaxometry.misfit import Misfit, misfit_of_t2
 from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.report.night import Night
 from knightshift.reconstruction.report.spectrum_figure import FrequencyDrift
 from knightshift.reconstruction.running_snr import RunningSnr
+
+_BI_EXPONENTIAL = 4
+"""Parameters of two exponentials."""
 
 
 @dataclass(frozen=True)
@@ -152,3 +157,21 @@ class ReportInputs:
             raise InputError(f"t2_range {self.t2_range} s is empty or negative: give e.g. (0.0, 0.02)")
         if self.compared is not None and self.populations is None:
             raise InputError("a run to compare with, but no regions of T2 to compare: both need several echo times")
+
+    @cached_property
+    def misfit(self) -> Misfit | None:
+        """Whether the residuals of `fit` are systematic; None where that cannot be told."""
+        return None if self.fit is None else misfit_of_t2(self.fit)
+
+    @property
+    def misfit_sentence(self) -> str:
+        """Say by how much the residuals depart from one exponential, and what to try; empty where they do not."""
+        if self.misfit is None or self.fit is None:
+            return ""
+        options, remedy = self.fit.options, "try --model bi"
+        if self.richer is not None or len(self.fit.echo_times) <= _BI_EXPONENTIAL or options.offset != "none":
+            remedy = ""
+        elif options.estimator == "rician":
+            remedy = "try --estimator gaussian --model bi"
+        sentence = self.misfit.sentence(remedy)
+        return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""

@@ -73,6 +73,8 @@ def write_report(inputs: ReportInputs, directory: Path) -> Path:
     write_summary(summary, directory / SUMMARY_FILE)
     path = directory / REPORT_FILE
     write_durably(path, page(inputs.title, _subtitle(inputs), body, made_by).encode("utf-8"))
+    if inputs.misfit_sentence:
+        _LOGGER.warning("%s", inputs.misfit_sentence.rstrip("."))
     _LOGGER.info("report written to %s", path)
     return path
 
@@ -96,7 +98,9 @@ def _tables(inputs: ReportInputs, summary: Summary) -> list[Markup]:
     if summary.regions:
         tables.append(section("Regions", regions_table(summary, t2_symbol(inputs.series))))
     if inputs.fit is not None:
-        tables.append(section("Quality of the fit", fit_table(inputs.fit, t2_symbol(inputs.series))))
+        misfit = inputs.misfit_sentence
+        words = [element("p", element("strong", misfit))] if misfit else []
+        tables.append(section("Quality of the fit", *words, fit_table(inputs.fit, t2_symbol(inputs.series))))
     if inputs.run is not None:
         tables += [protocol_section(inputs.run), run_section(inputs.run)]
     return tables

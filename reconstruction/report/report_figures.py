@@ -98,12 +98,12 @@ def _t2(inputs: ReportInputs, fit: T2Fit) -> Iterator[CaptionedFigure]:
     yield from _t2_maps(series, fit, populations, t2_range)
     yield _histogram(series, fit, populations, t2_range)
     if populations is not None:
-        yield _decays(series, fit, populations)
+        yield _decays(inputs, fit, populations)
         yield _estimators(replace(series, noise_std=fit.noise_std), populations)
         if inputs.with_distributions:
             yield _distributions(series, fit, populations)
     if fit.options.estimator != "rician" and fit.options.offset == "none":
-        yield _residuals(fit)
+        yield _residuals(inputs, fit)
 
 
 def _richer(inputs: ReportInputs, fit: T2Fit, richer: RicherFit) -> CaptionedFigure:
@@ -288,20 +288,23 @@ def _histogram_groups(
     return groups
 
 
-def _decays(series: ImageSeries, fit: T2Fit, populations: Populations) -> CaptionedFigure:
+def _decays(inputs: ReportInputs, fit: T2Fit, populations: Populations) -> CaptionedFigure:
+    series = inputs.series
     voxels = typical_voxels(series, fit, populations)
     caption = (
         f"Decay of single voxels, typical of their region in {t2_symbol(series)} and χ²: signal over noise against "
         "echo time, with the fit. Bars are one standard deviation of the noise; the dashed line is the noise level. A "
-        "triangle at the foot stands for a point below the axis. Below: what the fit leaves, in units of the noise."
+        "triangle at the foot stands for a point below the axis. Below: what the fit leaves, in units of the noise. "
+        f"{inputs.misfit_sentence}"
     )
     return CaptionedFigure("decay_curves", "Decay curves", decay_figure(fit, voxels), caption)
 
 
-def _residuals(fit: T2Fit) -> CaptionedFigure:
+def _residuals(inputs: ReportInputs, fit: T2Fit) -> CaptionedFigure:
     caption = (
         "What the fit leaves, in units of the noise: median, 68 % and 95 % range of all voxels at each echo time, and "
-        "the histogram beside what the noise alone would leave. Early echoes leave less, because the fit follows them."
+        "the histogram beside what the noise alone would leave. Early echoes leave less, because the fit follows "
+        f"them. {inputs.misfit_sentence}"
     )
     return CaptionedFigure("residuals", "Quality of the fit", residuals_figure(fit), caption)
 

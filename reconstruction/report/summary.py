@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from knightshift.core.arrays import BoolArray
 from knightshift.core.clock import iso_time
 from knightshift.core.durable import write_durably
-from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import ModelVerdict, RicherFit, T2Fit, T2Status, pool_region
 from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics
@@ -23,6 +22,7 @@ from knightshift.reconstruction.report.comparison_section import differences
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
 from knightshift.reconstruction.report.night_summary import NightSummary, night_summary
 from knightshift.reconstruction.report.region_words import RegionWords, region_words
+from knightshift.reconstruction.report.residuals_summary import ResidualsSummary, residuals_summary
 from knightshift.reconstruction.report.t2_symbol import T2_STAR, t2_symbol
 
 SCHEMA_FILE = "summary.schema.json"
@@ -94,6 +94,8 @@ class FitSummary(_Record):
     """Noise of the real part at each echo time, units of the images."""
     noise_source: str
     """``given``, ``background`` or ``residuals``."""
+    residuals: ResidualsSummary | None = None
+    """Whether one exponential is all; null where that cannot be told."""
     voxels_by_status: dict[str, int]
     """Voxels with each status code of the fit, by its name in lower case; ``ok`` ones have a T2."""
 
@@ -224,7 +226,7 @@ def summarise(inputs: ReportInputs, images_sha256: str, knightshift_version: str
         echo_times_s=tuple(float(echo_time) for echo_time in inputs.series.echo_times),
         run=None if inputs.run is None else _run(inputs.run),
         night=None if inputs.run is None else night_summary(inputs, inputs.run),
-        fit=None if inputs.fit is None else _fit(inputs.fit, inputs.series),
+        fit=None if inputs.fit is None else _fit(inputs.fit, inputs),
         richer_model=None if inputs.richer is None else _richer(inputs.richer),
         dendrite=None if populations is None else _dendrite(populations),
         regions=()
@@ -320,13 +322,14 @@ def _run(facts: RunFacts) -> RunSummary:
     )
 
 
-def _fit(fit: T2Fit, series: ImageSeries) -> FitSummary:
+def _fit(fit: T2Fit, inputs: ReportInputs) -> FitSummary:
     return FitSummary(
-        quantity="T2*" if t2_symbol(series) == T2_STAR else "T2",
+        quantity="T2*" if t2_symbol(inputs.series) == T2_STAR else "T2",
         estimator=fit.options.estimator,
         offset=fit.options.offset,
         noise_std=tuple(float(noise) for noise in fit.noise_std),
         noise_source=fit.noise_source,
+        residuals=None if inputs.misfit is None else residuals_summary(inputs.misfit),
         voxels_by_status={status.name.lower(): fit.count(status) for status in T2Status},
     )
 
