@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from knightshift.core.durable import make_folder, write_durably
 from knightshift.reconstruction.export.nifti import nifti_bytes
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.pseudo_2d import PeakFit, Pseudo2DFit
+from knightshift.reconstruction.relaxometry.misfit import Misfit, misfit_of_curve, misfit_of_t1
 from knightshift.reconstruction.relaxometry.recovery import RelaxationFit
 from knightshift.reconstruction.relaxometry.result import T2Status
 from knightshift.reconstruction.report.relaxation_figures import (
@@ -23,6 +25,8 @@ from knightshift.reconstruction.report.relaxation_figures import (
     typical_curves,
 )
 from knightshift.reconstruction.report.style import save_figure
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def save_pseudo_2d(result: Pseudo2DFit, folder: Path) -> tuple[Path, ...]:
@@ -58,9 +62,16 @@ def save_pseudo_2d(result: Pseudo2DFit, folder: Path) -> tuple[Path, ...]:
     writer.writeheader()
     writer.writerows(peaks)
     write_durably(folder / "fit.csv", table.getvalue().encode())
+    for peak in result.peaks:
+        _tell(misfit_of_curve(peak.fit), f"{peak.name}: ")
     curves = [ShownCurve(peak.name, peak.fit) for peak in result.peaks]
     save_figure(curves_figure(result.quantity, curves), folder, "relaxation")
     return tuple(folder / name for name in ("fit.json", "fit.csv", "relaxation.png", "relaxation.pdf"))
+
+
+def _tell(misfit: Misfit | None, what: str = "") -> None:
+    if misfit is not None and misfit.departs:
+        _LOGGER.warning("%s%s", what, misfit.sentence())
 
 
 def _make(folder: Path) -> None:
@@ -74,7 +85,7 @@ def _finite(value: object) -> float | None:
 
 
 def _peak_as_plain(peak: PeakFit) -> dict[str, object]:
-    fit = peak.fit
+    fit, misfit = peak.fit, misfit_of_curve(peak.fit)
     return {
         "peak": peak.name,
         "time_s": _finite(fit.time),
@@ -85,6 +96,7 @@ def _peak_as_plain(peak: PeakFit) -> dict[str, object]:
         "offset": _finite(fit.offset),
         "curve": fit.curve,
         "status": T2Status(int(fit.status)).name,
+        "residual_probability": None if misfit is None else misfit.probability,
         "signal": [_finite(value) for value in fit.signal],
     }
 
@@ -116,6 +128,7 @@ def write_t1_maps(fit: RelaxationFit, series: ImageSeries, folder: Path) -> tupl
             sidecar = {"Units": units, "Description": meaning, "Methods": " ".join(series.methods) + " " + T1_SENTENCE}
             write_durably(folder / f"{stem}.json", (json.dumps(sidecar, indent=2) + "\n").encode())
             paths.append(path)
+    _tell(misfit_of_t1(fit))
     save_figure(t1_map_figure(fit, series), folder, "t1_map")
     paths += [folder / "t1_map.png", folder / "t1_map.pdf"]
     if curves := typical_curves(fit):

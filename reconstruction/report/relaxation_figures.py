@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from knightshift.core.arrays import RealArray
 from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.relaxometry.misfit import misfit_of_curve
 from knightshift.reconstruction.relaxometry.recovery import RelaxationFit
 from knightshift.reconstruction.relaxometry.result import T2Status
 from knightshift.reconstruction.report.image_axes import (
@@ -54,7 +55,7 @@ class ShownCurve:
 
 @styled
 def curves_figure(quantity: str, curves: Sequence[ShownCurve]) -> Figure:
-    """Draw signal against delay with the fit, and below it what the fit leaves.
+    """Draw signal against delay with the fit, and below it what the fit leaves, in words too where it is systematic.
 
     Parameters
     ----------
@@ -94,6 +95,10 @@ def _draw_curve(above: Axes, below: Axes, quantity: str, shown: ShownCurve) -> N
     left = 100 * (signal - fit.expected(index, fit.delays)) / size
     below.vlines(fit.delays * scale, 0, left, color=BLUE, linewidth=0.9)
     below.plot(fit.delays * scale, left, "o", color=BLACK, markersize=2.5)
+    misfit = misfit_of_curve(fit, index)
+    if misfit is not None and misfit.departs:
+        words = f"departs from one exponential by\n{misfit.numbers}"
+        below.set_title(words, loc="left", color=ORANGE, fontsize=6.5, pad=2)
     below.set_ylim(*(np.array([-1.25, 1.25]) * max(float(np.nanmax(np.abs(left))), 1e-6)))
     words = f"{quantity} = {time_with_error(float(fit.time[index]), float(fit.time_std[index]))}"
     falls = fit.curve != "recovery"  # the text goes where the curve is not
