@@ -250,8 +250,9 @@ def inspect_source(
 ) -> None:
     """Say what raw data hold: format, sizes, times, frequencies, orientation, and what they do not say.
 
-    Exit code 0 if the data were understood, also where they are of a kind that is not read (the last line says why); 4
-    if they are damaged, as of an aborted scan; 2 if there are no raw data.
+    Exit code 0: understood, also where the data are of a kind that is not read (the last line says why).
+
+    Exit code 4: damaged, as an aborted scan is. Exit code 2: no raw data.
     """
     from knightshift.cli.inspecting import print_inspection
 
