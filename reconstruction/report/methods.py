@@ -35,7 +35,7 @@ def methods_paragraph(inputs: ReportInputs) -> str:
         if inputs.series.train is not None and inputs.fit.options.train is None:
             sentences.append(f"Caution: {TRAIN_CAUTION}")
     if inputs.richer is not None:
-        sentences.append(inputs.richer.methods_sentence())
+        sentences.append(in_symbol(inputs.richer.methods_sentence(), t2_symbol(inputs.series)))
     if inputs.populations is not None:
         sentences.append(in_symbol(_populations_sentence(inputs.populations), t2_symbol(inputs.series)))
     return " ".join(sentence if sentence.endswith(".") else f"{sentence}." for sentence in sentences)

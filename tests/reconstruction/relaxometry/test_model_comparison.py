@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import curve_fit
 
 from knightshift.core.errors import InputError
-from knightshift.reconstruction.relaxometry import T2Fit, fit_richer_model, fit_t2
+from knightshift.reconstruction.relaxometry import ModelVerdict, T2Fit, fit_richer_model, fit_t2
 
 TIMES = 2e-3 * np.arange(1, 17)
 FAST, SLOW = 3e-3, 16e-3
@@ -83,3 +83,31 @@ def test_rician_fits_are_refused() -> None:
     fit = fit_t2(biexponential()[:, None], TIMES, estimator="rician", noise_std=0.01)
     with pytest.raises(InputError, match="estimator 'complex' first"):
         fit_richer_model(fit, "bi")
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [("bi", ("t2", "t2_fast", "fast_share")), ("bi-60-40", ("t2", "t2_fast")), ("stretched", ("t2", "stretch"))],
+)
+def test_standard_deviations_are_the_scatter_over_noise(model: str, names: tuple[str, ...]) -> None:
+    decay = np.exp(-((TIMES / 8e-3) ** 0.7)) if model == "stretched" else biexponential()
+    found = fit_richer_model(noisy_fit(decay, 200, 600), model)
+    for name in names:
+        scatter = np.std(getattr(found, name))
+        assert np.median(getattr(found, f"{name}_std")) == pytest.approx(scatter, rel=0.1)
+
+
+def test_verdict_says_why_nothing_can_be_told() -> None:
+    strong = fit_richer_model(noisy_fit(biexponential(), 100, 300), "bi-60-40")
+    assert strong.count(ModelVerdict.PREFERRED) == strong.n_compared == 300
+    weak = fit_richer_model(noisy_fit(biexponential(), 10, 300), "bi")
+    assert weak.count(ModelVerdict.UNDETERMINED) + weak.count(ModelVerdict.UNDECIDED) > 10
+    vague = weak.verdict == ModelVerdict.PREFERRED
+    assert (weak.t2_std[vague] < weak.t2[vague]).all()
+    times = TIMES[[0, 2, 5, 11]]
+    decay = (0.6 * np.exp(-times / FAST) + 0.4 * np.exp(-times / SLOW))[:, None]
+    exhausted = fit_richer_model(fit_t2(decay, times, noise_std=1e-4), "bi")
+    assert exhausted.verdict[0] == ModelVerdict.UNDECIDED  # four echoes, four parameters: nothing is left to judge by
+    nothing = fit_richer_model(fit_t2(decay, times, noise_std=1e-4, mask=np.array([False])), "bi")
+    assert nothing.verdict[0] == ModelVerdict.NO_T2
+    assert nothing.n_compared == 0
