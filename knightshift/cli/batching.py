@@ -36,7 +36,7 @@ class BatchChoices:
 
 def batch_to(sources: list[Path], output: Path, choices: BatchChoices) -> None:
     """Run a batch; exit code 1 if an item has no result."""
-    options = _options(choices)
+    options = batch_options(choices)
     from knightshift.reconstruction.batch import run_batch
     from knightshift.reconstruction.batch.cluster import open_cluster
 
@@ -54,7 +54,7 @@ def batch_to(sources: list[Path], output: Path, choices: BatchChoices) -> None:
         raise typer.Exit(1)
 
 
-def _options(choices: BatchChoices) -> BatchOptions:
+def batch_options(choices: BatchChoices) -> BatchOptions:
     """Turn the options of the command line into those of a batch. Raises `InputError`."""
     from knightshift.reconstruction.batch import BatchOptions
     from knightshift.reconstruction.pseudo_2d import OffsetChoice

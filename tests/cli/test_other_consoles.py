@@ -10,6 +10,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from knightshift.cli.batching import BatchChoices, batch_options
+from knightshift.cli.fit_request import FitRequest
+from knightshift.reconstruction.batch import BatchOptions
 from knightshift.reconstruction.export import load_images
 from knightshift.reconstruction.relaxometry.recovery import fit_inversion_series
 
@@ -120,6 +123,19 @@ def test_batch_explains_options_before_it_looks_for_scans(
     result = cli("batch", tmp_path / "no archive", *options, "-o", tmp_path / "out")
     assert result.returncode == 2
     assert words in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("offset", "of_images", "of_spectra"),
+    [(None, "none", "auto"), ("auto", "none", "auto"), ("free", "free", "free"), ("noise", "noise", "auto")],
+)
+def test_offset_of_a_batch_is_taken_where_it_has_a_meaning(offset: str | None, of_images: str, of_spectra: str) -> None:
+    fit = FitRequest(estimator="gaussian", offset=offset, delays="1 ms, 2 ms", echo_train="2 x 1 ms")
+    options = batch_options(BatchChoices(None, 1, None, fit))
+    assert (options.fit.offset, options.spectra.offset) == (of_images, of_spectra)
+    assert options.spectra.delays == (1e-3, 2e-3)
+    assert options.echo_train == (2, 1e-3)
+    assert BatchOptions.model_validate_json(options.model_dump_json()) == options  # as it travels to the workers
 
 
 def test_fids_become_spectra_with_their_line_where_it_is(cli: Cli, tmp_path: Path) -> None:
