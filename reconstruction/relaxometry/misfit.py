@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.fft import idct
-from scipy.special import fdtrc
+from scipy.special import chdtri, fdtrc
 
 from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.core.human_units import quantity
@@ -65,7 +65,11 @@ class Misfit:
         """Size, place and probability in words: ``"+1.9 % of the signal at 20 ms (p < 0.0001)"``."""
         whose = "" if self.n_curves == 1 else f" in the mean of {self.n_curves} voxels"
         # no more digits than the drawn null distribution, or the F distribution far out, can tell
-        chance = f"p = {self.probability:.2g}" if self.probability >= 1e-4 else "p < 0.0001"
+        chance = (
+            f"p = {self.probability:.{2 if self.probability >= 0.01 else 1}g}"
+            if self.probability >= 1e-4
+            else "p < 0.0001"
+        )
         size = f"{100 * self.size:+.2g}".replace("-", "−")
         return f"{size} % of the signal at {quantity(self.delay, 's', 3)}{whose} ({chance})"
 
@@ -138,8 +142,9 @@ def misfit_of_t2(fit: T2Fit) -> Misfit | None:
     if fit.options.estimator == "rician":
         expected = rician_mean(expected)
     left = fit.signal[:, strong] / noise[:, None] - expected
-    bend = 0.5 * (fit.t2_std[strong] / fit.t2[strong] ** 2) ** 2 * (decay - fit.offset[strong])
     columns = _columns(fit.echo_times, fit.t2[strong], with_constant=fit.options.offset == "free")
+    variance = (fit.t2_std[strong] / fit.t2[strong] ** 2) ** 2 * _noise_scale(left, columns.shape[2])
+    bend = 0.5 * variance * (decay - fit.offset[strong])
     return _of_voxels(
         (left, expected, bend / noise[:, None], columns / noise[:, None]), (fit.echo_times, noise), strong
     )
@@ -193,6 +198,14 @@ def _of_voxels(
     shares = left.mean(axis=1) * noise / np.max(np.abs(expected.mean(axis=1) * noise))
     largest = int(np.argmax(np.abs(shares)))
     return Misfit(probability, float(delays[largest]), float(shares[largest]), left.shape[1])
+
+
+def _noise_scale(left: RealArray, n_parameters: int) -> float:
+    """Tell by how much the variance of the noise differs from the one that the fit believed."""
+    freedom = len(left) - n_parameters
+    if freedom < 1 or not left.size:
+        return 1.0
+    return float(np.median(np.sum(left**2, axis=0)) / chdtri(freedom, 0.5))
 
 
 def _hotelling(samples: RealArray) -> float:

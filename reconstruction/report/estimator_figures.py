@@ -124,13 +124,15 @@ def _draw_spread(axes: Axes, spread: Spread | None, height: float, color: str, l
 
 
 @styled
-def residuals_figure(fit: T2Fit) -> Figure:
+def residuals_figure(fit: T2Fit, verdict: str = "") -> Figure:
     """Draw the residuals in units of the noise: at each echo, and their distribution beside the normal one.
 
     Parameters
     ----------
     fit
         By least squares (for a Rician fit the residuals of magnitudes are not normal).
+    verdict
+        What a test says of them, written above; empty for nothing.
 
     Raises
     ------
@@ -141,7 +143,9 @@ def residuals_figure(fit: T2Fit) -> Figure:
         raise InputError("no voxel has a T2: there are no residuals")
     measured = fit.signal[:, fit.ok] / fit.noise_std[:, None]
     residuals = measured - fit.snr[:, fit.ok]
-    panels = make_panels(TWO_COLUMNS, 2, 2, 0.55, Margins(left=0.5, right=0.15, top=0.12, between_columns=0.6))
+    top = 0.3 if verdict else 0.12
+    panels = make_panels(TWO_COLUMNS, 2, 2, 0.55, Margins(left=0.5, right=0.15, top=top, between_columns=0.6))
+    panels.axes[0].set_title(verdict, loc="left", pad=4, color=ORANGE, fontsize=7)
     _residuals_by_echo(panels.axes[0], fit, residuals)
     _residual_histogram(panels.axes[1], residuals, _expected_widths(fit))
     return panels.figure

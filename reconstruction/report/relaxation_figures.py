@@ -69,7 +69,7 @@ def curves_figure(quantity: str, curves: Sequence[ShownCurve]) -> Figure:
     figure = new_figure(TWO_COLUMNS * columns / _MAX_COLUMNS + 0.5, 2.4 * rows + 0.1)
     figure.set_layout_engine("constrained")
     for place, part in zip(curves, figure.subfigures(rows, columns, squeeze=False).flat, strict=False):
-        above, below = part.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        above, below = part.subplots(2, 1, sharex=True, height_ratios=[3, 1.2])
         _draw_curve(above, below, quantity, place)
     return figure
 
@@ -98,7 +98,7 @@ def _draw_curve(above: Axes, below: Axes, quantity: str, shown: ShownCurve) -> N
     misfit = misfit_of_curve(fit, index)
     if misfit is not None and misfit.departs:
         words = f"departs from one exponential by\n{misfit.numbers}"
-        below.set_title(words, loc="left", color=ORANGE, fontsize=6.5, pad=2)
+        below.set_title(words, loc="left", color=ORANGE, fontsize=6, pad=2)
     below.set_ylim(*(np.array([-1.25, 1.25]) * max(float(np.nanmax(np.abs(left))), 1e-6)))
     words = f"{quantity} = {time_with_error(float(fit.time[index]), float(fit.time_std[index]))}"
     falls = fit.curve != "recovery"  # the text goes where the curve is not

@@ -45,7 +45,7 @@ from knightshift.reconstruction.report.t2_figures import (
     t2_map_figure,
     t2_range_of,
 )
-from knightshift.reconstruction.report.t2_symbol import t2_symbol, t2_symbol_of_both
+from knightshift.reconstruction.report.t2_symbol import in_symbol, t2_symbol, t2_symbol_of_both
 
 _MS = 1e3
 NIGHT = "The night"
@@ -109,8 +109,9 @@ def _t2(inputs: ReportInputs, fit: T2Fit) -> Iterator[CaptionedFigure]:
 def _richer(inputs: ReportInputs, fit: T2Fit, richer: RicherFit) -> CaptionedFigure:
     index = slice_to_show(fit, inputs.populations)
     which = f"Slice {index + 1}. " if inputs.series.images.shape[1] > 1 else ""
+    sentence = in_symbol(richer.methods_sentence(), t2_symbol(inputs.series))
     caption = (
-        f"{which}Where the data prefer more than one exponential: {richer.methods_sentence()} Maps of its parameters "
+        f"{which}Where the data prefer more than one exponential: {sentence} Maps of its parameters "
         "in voxels that prefer it and determine them; last panel: the verdict of every voxel. Grey: no value."
     )
     figure = richer_figure(richer, index, plane_of_slice(inputs.series, index), t2_symbol(inputs.series))
@@ -306,7 +307,7 @@ def _residuals(inputs: ReportInputs, fit: T2Fit) -> CaptionedFigure:
         "the histogram beside what the noise alone would leave. Early echoes leave less, because the fit follows "
         f"them. {inputs.misfit_sentence}"
     )
-    return CaptionedFigure("residuals", "Quality of the fit", residuals_figure(fit), caption)
+    return CaptionedFigure("residuals", "Quality of the fit", residuals_figure(fit, inputs.misfit_sentence), caption)
 
 
 def _estimators(series: ImageSeries, populations: Populations) -> CaptionedFigure:

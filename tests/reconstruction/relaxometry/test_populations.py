@@ -37,6 +37,38 @@ def test_error_of_the_width_is_its_spread_between_samples() -> None:
     assert np.median([histogram.fwhm_std for histogram in histograms]) == pytest.approx(spread, rel=0.4)
 
 
+@pytest.mark.parametrize("n_voxels", [60, 500, 5000])
+def test_width_of_two_gaussians_is_that_of_the_higher_one_within_its_error(n_voxels: int) -> None:
+    random = np.random.default_rng(n_voxels)
+    n_first = 2 * n_voxels // 5
+    values = np.concatenate([random.normal(6e-3, 0.4e-3, n_first), random.normal(12e-3, 0.4e-3, n_voxels - n_first)])
+    histogram = t2_histogram(values)
+    assert histogram.peak == pytest.approx(12e-3, abs=0.3e-3)
+    assert abs(histogram.fwhm - 2.3548 * 0.4e-3) < 2 * histogram.fwhm_std
+    assert histogram.fwhm_std < 0.3 * histogram.fwhm
+    # the smooth line is as high as the two bells: 60 % of the voxels in the higher one, kernel included
+    width = np.hypot(0.4e-3, histogram.bandwidth)
+    assert histogram.density.max() == pytest.approx(0.6 * n_voxels / (np.sqrt(2 * np.pi) * width), rel=0.35)
+    assert histogram.bandwidth < 0.5 * 0.4e-3 * (1 + 60 / n_voxels)
+
+
+def test_intervals_of_the_width_hold_what_they_promise() -> None:
+    random = np.random.default_rng(7)
+    inside = []
+    for _ in range(100):
+        histogram = t2_histogram(random.normal(8e-3, 1e-3, 200))
+        inside.append(abs(histogram.fwhm - 2.3548e-3) < np.array([1.0, 1.96]) * histogram.fwhm_std)
+    assert np.mean(inside, axis=0) == pytest.approx([0.68, 0.95], abs=0.12)
+
+
+@pytest.mark.parametrize("values", [[8.0] * 9, [7.0, 7.5, 8.0, 8.2, 9.0], [*np.linspace(7, 9, 50), 100.0]])
+def test_few_equal_or_scattered_voxels_still_have_a_density(values: list[float]) -> None:
+    histogram = t2_histogram(1e-3 * np.array(values))
+    assert histogram.bandwidth > 0
+    assert np.isfinite([histogram.fwhm, histogram.fwhm_std]).all()
+    assert np.trapezoid(histogram.density, histogram.times) == pytest.approx(histogram.counts.sum(), rel=1e-2)
+
+
 def test_bars_lie_on_multiples_of_their_width_and_hold_every_voxel() -> None:
     histogram = t2_histogram(np.array([[5.0e-3, 7.2e-3], [np.nan, 6.9e-3]]), bar_width=1e-3)
     np.testing.assert_allclose(histogram.edges, [5e-3, 6e-3, 7e-3, 8e-3])

@@ -189,6 +189,19 @@ def test_outline_runs_round_every_edge_of_large_voxels() -> None:
     np.testing.assert_allclose([segments[..., 1].min(), segments[..., 1].max()], [200.0, 400.0])
 
 
+def test_outline_runs_along_voxels_however_small_they_are_printed() -> None:
+    from knightshift.reconstruction.report.image_axes import ImagePlane, PlaneAxis
+
+    panels = make_panels(3.0, 1, 1, 0.3)
+    mask = np.zeros((200, 40), dtype=bool)
+    mask[100:102, 10:18] = True
+    draw_outline(panels.axes[0], mask, ImagePlane(PlaneAxis("z", 0.0, 2e-3), PlaneAxis("y", 0.0, 4e-3)), "red")
+    lines = next(item for item in panels.axes[0].collections if isinstance(item, LineCollection))
+    segments = np.array(lines.get_segments())
+    np.testing.assert_allclose([segments[..., 1].min(), segments[..., 1].max()], [1000.0, 1020.0])
+    np.testing.assert_allclose([segments[..., 0].min(), segments[..., 0].max()], [1000.0, 1800.0])
+
+
 def test_histogram_marks_the_isolated_population_and_writes_the_width() -> None:
     random = np.random.default_rng(3)
     bulk = t2_histogram(random.normal(7.5e-3, 1e-3, 4000))

@@ -65,3 +65,14 @@ def test_a_peak_without_a_time_says_why_and_a_map_without_voxels_has_no_curves()
 )
 def test_times_below_a_second_are_in_ms(time: float, error: float, words: str) -> None:
     assert time_with_error(time, error) == words
+
+
+def test_a_curve_of_two_times_says_so_above_its_residuals() -> None:
+    delays = np.linspace(0, 0.4, 24)
+    noise = np.random.default_rng(4).normal(0, 1e-3, 24)
+    two = 0.6 * np.exp(-delays / 0.03) + 0.4 * np.exp(-delays / 0.15) + noise
+    one = np.exp(-delays / 0.1) + noise
+    curves = [ShownCurve("peak", fit_relaxation(each[:, None], delays, "decay"), (0,)) for each in (two, one)]
+    titles = [part.axes[1].get_title(loc="left") for part in curves_figure("T2", curves).subfigs]
+    assert titles[0].startswith("departs from one exponential by")
+    assert titles[1] == ""
