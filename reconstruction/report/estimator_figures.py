@@ -145,7 +145,7 @@ def residuals_figure(fit: T2Fit, verdict: str = "") -> Figure:
     residuals = measured - fit.snr[:, fit.ok]
     top = 0.3 if verdict else 0.12
     panels = make_panels(TWO_COLUMNS, 2, 2, 0.55, Margins(left=0.5, right=0.15, top=top, between_columns=0.6))
-    panels.axes[0].set_title(verdict, loc="left", pad=4, color=ORANGE, fontsize=7)
+    panels.axes[0].set_title(verdict, loc="left", pad=4, color=ORANGE, fontsize=6.5)
     _residuals_by_echo(panels.axes[0], fit, residuals)
     _residual_histogram(panels.axes[1], residuals, _expected_widths(fit))
     return panels.figure
