@@ -41,6 +41,7 @@ from knightshift.reconstruction.relaxometry import (
 from knightshift.reconstruction.report import ComparedRun, ReportInputs, RunFacts, write_report
 from knightshift.reconstruction.report.region_words import RegionWords, region_words
 from knightshift.reconstruction.report.run_facts import run_facts
+from knightshift.reconstruction.report.t2_symbol import T2, in_symbol, t2_symbol
 from knightshift.reconstruction.running_snr import RunningSnr, running_snr
 from knightshift.reconstruction.spectrum import spectrum_of_run
 from knightshift.reconstruction.storage import default_memory, disk_storage
@@ -61,6 +62,8 @@ class Outcome:
     """What the regions are called."""
     richer: RicherFit | None = None
     """A decay of more than one exponential, where one was asked for."""
+    symbol: str = T2
+    """What the T2 is called."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,7 @@ def _write_all(loaded: _Loaded, output: Path, choices: ReportChoices) -> Outcome
         with_distributions=choices.distributions,
         compared=None if choices.compare is None else _compared(choices.compare, options),
     )
-    return Outcome(write_report(inputs, output), populations, region_words(series.nucleus), richer)
+    return Outcome(write_report(inputs, output), populations, region_words(series.nucleus), richer, t2_symbol(series))
 
 
 def _fitted(
@@ -294,9 +297,10 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         names = [*map(outcome.words.part_number, range(1, 1 + len(found.electrodes)))]
         names += [f"isolated {number}" for number in range(1, 1 + len(found.isolated))]
         for name, region in zip(names, (*found.electrodes, *found.isolated), strict=True):
-            console.print(f"  {name}: {_region_words(region)}", highlight=False, soft_wrap=True)
+            told = in_symbol(_region_words(region), outcome.symbol)
+            console.print(f"  {name}: {told}", highlight=False, soft_wrap=True)
         if not found.isolated:
-            console.print("  no isolated population of long T2", highlight=False)
+            console.print(in_symbol("  no isolated population of long T2", outcome.symbol), highlight=False)
     if outcome.richer is not None:
         console.print(f"  {outcome.richer.methods_sentence()}", highlight=False, soft_wrap=True)
     console.print(f"report: {outcome.page}", highlight=False, soft_wrap=True)
