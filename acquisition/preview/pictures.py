@@ -71,7 +71,8 @@ def _figures(snapshot: Snapshot) -> Iterator[tuple[str, Figure]]:
     if fit is not None and has_t2:
         t2_range, symbol = t2_range_of(fit.t2, fit.t2_std), t2_symbol(series)
         yield "t2_map.png", t2_map_figure(t2_slice_of(series, fit, None, index), t2_range)
-        everything = T2Population(in_symbol("voxels with T2", symbol), t2_histogram(fit.t2[fit.ok]), False, symbol)
+        histogram = t2_histogram(fit.t2[fit.ok], fit.t2_std[fit.ok])
+        everything = T2Population(in_symbol("voxels with T2", symbol), histogram, False, symbol)
         yield "histogram.png", histogram_figure([everything], t2_range)
     if snapshot.growth is not None:
         yield "snr.png", snr_figure(*snapshot.growth, series.echo_times)

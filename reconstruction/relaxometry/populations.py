@@ -115,7 +115,7 @@ def find_populations(
         ),
         significance=tuple(significance for significance, _ in regions),
         bulk_edge=edge,
-        histogram=t2_histogram(fit.t2),
+        histogram=t2_histogram(fit.t2, fit.t2_std),
         options=options,
     )
 

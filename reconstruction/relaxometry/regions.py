@@ -77,7 +77,7 @@ def region_statistics(
     if not mask.any():
         raise InputError(f"region {name!r} holds no voxel with a T2")
     t2 = fit.t2[mask]
-    histogram = t2_histogram(t2)
+    histogram = t2_histogram(t2, fit.t2_std[mask])
     pooled, pooled_std = _pooled(t2, fit.t2_std[mask])
     where = np.argwhere(mask)
     weight = fit.amplitude[mask]

@@ -268,8 +268,8 @@ def _histogram(
     groups, t2 = _histogram_groups(series, fit, populations, t2_range), t2_symbol(series)
     apart = " The isolated population is orange." if len(groups) > 1 else ""
     caption = (
-        f"{t2} of all voxels that have one.{apart} Lines: smooth density; arrows: full width at half maximum, the "
-        "width of the smoothing taken out, with its bootstrap error."
+        f"{t2} of all voxels that have one.{apart} Lines: smooth density, in which uncertain voxels count for less; "
+        "arrows: full width at half maximum, the width of the smoothing taken out, with its bootstrap error."
     )
     return CaptionedFigure("t2_histogram", f"{t2} histogram", histogram_figure(groups, t2_range), caption)
 
@@ -279,13 +279,15 @@ def _histogram_groups(
 ) -> list[T2Population]:
     bar_width, t2 = (t2_range[1] - t2_range[0]) / 40, t2_symbol(series)
     if populations is None:
-        return [T2Population("all", t2_histogram(fit.t2, bar_width=bar_width), False, t2)]
-    bulk = t2_histogram(fit.t2[populations.labels == BULK_LABEL], bar_width=bar_width)
+        return [T2Population("all", t2_histogram(fit.t2, fit.t2_std, bar_width=bar_width), False, t2)]
+    in_bulk = populations.labels == BULK_LABEL
+    bulk = t2_histogram(fit.t2[in_bulk], fit.t2_std[in_bulk], bar_width=bar_width)
     words = region_words(series.nucleus)
     groups = [T2Population(words.bulk, bulk, False, t2)]
     isolated = isolated_mask(populations)
     if isolated.any():
-        groups.append(T2Population(words.isolated, t2_histogram(fit.t2[isolated], bar_width=bar_width), True, t2))
+        apart = t2_histogram(fit.t2[isolated], fit.t2_std[isolated], bar_width=bar_width)
+        groups.append(T2Population(words.isolated, apart, True, t2))
     return groups
 
 

@@ -52,6 +52,21 @@ def test_width_of_two_gaussians_is_that_of_the_higher_one_within_its_error(n_vox
     assert histogram.bandwidth < 0.5 * 0.4e-3 * (1 + 60 / n_voxels)
 
 
+def test_voxels_of_large_errors_do_not_widen_what_the_others_say() -> None:
+    random = np.random.default_rng(11)
+    errors = np.repeat([0.1e-3, 3e-3], 2000)
+    values = random.normal(12e-3, 1e-3, 4000) + errors * random.normal(size=4000)
+    assert t2_histogram(values).fwhm > 2.9e-3
+    assert t2_histogram(values, errors).fwhm == pytest.approx(2.3548e-3, rel=0.12)
+
+
+def test_alike_relative_errors_weigh_nothing_and_unknown_ones_have_no_weight() -> None:
+    values = np.random.default_rng(12).normal(8e-3, 1e-3, 400)
+    weighted = t2_histogram(np.append(values, 9e-3), np.append(0.1 * values, np.nan))
+    np.testing.assert_allclose(weighted.fwhm, t2_histogram(values).fwhm, rtol=2e-2)
+    assert weighted.counts.sum() == 401
+
+
 def test_intervals_of_the_width_hold_what_they_promise() -> None:
     random = np.random.default_rng(7)
     inside = []
