@@ -181,57 +181,71 @@ def valid_raw_data() -> dict[str, Writer]:
 
 def valid_writers() -> dict[str, Writer]:
     """Writers of one small valid data set of every format: folder in, path to read out."""
-
-    def topspin(folder: Path) -> Path:
-        fids = line_fids(inversion_recovery(0.7), 40.0, 64)
-        return TopSpin(fids, lists={"vdlist": "\n".join(f"{d}s" for d in DELAYS)}).write(folder / "topspin")
-
-    def processed(folder: Path) -> Path:
-        experiment = topspin(folder)
-        (experiment / "ser").unlink()
-        write_processed(experiment, np.outer(np.array(DELAYS), np.arange(64)), (2, 16))
-        return experiment
-
-    def agilent(folder: Path) -> Path:
-        traces = np.random.default_rng(1).normal(size=(8, 2, 16)) + 0j
-        return Agilent(traces, AGILENT_IMAGE).write(folder / "agilent.fid")
-
-    def tecmag(folder: Path) -> Path:
-        table = " ".join(str(delay) for delay in DELAYS)
-        return write_tecmag(folder / "a.tnt", line_fids(np.array(DELAYS), 10.0, 32), {"de1:2": table})
-
-    def prospa(folder: Path) -> Path:
-        steps = 'experiment = "T1-IR"\nnrSteps = 8\nminDelay = 10\nmaxDelay = 8000\ndelaySpacing = "log"\n'
-        return write_prospa(folder / "prospa", line_fids(np.array(DELAYS), 10.0, 32), steps)
-
-    def prospa_plot(folder: Path) -> Path:
-        write_prospa(folder / "plot", line_fids(np.ones(1), 10.0, 32), name="acqu")
-        (folder / "plot/acqu").unlink()
-        times = np.linspace(0, 32 * DWELL * 1e3, 32)
-        return write_prospa_plot(folder / "plot/data.pt1", [("Time (ms)", times, np.exp(-times / 9 + 0.3j * times))])
-
-    def npy(folder: Path) -> Path:
-        np.save(folder / "k.npy", np.random.default_rng(1).normal(size=(8, 2, 8, 2)))
-        return _describe(folder, "k.npy", "axes: [phase_encode, echo, readout, part]")
-
-    def mat(folder: Path) -> Path:
-        from scipy.io import savemat
-
-        savemat(folder / "k.mat", {"k": np.random.default_rng(1).normal(size=(8, 2, 8, 2))}, do_compression=True)
-        return _describe(folder, "k.mat", "axes: [phase_encode, echo, readout, part]")
-
-    def mat_7_3(folder: Path) -> Path:
-        with h5py.File(folder / "k.mat", "w", userblock_size=512) as file:
-            file.create_dataset("k", data=np.random.default_rng(1).normal(size=(2, 8, 2, 8)), compression="gzip")
-        content = (folder / "k.mat").read_bytes()
-        (folder / "k.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + content[512:])
-        return _describe(folder, "k.mat", "axes: [phase_encode, echo, readout, part]")
-
     return {
-        "topspin": topspin, "topspin processed": processed, "agilent": agilent, "tecmag": tecmag, "prospa": prospa,
-        "prospa plot": prospa_plot,
-        "npy": npy, "mat": mat, "mat 7.3": mat_7_3,
-    }  # fmt: skip
+        "topspin": _valid_topspin,
+        "topspin processed": _valid_processed,
+        "agilent": _valid_agilent,
+        "tecmag": _valid_tecmag,
+        "prospa": _valid_prospa,
+        "prospa plot": _valid_prospa_plot,
+        "npy": _valid_npy,
+        "mat": _valid_mat,
+        "mat 7.3": _valid_mat_7_3,
+    }
+
+
+def _valid_topspin(folder: Path) -> Path:
+    fids = line_fids(inversion_recovery(0.7), 40.0, 64)
+    return TopSpin(fids, lists={"vdlist": "\n".join(f"{d}s" for d in DELAYS)}).write(folder / "topspin")
+
+
+def _valid_processed(folder: Path) -> Path:
+    experiment = _valid_topspin(folder)
+    (experiment / "ser").unlink()
+    write_processed(experiment, np.outer(np.array(DELAYS), np.arange(64)), (2, 16))
+    return experiment
+
+
+def _valid_agilent(folder: Path) -> Path:
+    traces = np.random.default_rng(1).normal(size=(8, 2, 16)) + 0j
+    return Agilent(traces, AGILENT_IMAGE).write(folder / "agilent.fid")
+
+
+def _valid_tecmag(folder: Path) -> Path:
+    table = " ".join(str(delay) for delay in DELAYS)
+    return write_tecmag(folder / "a.tnt", line_fids(np.array(DELAYS), 10.0, 32), {"de1:2": table})
+
+
+def _valid_prospa(folder: Path) -> Path:
+    steps = 'experiment = "T1-IR"\nnrSteps = 8\nminDelay = 10\nmaxDelay = 8000\ndelaySpacing = "log"\n'
+    return write_prospa(folder / "prospa", line_fids(np.array(DELAYS), 10.0, 32), steps)
+
+
+def _valid_prospa_plot(folder: Path) -> Path:
+    write_prospa(folder / "plot", line_fids(np.ones(1), 10.0, 32), name="acqu")
+    (folder / "plot/acqu").unlink()
+    times = np.linspace(0, 32 * DWELL * 1e3, 32)
+    return write_prospa_plot(folder / "plot/data.pt1", [("Time (ms)", times, np.exp(-times / 9 + 0.3j * times))])
+
+
+def _valid_npy(folder: Path) -> Path:
+    np.save(folder / "k.npy", np.random.default_rng(1).normal(size=(8, 2, 8, 2)))
+    return _describe(folder, "k.npy", "axes: [phase_encode, echo, readout, part]")
+
+
+def _valid_mat(folder: Path) -> Path:
+    from scipy.io import savemat
+
+    savemat(folder / "k.mat", {"k": np.random.default_rng(1).normal(size=(8, 2, 8, 2))}, do_compression=True)
+    return _describe(folder, "k.mat", "axes: [phase_encode, echo, readout, part]")
+
+
+def _valid_mat_7_3(folder: Path) -> Path:
+    with h5py.File(folder / "k.mat", "w", userblock_size=512) as file:
+        file.create_dataset("k", data=np.random.default_rng(1).normal(size=(2, 8, 2, 8)), compression="gzip")
+    content = (folder / "k.mat").read_bytes()
+    (folder / "k.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + content[512:])
+    return _describe(folder, "k.mat", "axes: [phase_encode, echo, readout, part]")
 
 
 def _describe(folder: Path, file: str, more: str) -> Path:
