@@ -1,5 +1,7 @@
 """A BIDS data set: echo images as ``MESE`` in the raw part, the T2 map and masks as derivatives.
 
+Gradient echoes are ``MEGRE`` and their map is a ``T2starmap``.
+
 ::
 
     dataset_description.json  README
@@ -37,15 +39,32 @@ _BIDS_VERSION = "1.10.0"
 _LABEL = re.compile(r"[0-9a-zA-Z]{1,64}")
 _DERIVATIVES = Path("derivatives") / "knightshift"
 _README = """\
-Images of one sample at several echo times (suffix MESE), written by knightshift.
+Images of one sample at several echo times (suffix MESE; MEGRE: gradient echoes), written by knightshift.
 
-A subject is a sample, such as a battery cell. The frame is that of the side-cars ("CoordinateSystem"). T2 maps, in
-seconds, and masks are in derivatives/knightshift.
+A subject is a sample, such as a battery cell. The frame is that of the side-cars ("CoordinateSystem"). T2 or T2* maps,
+in seconds, and masks are in derivatives/knightshift.
 """
 _ECHOES = {
     "spin_echo_series": "separate spin echoes, one echo time an excitation",
     "multi_echo_spin_echo": "multi-echo spin echo (CPMG train)",
 }
+
+
+@dataclass(frozen=True)
+class _Suffixes:
+    """What BIDS calls echo images and the map of their relaxation time."""
+
+    echoes: str
+    relaxation_time: str
+    symbol: str
+
+
+_OF_SPIN_ECHOES = _Suffixes("MESE", "T2map", "T2")
+_OF_GRADIENT_ECHOES = _Suffixes("MEGRE", "T2starmap", "T2*")
+
+
+def _suffixes(series: ImageSeries) -> _Suffixes:
+    return _OF_GRADIENT_ECHOES if series.refocused is False else _OF_SPIN_ECHOES
 
 
 @dataclass(frozen=True)
@@ -99,7 +118,7 @@ def write_bids(analysis: Analysis, folder: Path, labels: BidsLabels) -> tuple[Pa
     """
     series = analysis.series
     if len(series.echo_times) < 2 or series.inversion_times is not None or analysis.fit is None:
-        raise InputError("BIDS MESE is for two or more echo times; these images do not step the echo time")
+        raise InputError("BIDS MESE and MEGRE are for two or more echo times; these images do not step the echo time")
     _write_root(folder, {"Name": "knightshift images", "BIDSVersion": _BIDS_VERSION, "DatasetType": "raw"})
     generator = {"Name": "knightshift", "Version": version("knightshift")}
     _write_root(folder / _DERIVATIVES, {
@@ -132,7 +151,7 @@ def _write_echoes(series: ImageSeries, acquisition: AcquisitionFacts, place: Pat
     shared = {**sidecar(series), **_acquisition_fields(acquisition)}
     paths = []
     for echo, echo_time in enumerate(series.echo_times):
-        path = place / f"{stem}_echo-{echo + 1}_MESE.nii.gz"
+        path = place / f"{stem}_echo-{echo + 1}_{_suffixes(series).echoes}.nii.gz"
         volume = np.abs(series.images[echo])
         own = {
             **shared,
@@ -169,14 +188,16 @@ def _maps(analysis: Analysis, fit: T2Fit, slices: list[int], sources: list[str])
         "EstimationAlgorithm": fit.methods_sentence(),
     }
     shared = {"Sources": sources, "Units": "s", "SkullStripped": False, **estimation}
-    std = "standard deviation of T2; NaN where there is no T2"
+    suffixes = _suffixes(analysis.series)
+    name, t2 = suffixes.relaxation_time, suffixes.symbol
+    std = f"standard deviation of {t2}; NaN where there is no {t2}"
     maps: _Maps = {
-        "T2map": (fit.t2[slices], {**shared, "Description": "T2 of each voxel; NaN where it was not determined"}),
-        "desc-std_T2map": (fit.t2_std[slices], {**shared, "Description": std}),
+        name: (fit.t2[slices], {**shared, "Description": f"{t2} of each voxel; NaN where it was not determined"}),
+        f"desc-std_{name}": (fit.t2_std[slices], {**shared, "Description": std}),
     }
-    for name, mask in region_masks(fit, analysis.populations).items():
-        own: dict[str, object] = {"Sources": sources, "Type": "ROI", "Description": mask_meaning(name)}
-        maps[f"desc-{name}_mask"] = mask[slices].astype(np.uint8), own
+    for region, mask in region_masks(fit, analysis.populations).items():
+        own: dict[str, object] = {"Sources": sources, "Type": "ROI", "Description": mask_meaning(region)}
+        maps[f"desc-{region}_mask"] = mask[slices].astype(np.uint8), own
     return maps
 
 

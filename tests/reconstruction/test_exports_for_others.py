@@ -22,7 +22,7 @@ from knightshift.reconstruction.export.formats import write_volumes
 from knightshift.reconstruction.export.nifti import nifti_affine
 from knightshift.reconstruction.export.numpy_arrays import write_numpy
 from knightshift.reconstruction.export.regions_table import write_region_tables
-from knightshift.reconstruction.images import ImageSeries, SliceStack
+from knightshift.reconstruction.images import ECHO_FORMATION, GRADIENT_ECHO, ImageSeries, SliceStack
 
 ECHO_TIMES = np.array([4e-3, 8e-3, 13e-3, 20e-3, 30e-3])
 ELECTRODES, DENDRITE = (slice(4, 8), slice(3, 29)), (slice(14, 16), slice(20, 24))
@@ -85,6 +85,19 @@ def test_t2map_of_bids_is_in_seconds(analysis: Analysis, tmp_path: Path) -> None
     assert fields["Sources"][0] == "bids:raw:sub-01/anat/sub-01_echo-1_MESE.nii.gz"
 
 
+def _of_gradient_echoes(analysis: Analysis) -> Analysis:
+    provenance = {**analysis.series.provenance, ECHO_FORMATION: GRADIENT_ECHO}
+    return replace(analysis, series=replace(analysis.series, provenance=provenance))
+
+
+def test_gradient_echoes_are_megre_and_their_map_is_of_t2_star(analysis: Analysis, tmp_path: Path) -> None:
+    written = write_bids(_of_gradient_echoes(analysis), tmp_path, BidsLabels())
+    names = [path.name for path in written]
+    assert [name for name in names if "echo-" in name] == [f"sub-01_echo-{n}_MEGRE.nii.gz" for n in range(1, 6)]
+    assert {"sub-01_T2starmap.nii.gz", "sub-01_desc-std_T2starmap.nii.gz"} <= set(names)
+    assert not [name for name in names if "T2map" in name]
+
+
 def _validator() -> str | None:
     return shutil.which("bids-validator-deno", path=str(Path(sys.executable).parent)) or shutil.which("bids-validator")
 
@@ -93,7 +106,7 @@ def _validator() -> str | None:
 @pytest.mark.parametrize("session", [None, "night1"])
 def test_the_bids_validator_finds_no_error(analysis: Analysis, tmp_path: Path, session: str | None) -> None:
     write_bids(analysis, tmp_path, BidsLabels("cell1", session))
-    write_bids(analysis, tmp_path, BidsLabels("cell2", session))
+    write_bids(_of_gradient_echoes(analysis), tmp_path, BidsLabels("cell2", session))
     for root in (tmp_path, tmp_path / "derivatives" / "knightshift"):
         command = [str(_validator()), str(root), "--json", "--ignoreWarnings"]
         result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
