@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from knightshift.core.errors import DamagedDataError, StorageError
@@ -101,6 +101,38 @@ def write_durably(path: Path, content: bytes, write: Callable[[int, bytes], None
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise storage_error(path, "writing", error) from error
+
+
+@contextlib.contextmanager
+def part_of(path: Path, doing: str) -> Iterator[Path]:
+    """Lend a name under which another library writes a file; `path` then appears complete, or not at all.
+
+    Parameters
+    ----------
+    path
+        The file.
+    doing
+        What is done, for messages: "writing images".
+
+    Yields
+    ------
+    Path
+        Where to write; closed again when the block ends.
+
+    Raises
+    ------
+    StorageError
+        If the disk refuses at any step. Nothing half-written is left behind.
+    """
+    part = path.with_name(path.name + PART_SUFFIX)
+    try:
+        yield part
+        sync_file(part)
+        move_durably(part, path)
+    except OSError as error:
+        raise storage_error(path, doing, error) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def move_durably(source: Path, target: Path) -> None:

@@ -20,8 +20,8 @@ import h5py
 import numpy as np
 
 from knightshift.core.durable import (
-    PART_SUFFIX,
     move_durably,
+    part_of,
     read_regular_file,
     storage_error,
     sync_file,
@@ -80,17 +80,9 @@ def _move_stored(series: ImageSeries, path: Path) -> None:
 
 def _write_large(series: ImageSeries, path: Path) -> None:
     """Write to the disk at once what would not be put together in memory first."""
-    part = path.with_name(path.name + PART_SUFFIX)
-    try:
-        with h5py.File(part, "w", libver=("v108", "v110")) as file:
-            file.create_dataset("images", data=np.asarray(series.images, dtype=np.complex64))
-            _describe(file, series)
-        sync_file(part)
-        move_durably(part, path)
-    except OSError as error:
-        raise storage_error(path, "writing images", error) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with part_of(path, "writing images") as part, h5py.File(part, "w", libver=("v108", "v110")) as file:
+        file.create_dataset("images", data=np.asarray(series.images, dtype=np.complex64))
+        _describe(file, series)
 
 
 def write_images_in_slabs(slabs: Iterable[ImageSeries], n_slices: int, path: Path) -> None:
@@ -112,28 +104,20 @@ def write_images_in_slabs(slabs: Iterable[ImageSeries], n_slices: int, path: Pat
     StorageError
         If the disk is full or read-only.
     """
-    part = path.with_name(path.name + PART_SUFFIX)
-    try:
-        with h5py.File(part, "w", libver=("v108", "v110")) as file:
-            done = 0
-            for slab in slabs:
-                n_echoes, count, *plane = slab.images.shape
-                if done == 0:
-                    shape = n_echoes, n_slices, *plane
-                    images = file.create_dataset("images", shape, np.complex64, chunks=(1, 1, *plane))
-                    _describe(file, slab, n_slices)
-                if (n_echoes, *plane) != (shape[0], *shape[2:]) or done + count > n_slices:
-                    raise ShapeError(f"{path}: a slab of shape {slab.images.shape} at slice {done} of {shape}")
-                images[:, done : done + count] = slab.images
-                done += count
-            if done != n_slices:
-                raise ShapeError(f"{path}: the slabs hold {done} slices, {n_slices} were announced")
-        sync_file(part)
-        move_durably(part, path)
-    except OSError as error:
-        raise storage_error(path, "writing images", error) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with part_of(path, "writing images") as part, h5py.File(part, "w", libver=("v108", "v110")) as file:
+        done = 0
+        for slab in slabs:
+            n_echoes, count, *plane = slab.images.shape
+            if done == 0:
+                shape = n_echoes, n_slices, *plane
+                images = file.create_dataset("images", shape, np.complex64, chunks=(1, 1, *plane))
+                _describe(file, slab, n_slices)
+            if (n_echoes, *plane) != (shape[0], *shape[2:]) or done + count > n_slices:
+                raise ShapeError(f"{path}: a slab of shape {slab.images.shape} at slice {done} of {shape}")
+            images[:, done : done + count] = slab.images
+            done += count
+        if done != n_slices:
+            raise ShapeError(f"{path}: the slabs hold {done} slices, {n_slices} were announced")
 
 
 def _describe(file: Any, series: ImageSeries, n_slices: int | None = None) -> None:

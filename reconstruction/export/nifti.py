@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zlib
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightshift.core.arrays import RealArray
-from knightshift.core.durable import PART_SUFFIX, move_durably, storage_error, write_durably
+from knightshift.core.durable import part_of, write_durably
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.images import ImageSeries
 
@@ -91,21 +90,12 @@ def write_volume(
         If the disk is full or read-only.
     """
     packer = zlib.compressobj(_LEVEL, wbits=_GZIP, strategy=zlib.Z_RLE if is_noisy else zlib.Z_DEFAULT_STRATEGY)
-    part = path.with_name(path.name + PART_SUFFIX)
-    try:
-        with part.open("wb") as file:
-            file.write(packer.compress(_header(volume.shape, np.float32, geometry, description)))
-            for index in np.ndindex(*volume.shape[:-2]):
-                one = volume[index]
-                file.write(packer.compress(_voxels(np.abs(one) if np.iscomplexobj(one) else one, np.float32)))
-            file.write(packer.flush())
-            file.flush()
-            os.fsync(file.fileno())
-        move_durably(part, path)
-    except OSError as error:
-        raise storage_error(path, "writing images", error) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with part_of(path, "writing images") as part, part.open("wb") as file:
+        file.write(packer.compress(_header(volume.shape, np.float32, geometry, description)))
+        for index in np.ndindex(*volume.shape[:-2]):
+            one = volume[index]
+            file.write(packer.compress(_voxels(np.abs(one) if np.iscomplexobj(one) else one, np.float32)))
+        file.write(packer.flush())
 
 
 def _voxels(one: NDArray[Any], dtype: type[np.generic]) -> bytes:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightshift.core.arrays import ComplexArray
-from knightshift.core.durable import PART_SUFFIX, make_folder, move_durably, storage_error, sync_file
+from knightshift.core.durable import make_folder, part_of
 from knightshift.reconstruction.export.images_file import images_shape, load_slab
 from knightshift.reconstruction.export.maps import T2_MAPS, write_sidecar
 from knightshift.reconstruction.export.nifti import write_volume
@@ -122,16 +122,8 @@ def new_maps_file(folder: Path, shape: tuple[int, ...]) -> Iterator[MapsFile]:
     StorageError
         If the disk is full or read-only.
     """
-    path, part = folder / MAPS_FILE, folder / (MAPS_FILE + PART_SUFFIX)
-    try:
-        with h5py.File(part, "w", libver=("v108", "v110")) as file:
-            yield MapsFile(file, shape)
-        sync_file(part)
-        move_durably(part, path)
-    except OSError as error:
-        raise storage_error(path, "writing maps", error) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with part_of(folder / MAPS_FILE, "writing maps") as part, h5py.File(part, "w", libver=("v108", "v110")) as file:
+        yield MapsFile(file, shape)
 
 
 def write_map_volumes(maps: Path, images: Path, folder: Path) -> tuple[Path, ...]:

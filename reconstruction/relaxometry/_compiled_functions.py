@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from knightshift.reconstruction.relaxometry._kernel_tools import inlined
-from knightshift.reconstruction.relaxometry.rician import RATIO_ABOVE, RATIO_BELOW
+from knightshift.reconstruction.relaxometry.rician import RATIO_ABOVE, RATIO_BELOW, SHORTFALL_ABOVE
 
 _ZERO, _HALF, _ONE, _TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
 _LARGEST = np.float32(1e4)  # from this argument on what is left goes with one over it
@@ -23,7 +23,7 @@ def _single(*coefficients: float) -> tuple[Any, ...]:
 
 
 _P, _Q = _single(*RATIO_ABOVE), _single(*RATIO_BELOW)
-_S = _single(1, *(q - p for q, p in zip(RATIO_BELOW[1:-1], RATIO_ABOVE[:-1], strict=True)))  # Q - z P
+_S = _single(*SHORTFALL_ABOVE)  # Q - z P
 
 # Numerator and denominator by rising power, fitted to the smallest largest error.
 _LOG_BESSEL = (

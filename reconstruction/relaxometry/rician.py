@@ -28,7 +28,8 @@ RATIO_BELOW = (
     0.0003377694752,
 )
 """Coefficients of ``I1(z) / (z I0(z))`` by rising power of z, above and below the line of the fraction."""
-_SHORTFALL_ABOVE = (1.0, *(float(below - above) for below, above in zip(RATIO_BELOW[1:-1], RATIO_ABOVE, strict=False)))
+SHORTFALL_ABOVE = (1.0, *(float(below - above) for below, above in zip(RATIO_BELOW[1:-1], RATIO_ABOVE, strict=False)))
+"""Coefficients above the line of ``1 - I1(z) / I0(z)``."""
 _LARGEST_ARGUMENT = 1e5  # where powers of the fraction overflow
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -75,11 +76,11 @@ def bessel_shortfall(argument: RealArray) -> RealArray:
     if argument.max(initial=0.0) > _LARGEST_ARGUMENT:
         ordinary = bessel_shortfall(np.minimum(argument, _LARGEST_ARGUMENT))
         return np.where(argument > _LARGEST_ARGUMENT, 0.5 / np.maximum(argument, _LARGEST_ARGUMENT), ordinary)
-    above = argument * _SHORTFALL_ABOVE[-1]
-    for coefficient in _SHORTFALL_ABOVE[-2:0:-1]:
+    above = argument * SHORTFALL_ABOVE[-1]
+    for coefficient in SHORTFALL_ABOVE[-2:0:-1]:
         above += coefficient
         above *= argument
-    above += _SHORTFALL_ABOVE[0]
+    above += SHORTFALL_ABOVE[0]
     below = argument * RATIO_BELOW[-1]
     for coefficient in RATIO_BELOW[-2:0:-1]:
         below += coefficient
