@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from math import factorial
+from math import factorial, log
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -26,7 +26,7 @@ BLOCK = 256
 
 _OK, _MASKED, _INVALID_INPUT = int(T2Status.OK), int(T2Status.MASKED), int(T2Status.INVALID_INPUT)
 _NO_SIGNAL = int(T2Status.NO_SIGNAL)
-_LOG2_E, _LN_2 = float(np.log2(np.e)), float(np.log(2))
+_LOG2_E, _LN_2 = 1 / log(2), log(2)
 _E2, _E3, _E4, _E5, _E6, _E7, _E8, _E9, _E10, _E11 = (1 / factorial(power) for power in range(2, 12))
 _BIAS, _SHIFT, _BIAS_32, _SHIFT_32 = 1023, 52, 127, 23
 _LOWEST_32, _LOG2_E_32, _LN_2_32, _ONE = np.float32(-80), np.float32(_LOG2_E), np.float32(_LN_2), np.float32(1)
