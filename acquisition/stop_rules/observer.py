@@ -19,13 +19,13 @@ from knightshift.acquisition.stop_rules.progress import (
     RuleProgress,
     rules_in_force,
 )
+from knightshift.acquisition.stop_rules.referenced_sum import ReferencedSum
 from knightshift.acquisition.stop_rules.rules import StopRules
 from knightshift.core.errors import InputError, KnightshiftError, StorageError
 from knightshift.core.human_units import duration
 from knightshift.core.passes import PassRecord
 from knightshift.core.run_folder import Run
 from knightshift.core.yaml_files import as_plain
-from knightshift.reconstruction.live import RunningSum
 
 if TYPE_CHECKING:
     from knightshift.acquisition.interlock_guard import Log
@@ -60,9 +60,8 @@ class RuleObserver:
         """Set when the rules are met."""
         self._deadline = math.inf if deadline is None else deadline
         self._applied: AppliedRules
-        self._sum: RunningSum
+        self._sum: ReferencedSum
         self._log: Log
-        self._n_seen = 0
         self._told = -math.inf
         self._starts: deque[float] = deque(maxlen=_PASSES_TIMED)
         self._failed = False
@@ -77,16 +76,16 @@ class RuleObserver:
         DamagedDataError
             If a pass is damaged.
         """
-        self._log = log
-        self._applied, self._sum = AppliedRules.to(self.rules, run.manifest.encoding), RunningSum(run)
-        self._n_seen, self.wish = 0, None
-        events = run.events()
-        if rules_in_force(events) != self.rules:
+        self._log, self.wish = log, None
+        self._applied, self._sum = AppliedRules.to(self.rules, run.manifest.encoding), ReferencedSum(run)
+        if rules_in_force(run.events()) != self.rules:
             log(time, RULES_EVENT, rules=as_plain(self.rules), words=str(self.rules))
         commits = list(run.commits().values())
-        recent = len(commits) - (_LOOKED_AT_AGAIN + 1) * self._block
-        for number, commit in enumerate(commits):
-            self._add(run.read_committed(commit), time, looks=number >= recent)
+        n_early = max(0, len(commits) - (_LOOKED_AT_AGAIN + 1) * self._block)
+        self._sum.add_committed(commits[:n_early])
+        self._starts.extend(commit.started for commit in commits[:n_early])
+        for commit in commits[n_early:]:
+            self._add(run.read_committed(commit), time)
         self._starts.clear()  # how long a pass takes is seen within one epoch
         return self.wish
 
@@ -95,7 +94,7 @@ class RuleObserver:
         if self._failed or self.wish is not None:
             return None
         try:
-            self._add(record, time, looks=True)
+            self._add(record, time)
         except StorageError:
             raise
         except KnightshiftError as error:
@@ -108,22 +107,21 @@ class RuleObserver:
     def _block(self) -> int:
         return self._sum.run.manifest.encoding.n_steps
 
-    def _add(self, record: PassRecord, time: float, *, looks: bool) -> None:
+    def _add(self, record: PassRecord, time: float) -> None:
         self._sum.add(record)
-        self._n_seen += 1
         self._starts.append(record.started)
         ends_block = (record.index + 1) % self._block == 0
-        if looks and ends_block and self.wish is None and self._sum.n_good >= _FEWEST:
+        if ends_block and self.wish is None and self._sum.n_good >= _FEWEST:
             self._look(record, time)
 
     def _look(self, record: PassRecord, time: float) -> None:
         try:
-            standings = self._applied.stand(self._sum.images(), self._n_seen)
+            standings = self._applied.stand(self._sum.images(), self._sum.n_seen)
         except InputError as error:  # a scanner without noise has no SNR
             _LOG.debug("pass %d: %s", record.index, error)
             return
         self.progress = tuple(self._progress(standing, record) for standing in standings)
-        met = self._n_seen >= self.rules.minimum_passes and all(standing.met for standing in standings)
+        met = self._sum.n_seen >= self.rules.minimum_passes and all(standing.met for standing in standings)
         if met or record.finished - self._told >= _TOLD_EVERY:
             self._told = record.finished
             for progress in self.progress:
@@ -137,11 +135,11 @@ class RuleObserver:
 
     def _progress(self, standing: Standing, record: PassRecord) -> RuleProgress:
         n_planned, one = self._sum.run.manifest.n_passes, self._pass_duration(record)
-        ends = min(self._deadline, record.finished + (n_planned - self._n_seen) * one)
+        ends = min(self._deadline, record.finished + (n_planned - self._sum.n_seen) * one)
         needed = standing.passes_needed(self._block)
         if needed is not None:
             needed = max(needed, self._first_block_from(self.rules.minimum_passes))
-        when = None if needed is None else record.finished + max(0, needed - self._n_seen) * one
+        when = None if needed is None else record.finished + max(0, needed - self._sum.n_seen) * one
         value, std = standing.measured.value, standing.measured.std
         return RuleProgress(
             rule=str(standing.rule),
@@ -149,7 +147,7 @@ class RuleObserver:
             value=value if math.isfinite(value) else None,
             value_std=std if math.isfinite(std) else None,
             target=standing.rule.goal,
-            n_passes=self._n_seen,
+            n_passes=self._sum.n_seen,
             met=standing.met,
             predicted_pass=needed,
             predicted_time=when,
@@ -161,10 +159,10 @@ class RuleObserver:
         return -(-n_passes // self._block) * self._block
 
     def _stop(self, standings: tuple[Standing, ...], record: PassRecord, time: float) -> None:
-        n_left = max(0, self._sum.run.manifest.n_passes - self._n_seen - 1)  # one more is playing
+        n_left = max(0, self._sum.run.manifest.n_passes - self._sum.n_seen - 1)  # one more is playing
         saved = n_left * self._pass_duration(record)
         measured = " and ".join(standing.words for standing in standings)
-        reason = f"stop rule met: {measured} after {self._n_seen} passes ({self.rules}); saved {duration(saved)}"
+        reason = f"stop rule met: {measured} after {self._sum.n_seen} passes ({self.rules}); saved {duration(saved)}"
         self._log(
             time,
             MET_EVENT,

@@ -21,7 +21,8 @@ from knightshift.reconstruction.reconstruct import images_of_sum
 from knightshift.reconstruction.reference_drift import drift_of_references
 
 _NO_CORRECTION = "Passes were summed as they came, without frequency correction: these images are a preview."
-_MOST_WAITING = 200
+_MOST_WAITING = 2000
+_MOST_BYTES_WAITING = 500_000_000
 _NONE = (0.0, 0.0)
 
 
@@ -120,7 +121,7 @@ class RunningSum:
         """Sum the passes whose correction the next reference will not change; too many are not kept waiting."""
         while self._waiting:
             index, middle, pieces = self._waiting[0]
-            if middle > self._known_until and len(self._waiting) <= _MOST_WAITING:
+            if middle > self._known_until and len(self._waiting) <= _most_waiting(pieces):
                 return
             self._waiting.popleft()
             self._settled[index] = self._correction(index)
@@ -170,3 +171,8 @@ class RunningSum:
             frequency=self._frequency,
         )
         return images_of_sum(self.run, summed, recipe or Recipe())
+
+
+def _most_waiting(pieces: dict[int, ComplexArray]) -> int:
+    one = sum(kspace.nbytes for kspace in pieces.values())
+    return min(_MOST_WAITING, _MOST_BYTES_WAITING // max(1, one))

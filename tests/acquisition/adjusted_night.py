@@ -12,7 +12,7 @@ from knightshift.core.clock import VirtualClock, from_iso_time
 from knightshift.core.limits import ScannerLimits
 from knightshift.core.manifest import RunSetup
 from knightshift.core.program import Measurement
-from knightshift.core.run_folder import open_run
+from knightshift.core.run_folder import Run, open_run
 from knightshift.core.yaml_files import as_plain, read_config, validate
 from knightshift.hardware.backends import open_scanner
 from knightshift.hardware.contract import Scanner
@@ -108,13 +108,23 @@ def acquire_adjusted(
     )
 
 
-def resume_adjusted(path: Path) -> RunResult:
+def resume_adjusted(path: Path, **options: Any) -> RunResult:
     """Go on with it, as a new process would."""
     manifest = open_run(path).manifest
     clock = VirtualClock(from_iso_time(manifest.created))
     where: SiteConfig = validate(SiteConfig, manifest.setup.site, "test")
     device = open_scanner(where, clock=clock, phantom=manifest.setup.phantom, seed=manifest.setup.seed)
-    return resume(path, device, clock=clock, options=AcquisitionOptions(disk_margin=0))
+    return resume(path, device, clock=clock, options=AcquisitionOptions(disk_margin=0, **options))
+
+
+def drifting_night(runs: Path, drift: str = "20000 Hz/h", **options: Any) -> Run:
+    """24 passes in half a minute, in which the field drifts by a pixel and the receiver follows late."""
+    where = site(
+        adjustments={"fid": {"n_samples": 512}}, references={"interval": 5, "tolerance": 60.0},
+        settings={"field_drift": drift, "receiver": {"sensitivity": 0.01, "noise_density": 3e-7}},
+    )  # fmt: skip
+    slow = measurement(12, dwell_time=200e-6, echo_times=[16e-3, 20e-3], repetition_time=0.12)
+    return open_run(acquire_adjusted(runs, where, what=slow, **options).path)
 
 
 def events_of(path: Path, name: str) -> list[dict[str, Any]]:

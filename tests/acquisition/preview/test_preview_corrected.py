@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
-from adjusted_night import acquire_adjusted, measurement, site
+from adjusted_night import drifting_night
 
 from knightshift.acquisition.preview import RunFollower, take_snapshot
 from knightshift.core.references import middle_of, references_of
@@ -17,23 +16,6 @@ from knightshift.reconstruction.pass_sum import PassAccumulator, PassSum, sample
 from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.reconstruct import images_of_run, images_of_sum
 from knightshift.reconstruction.reference_drift import drift_of_references
-
-SLOW = {"dwell_time": 200e-6, "echo_times": [16e-3, 20e-3], "repetition_time": 0.12}
-QUIET = {"sensitivity": 0.01, "noise_density": 3e-7}
-
-
-def drifting(runs: Path, drift: str = "20000 Hz/h") -> Run:
-    """24 passes in half a minute, in which the field drifts by a pixel and the receiver follows late."""
-    where = site(
-        adjustments={"fid": {"n_samples": 512}}, references={"interval": 5, "tolerance": 60.0},
-        settings={"field_drift": drift, "receiver": QUIET},
-    )  # fmt: skip
-    return open_run(acquire_adjusted(runs, where, what=measurement(12, **SLOW)).path)
-
-
-@pytest.fixture(scope="module")
-def drifted(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return drifting(tmp_path_factory.mktemp("drifted"))
 
 
 def corrected_by_references(run: Run) -> ImageSeries:
@@ -76,7 +58,7 @@ def test_a_preview_of_a_drifting_night_is_that_of_the_reconstruction_to_the_bit(
 def test_a_drifting_field_blurs_the_preview_no_more_than_the_report(drifted: Run, tmp_path: Path) -> None:
     follower = RunFollower(drifted)
     follower.catch_up()
-    shown, still = follower.sum.images().images, images_of_run(drifting(tmp_path, "0 Hz/h")).images
+    shown, still = follower.sum.images().images, images_of_run(drifting_night(tmp_path, "0 Hz/h")).images
     blurred = images_of_run(drifted, Recipe(correct_drift=False)).images
     off_shown, off_blurred = (float(np.abs(np.abs(one[0]) - np.abs(still[0])).max()) for one in (shown, blurred))
     peak = float(np.abs(still[0]).max())
