@@ -105,7 +105,7 @@ def fit_pseudo_2d(series: FidSeries, options: Pseudo2DOptions | None = None) -> 
     """
     options = options or Pseudo2DOptions()
     experiment = options.experiment or series.experiment
-    if experiment == "unknown":
+    if experiment == "unknown" and (series.n_steps > 1 or options.delays is not None):
         known = ", ".join(_CURVES)
         raise InputError(
             f"{series.source}: the raw data do not say what was measured: give the experiment (--experiment), one of "
@@ -155,7 +155,8 @@ def _why_no_delays(series: FidSeries) -> str:
             "this is a single FID or spectrum: a relaxation time needs several, each after another delay; if it is a "
             "train of echoes, give --echo-train, e.g. '128 x 300 us'"
         )
-    lists = "copy vdlist, vplist or vclist into its folder, or " if "TopSpin" in series.format else ""
+    from_bruker = series.format.startswith(("TopSpin", "XWIN-NMR"))
+    lists = "copy vdlist, vplist or vclist into its folder, or " if from_bruker else ""
     return (
         f"the raw data hold no list of delays for their {series.n_steps} steps: {lists}give them, e.g. --delays "
         "'1 ms, 2 ms, 5 ms', or --echo-train where each is a train of echoes"

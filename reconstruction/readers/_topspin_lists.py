@@ -13,6 +13,7 @@ from knightshift.core.arrays import IntArray, RealArray
 from knightshift.core.errors import DamagedDataError
 from knightshift.reconstruction.fid_series import Experiment
 from knightshift.reconstruction.readers._raw_files import read_text
+from knightshift.reconstruction.readers._topspin_headers import is_true_2d
 from knightshift.reconstruction.readers._topspin_loops import LoopTime, loop_time
 from knightshift.reconstruction.readers.jcamp import ParameterFile
 
@@ -22,6 +23,7 @@ _OTHERS = ("difflist", "valist", "fq1list", "fq2list", "fq3list")
 _UNITS = {"s": 1.0, "m": 1e-3, "ms": 1e-3, "u": 1e-6, "us": 1e-6, "n": 1e-9, "ns": 1e-9}
 _ENTRY = re.compile(r"([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(s|ms|m|us|u|ns|n)?")
 _MAX_ENTRIES = 65536
+_TRUE_2D = "delays: the rows step t1 of a two-dimensional spectrum ({}); it is not transformed along t1"
 _DIFFUSION = re.compile(r"^(d?ste|led|d?led)|dosy|diff|pgse|pgste", re.IGNORECASE)
 _PROGRAMS: tuple[tuple[str, Experiment], ...] = (
     (r"t1rho|t1r\b|spin_?lock", "T1rho"),
@@ -65,7 +67,8 @@ def step_list(folder: Path, n_steps: int, acqus: ParameterFile) -> StepList:
         used = ["difflist"]
     if len(used) != 1 or used[0] in _OTHERS:
         other = bool(used) and set(used) <= set(_OTHERS)
-        return StepList(None, None, None, (_not_known(list(lists), used, program),), is_other=other)
+        words = _TRUE_2D.format(program) if not used and is_true_2d(folder) else _not_known(list(lists), used, program)
+        return StepList(None, None, None, (words,), is_other=other)
     path = lists[used[0]]
     entries, bare = _entries(path, "us" if used[0] == "vplist" else "s")
     rows = np.resize(entries, n_steps)

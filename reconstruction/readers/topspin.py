@@ -18,6 +18,7 @@ from knightshift.reconstruction.readers._raw_files import (
     positive,
     read_start,
 )
+from knightshift.reconstruction.readers._topspin_headers import console_version, frequency, zero_shift
 from knightshift.reconstruction.readers._topspin_lists import experiment_of, step_list
 from knightshift.reconstruction.readers._topspin_processed import is_processed, processed_spectra
 from knightshift.reconstruction.readers.jcamp import ParameterFile, read_parameters
@@ -77,41 +78,29 @@ def _raw(path: Path, acqus: ParameterFile) -> FidSeries:
     folder = path.parent
     fids, missing = _read_rows(path, acqus)
     fids, filter_words = _without_digital_filter(fids, acqus)
+    reference, reference_words = zero_shift(folder, acqus)
     steps = step_list(folder, len(fids), acqus) if path.name == "ser" else None
     shown = f" and stepped through {steps.path.name}" if steps is not None and steps.path is not None else ""
     program = acqus.text("PULPROG") if "PULPROG" in acqus else ""
     return FidSeries(
         source=path,
-        format=_version(acqus),
+        format=console_version(acqus),
         values=fids,
         dwell_time=1 / positive(acqus.path, "SW_h", acqus.number("SW_h")),
         delays=None if steps is None else steps.delays,
         counts=None if steps is None else steps.counts,
         experiment="unknown" if steps is None else experiment_of(program, steps),
         nucleus=isotope(acqus.text("NUC1")) if "NUC1" in acqus else None,
-        working_frequency=_frequency(acqus, "SFO1"),
-        reference_frequency=_frequency(acqus, "BF1"),
+        working_frequency=frequency(acqus, "SFO1"),
+        reference_frequency=reference,
         methods=(
-            f"FIDs were read from {path.name} of {_version(acqus)} (pulse program {program}){shown}.",
+            f"FIDs were read from {path.name} of {console_version(acqus)} (pulse program {program}){shown}.",
             filter_words,
-            *filter(None, ("" if steps is None else steps.sentence,)),
+            *filter(None, (reference_words, "" if steps is None else steps.sentence)),
         ),
         missing=missing + (() if steps is None else steps.missing),
         parameters={"pulse program": program},
     )
-
-
-def _frequency(acqus: ParameterFile, name: str) -> float | None:
-    """Frequency [Hz] of a parameter in MHz; None where it is not there."""
-    if name not in acqus or acqus.number(name) <= 0:
-        return None
-    return positive(acqus.path, name, acqus.number(name), 1e6) * 1e6
-
-
-def _version(acqus: ParameterFile) -> str:
-    words = acqus.texts.get("TITLE", "").replace("\t", " ").split(",")[-1].split()
-    number = words[-1] if words and words[-1][0].isdigit() else ""
-    return f"TopSpin {number}".strip()
 
 
 def _read_rows(path: Path, acqus: ParameterFile) -> tuple[ComplexArray, tuple[str, ...]]:
@@ -190,11 +179,11 @@ def _processed(folder: Path, processed: Path, acqus: ParameterFile) -> FidSeries
     spectra = processed_spectra(processed)
     steps = step_list(folder, len(spectra.values), acqus)
     program = acqus.text("PULPROG") if "PULPROG" in acqus else ""
-    centre = _frequency(acqus, "SFO1") or spectra.reference_frequency
+    centre = frequency(acqus, "SFO1") or spectra.reference_frequency
     title = (processed / "title").read_text(errors="replace")[:400].strip() if (processed / "title").is_file() else ""
     return FidSeries(
         source=processed / "2rr",
-        format=_version(acqus),
+        format=console_version(acqus),
         values=spectra.values,
         dwell_time=1 / spectra.width,
         frequencies=spectra.frequencies - (centre - spectra.reference_frequency),
@@ -205,7 +194,7 @@ def _processed(folder: Path, processed: Path, acqus: ParameterFile) -> FidSeries
         working_frequency=centre,
         reference_frequency=spectra.reference_frequency,
         methods=(
-            f"Spectra that {_version(acqus)} had processed were read from 2rr (pulse program {program}).",
+            f"Spectra that {console_version(acqus)} had processed were read from 2rr (pulse program {program}).",
             *filter(None, (steps.sentence,)),
         ),
         missing=(*steps.missing, "the raw file: the spectra are those of the console, with its window and phase"),

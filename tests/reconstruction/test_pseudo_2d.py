@@ -68,6 +68,7 @@ def test_loop_counts_become_times() -> None:
     [
         ({"experiment": "unknown"}, {}, InputError, "give the experiment"),
         ({"delays": None}, {}, InputError, "no list of delays"),
+        ({"delays": None, "experiment": "unknown", "values": np.ones((1, 64))}, {}, InputError, "a single FID"),
         ({}, {"delays": (1.0, 2.0)}, ShapeError, "2 delays for 16 steps"),
         ({}, {"regions": ((90e-6, 91e-6),)}, InputError, "no point lies"),
         ({"reference_frequency": None}, {"regions": ((0.0, 1e-6),)}, InputError, "no place"),

@@ -202,6 +202,75 @@ def test_an_endless_string_in_a_parameter_file_ends(tmp_path: Path) -> None:
         read_topspin(folder)
 
 
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("Parameter file, TOPSPIN\t\tVersion 1.3", "TopSpin 1.3"),
+        ("Parameter file, TopSpin 3.5 pl 7", "TopSpin 3.5 pl 7"),
+        ("Parameter file, TopSpin 3.5.b.52 pl 3 ", "TopSpin 3.5.b.52 pl 3"),
+        ("Parameter file, TopSpin 4.1.4", "TopSpin 4.1.4"),
+        ("Parameter file, XWIN-NMR\t\tVersion 2.6", "XWIN-NMR 2.6"),
+        ("x", "TopSpin"),
+    ],
+)
+def test_the_program_of_the_console_is_named_in_full(tmp_path: Path, title: str, shown: str) -> None:
+    folder = TopSpin(line_fids(np.full(2, 1e6), 0.0)).write(tmp_path)
+    lines = (folder / "acqus").read_text().split("\n")
+    (folder / "acqus").write_text("\n".join([f"##TITLE= {title}", *lines[1:]]))
+    assert read_topspin(folder).format == shown
+
+
+@pytest.mark.parametrize(
+    ("files", "zero", "words"),
+    [
+        ({"1": "##$SF= 499.99995"}, 499.99995e6, "SR -50.00 Hz"),
+        ({"2": "##$SF= 500.00002", "10": "##$SF= 500.1"}, 500.00002e6, "pdata/2/procs"),
+        ({"1": "##$SF= 500"}, 500e6, ""),
+        ({"1": "##$SF= 125.7"}, 500e6, "of another nucleus"),
+        ({"1": "##$SF= nan"}, 500e6, "cannot be read"),
+        ({"1": "##$SI= 32"}, 500e6, ""),
+    ],
+)
+def test_shifts_count_from_where_the_operator_set_them(
+    tmp_path: Path, files: dict[str, str], zero: float, words: str
+) -> None:
+    folder = TopSpin(line_fids(np.full(2, 1e6), offset=150.0)).write(tmp_path)
+    for number, line in files.items():
+        (folder / "pdata" / number).mkdir(parents=True)
+        (folder / "pdata" / number / "procs").write_text(f"##TITLE= x\n##JCAMPDX= 5.0\n##DATATYPE= x\n{line}\n##END=\n")
+    series = read_topspin(folder)
+    assert series.reference_frequency == zero
+    assert series.shifts is not None
+    line_at = series.shifts[np.abs(series.spectra[0]).argmax()]
+    assert line_at == pytest.approx((500.0001e6 + 150 - zero) / zero, abs=2 / 500e6)
+    assert sum("Shifts" in line for line in series.methods) == (words != "")
+    assert any(words in line for line in series.methods)
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "is_2d"),
+    [
+        (6, None, True),
+        (4, "1 ze\n2 d1\n p1\n d0\n go=2\n d1 mc #0 to 2 F1PH(calph(ph1, +90), caldel(d0, +in0))\n", True),
+        (1, "1 ze\n2 d1\n p1\n d0\n go=2 ph31\n d1 wr #0 if #0 id0 zd\n", True),
+        (1, "1 ze\n2 d1\n go=2\n wr #0 if #0\n lo to 1 times td1 ; id0\n", False),
+        (0, None, False),
+    ],
+)
+def test_rows_of_a_two_dimensional_spectrum_are_called_so(
+    tmp_path: Path, mode: int, code: str | None, is_2d: bool
+) -> None:
+    lists = {"fq1list": "O 100\n0\n"} | ({} if code is None else {"pulseprogram": code})
+    folder = TopSpin(line_fids(np.full(2, 1e6), 0.0), lists=lists, program="cosy").write(tmp_path)
+    indirect = (folder / "acqu2s").read_text().replace("##$TD=", f"##$FnMODE= {mode}\n##$TD=")
+    (folder / "acqu2s").write_text(indirect)
+    if code is None:
+        (folder / "fq1list").unlink()
+    series = read_topspin(folder)
+    assert series.delays is None
+    assert any("t1 of a two-dimensional spectrum (cosy)" in line for line in series.missing) == is_2d
+
+
 def test_three_dimensions_are_refused(tmp_path: Path) -> None:
     folder = TopSpin(line_fids(np.full(2, 1e6), 0.0)).write(tmp_path)
     (folder / "acqu3s").write_text("##TITLE= x\n##END=\n")
