@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -13,6 +13,21 @@ from knightshift.core.arrays import BoolArray, ComplexArray, IntArray, RealArray
 from knightshift.core.geometry import ImageGeometry
 
 PartialFourier = Literal["none", "zero_filling", "pocs", "homodyne", "unknown"]
+
+
+class KSpaceSlices(Protocol):
+    """K-space of shape ``(echo, slice, channel, line, sample)``: an array, or what reads its slices when indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Counts along the axes."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of what is read."""
+
+    def __getitem__(self, key: Any, /) -> ComplexArray:
+        """Read some echoes and slices."""
 
 
 @dataclass(frozen=True)

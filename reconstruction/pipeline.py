@@ -5,26 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
 from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import ShapeError
+from knightshift.reconstruction.cleaned_kspace import cleaned_kspace
 from knightshift.reconstruction.fft import centered_ifft
 from knightshift.reconstruction.gridding import Placement, crop_center, make_images, place_on_grid
-from knightshift.reconstruction.kspace import PartialFourier, Partitions
+from knightshift.reconstruction.kspace import KSpaceSlices, PartialFourier, Partitions
 from knightshift.reconstruction.partitions import transform_partitions
 from knightshift.reconstruction.recipe import Recipe
-from knightshift.reconstruction.steps.cleaning import remove_dc_offset, remove_spikes
 from knightshift.reconstruction.steps.echo_phase import align_even_echoes
 from knightshift.reconstruction.steps.partial_fourier import AcquiredRange, console_pocs, homodyne, pocs
-from knightshift.reconstruction.steps.receivers import (
-    adaptive_combination,
-    noise_covariance,
-    root_sum_of_squares,
-    whiten,
-)
+from knightshift.reconstruction.steps.receivers import adaptive_combination, root_sum_of_squares
 from knightshift.reconstruction.storage import IN_MEMORY, Storage
 
 
@@ -58,21 +53,6 @@ class Reconstruction:
     """One for each step that was taken."""
 
 
-class KSpaceSlices(Protocol):
-    """K-space of shape ``(echo, slice, channel, line, sample)``: an array, or what reads its slices when indexed."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Counts along the axes."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of what is read."""
-
-    def __getitem__(self, key: Any, /) -> ComplexArray:
-        """Read some echoes and slices."""
-
-
 def images_of_kspace(
     kspace: KSpaceSlices, layout: Layout, recipe: Recipe, storage: Storage = IN_MEMORY
 ) -> Reconstruction:
@@ -98,10 +78,7 @@ def images_of_kspace(
     StorageError
         If `storage` has no room.
     """
-    sentences: list[str] = []
-    if recipe.remove_dc_offset or recipe.remove_spikes or recipe.whiten:  # they look at all slices together
-        storage.check_cleaning(math.prod(kspace.shape) * kspace.dtype.itemsize)
-        kspace = _cleaned(kspace[:, :], layout, recipe, sentences)
+    kspace, sentences = cleaned_kspace(kspace, layout.placement.line_steps, recipe, storage.slab_bytes)
     images = _array_for_images(kspace, layout, storage)
     hybrid: Any = kspace
     if layout.partitions is not None:
@@ -152,25 +129,6 @@ def _array_for_images(kspace: KSpaceSlices, layout: Layout, storage: Storage) ->
         raise ShapeError(f"k-space of shape {kspace.shape} has no slices")
     dtype = np.complex64 if kspace.dtype == np.complex64 else np.complex128
     return storage.images((n_echoes, n_slices, *matrix), dtype)
-
-
-def _cleaned(kspace: ComplexArray, layout: Layout, recipe: Recipe, sentences: list[str]) -> ComplexArray:
-    """Take the steps on single samples; they need the lines in order of k."""
-    several = kspace.shape[2] > 1
-    if not (recipe.remove_dc_offset or recipe.remove_spikes or (recipe.whiten and several)):
-        return kspace
-    order = np.argsort(layout.placement.line_steps)
-    ordered = kspace[..., order, :]
-    if recipe.remove_dc_offset:
-        ordered, largest = remove_dc_offset(ordered)
-        sentences.append(f"A constant offset was subtracted from each receiver (at most {largest:.3g}).")
-    if recipe.remove_spikes:
-        ordered, n_spikes = remove_spikes(ordered)
-        sentences.append(f"{n_spikes} of {ordered.size} samples stood out as spikes and were set to zero.")
-    if recipe.whiten and several:
-        ordered = whiten(ordered, noise_covariance(ordered))
-        sentences.append("The noise of the receivers was made white (covariance from the corners of k-space).")
-    return ordered[..., np.argsort(order), :]
 
 
 def _channel_images(kspace: ComplexArray, layout: Layout, recipe: Recipe, shift: tuple[float, float]) -> ComplexArray:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from knightshift.core.durable import PART_SUFFIX, make_folder, storage_error
-from knightshift.core.errors import InputError, StorageError
+from knightshift.core.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +27,6 @@ _SLABS = 8
 _UNKNOWN = 4 << 30
 """Memory to count on where the system does not say what is free [bytes]."""
 _CONTAINER, _MACHINE = Path("/sys/fs/cgroup/memory.max"), Path("/proc/meminfo")
-_CLEANING_COPIES = 3
-"""Memory that the steps on single samples take, in units of k-space."""
 
 
 def default_memory() -> int:
@@ -56,9 +54,6 @@ class Storage:
     def scratch(self, shape: tuple[int, ...], chunk: tuple[int, ...], dtype: DTypeLike) -> Any:
         """Array for something in between, which is read and written in pieces of `chunk`."""
         return np.empty(shape, dtype)
-
-    def check_cleaning(self, n_bytes: int) -> None:
-        """Check that there is memory for steps that look at all of k-space. Raises `InputError`."""
 
 
 IN_MEMORY = Storage()
@@ -93,15 +88,6 @@ class DiskStorage(Storage):
         if 4 * _bytes(shape, dtype) <= self._memory:
             return super().scratch(shape, chunk, dtype)
         return self._dataset("scratch", shape, chunk, dtype)
-
-    def check_cleaning(self, n_bytes: int) -> None:
-        """Check that there is memory for steps that look at all of k-space. Raises `InputError`."""
-        if _CLEANING_COPIES * n_bytes > self._memory:
-            raise InputError(
-                f"remove_dc_offset, remove_spikes and whiten look at all of k-space, {n_bytes / 1e9:.2f} GB, and take "
-                f"{_CLEANING_COPIES} times that, more than the {self._memory / 1e9:.2f} GB allowed: leave them out of "
-                "the recipe, or allow more with --memory-mb"
-            )
 
     def _dataset(self, name: str, shape: tuple[int, ...], chunk: tuple[int, ...], dtype: DTypeLike) -> Any:
         needed = _bytes(shape, dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from knightshift.core.arrays import ComplexArray
@@ -9,13 +11,14 @@ from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.steps.cleaning import outer_points
 
 
-def noise_covariance(kspace: ComplexArray) -> ComplexArray:
+def noise_covariance(planes: Iterable[ComplexArray]) -> ComplexArray:
     """Covariance of the noise of the receivers, from the corners of k-space.
 
     Parameters
     ----------
-    kspace
-        Shape ``(..., channel, line, sample)``, lines in order of k.
+    planes
+        Each of shape ``(channel, line, sample)``, lines in order of k. They are added up one by one, so that the result
+        does not depend on how many are read at a time.
 
     Returns
     -------
@@ -27,41 +30,51 @@ def noise_covariance(kspace: ComplexArray) -> ComplexArray:
     InputError
         If there are fewer than ten samples a channel to measure it on.
     """
-    corner = outer_points(*kspace.shape[-2:])
-    samples = np.moveaxis(kspace[..., corner], -2, 0).reshape(kspace.shape[-3], -1)
-    if samples.shape[1] < 10 * samples.shape[0]:
+    total, count, n_channels = None, 0, 0
+    for plane in planes:
+        samples = plane[:, outer_points(*plane.shape[-2:])].astype(np.complex128)
+        one = samples @ np.conj(samples.T)
+        total, count, n_channels = one if total is None else total + one, count + samples.shape[1], len(samples)
+    if total is None or count < 10 * n_channels:
         raise InputError(
-            f"{samples.shape[1]} samples in the corners of k-space are too few for the noise of {samples.shape[0]} "
-            "receivers: reconstruct without whitening"
+            f"{count} samples in the corners of k-space are too few for the noise of {n_channels} receivers: "
+            "reconstruct without whitening"
         )
-    covariance: ComplexArray = samples @ np.conj(samples.T) / samples.shape[1]
+    covariance: ComplexArray = total / count
     return covariance
 
 
-def whiten(kspace: ComplexArray, covariance: ComplexArray) -> ComplexArray:
-    """Mix the receivers so that their noise is uncorrelated and equal; the mean noise level stays as it was.
+def whitening_matrix(covariance: ComplexArray) -> ComplexArray:
+    """Mixture of the receivers whose noise is uncorrelated and equal; the mean noise level stays as it was.
 
     Parameters
     ----------
-    kspace
-        Shape ``(..., channel, line, sample)``.
     covariance
         Shape ``(channel, channel)``.
+
+    Returns
+    -------
+    ComplexArray
+        Shape ``(mixture, channel)``.
 
     Raises
     ------
     InputError
         If a receiver has no noise of its own.
     """
-    n_channels = kspace.shape[-3]
-    if covariance.shape != (n_channels, n_channels):
-        raise ShapeError(f"a covariance of shape {covariance.shape} does not fit {n_channels} receivers")
     try:
         lower = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:
         raise InputError("the noise of the receivers is not independent: reconstruct without whitening") from None
-    mixing = np.linalg.inv(lower) * np.sqrt(np.trace(covariance).real / n_channels)
-    return np.asarray(np.einsum("cd,...dls->...cls", mixing, kspace).astype(kspace.dtype))
+    mixing: ComplexArray = np.linalg.inv(lower) * np.sqrt(np.trace(covariance).real / len(covariance))
+    return mixing
+
+
+def mix_receivers(plane: ComplexArray, mixing: ComplexArray) -> ComplexArray:
+    """Mix the receivers of a plane of shape ``(channel, line, sample)`` by a matrix ``(mixture, channel)``."""
+    if mixing.shape[1] != len(plane):
+        raise ShapeError(f"a mixture of {mixing.shape[1]} receivers does not fit {len(plane)}")
+    return np.asarray(np.tensordot(mixing, plane, axes=1).astype(plane.dtype))
 
 
 def root_sum_of_squares(images: ComplexArray) -> ComplexArray:

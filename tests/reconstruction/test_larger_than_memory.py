@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import subprocess
 import sys
 from collections import namedtuple
@@ -15,7 +16,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from knightshift.core.errors import InputError, StorageError
+from knightshift.core.errors import StorageError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction import pass_sum, storage
 from knightshift.reconstruction.export.folder import save_images
@@ -62,6 +63,14 @@ def scan(*shape: int, partitions: Partitions | None = None) -> KSpaceScan:
     )  # fmt: skip
 
 
+def spoiled(clean: KSpaceScan) -> KSpaceScan:
+    """Lines in another order, with an offset of each receiver, and two spikes in the whole scan."""
+    kspace = np.asarray(clean.kspace) + np.array([0, 1.5, -0.5j, 0.3], np.complex64)[:, np.newaxis, np.newaxis]
+    kspace[0, 1, 3, 2, 4, 27], kspace[0, 0, 0, 1, 20, 3] = 500, -300j
+    order = np.random.default_rng(0).permutation(len(clean.line_steps))
+    return replace(clean, kspace=Stored(kspace[..., order, :]), line_steps=clean.line_steps[order])
+
+
 THICK = Partitions(np.arange(12) - 6, grid=12, matrix=12, shift=0.5)
 CASES = {
     "slices": scan(1, 3, 6, 1, 20, 24),
@@ -74,6 +83,10 @@ CASES = {
     "swapped": replace(scan(1, 2, 6, 1, 20, 24), transposed=np.ones(6, bool)),
     "oversampled": replace(scan(1, 2, 12, 1, 20, 24, partitions=THICK), matrix=(20, 12)),
 }
+
+
+CASES["receivers"] = scan(1, 2, 5, 4, 32, 32)
+CASES["spoiled"] = spoiled(CASES["receivers"])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -166,9 +179,28 @@ def test_the_sum_of_a_run_does_not_depend_on_how_many_passes_are_kept(
     np.testing.assert_array_equal(summed.noise_std, expected.noise_std)
 
 
-def test_steps_that_need_all_of_kspace_are_refused_beyond_the_memory(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"remove_spikes.*--memory-mb"), disk_storage(tmp_path, SMALL) as beside:
-        images_of_scan(CASES["slices"], Recipe(remove_spikes=True), beside)
+@pytest.mark.parametrize("case", ["repetitions", "volume-of-receivers", "spoiled"])
+def test_cleaning_does_not_depend_on_the_memory(case: str, tmp_path: Path) -> None:
+    recipe = Recipe(remove_dc_offset=True, remove_spikes=True, whiten=True, combination="adaptive")
+    expected = images_of_scan(CASES[case], recipe)
+    with disk_storage(tmp_path, SMALL) as beside:
+        series = images_of_scan(CASES[case], recipe, beside)
+        assert isinstance(series.images, h5py.Dataset)
+        np.testing.assert_array_equal(series.images, expected.images)
+        assert series.methods == expected.methods
+    assert not np.array_equal(images_of_scan(CASES[case]).images, expected.images)
+
+
+def test_what_spoils_kspace_is_taken_out_of_it() -> None:
+    recipe = Recipe(remove_dc_offset=True, remove_spikes=True)
+    cleaned, clean = images_of_scan(CASES["spoiled"], recipe), images_of_scan(CASES["receivers"])
+    assert "2 of 40960 samples stood out as spikes and were set to zero." in cleaned.methods
+    told = re.fullmatch(r"A constant offset .* each receiver \(at most (.*)\)\.", cleaned.methods[0])
+    assert told is not None
+    assert float(told[1]) == pytest.approx(1.5, abs=0.05)
+    left = np.abs(cleaned.images) - np.abs(clean.images)
+    spoiled = np.abs(images_of_scan(CASES["spoiled"]).images) - np.abs(clean.images)
+    assert np.linalg.norm(left) < 0.1 * np.linalg.norm(spoiled)
 
 
 def test_a_volume_of_twice_the_memory_is_reconstructed_and_fitted_as_in_memory(tmp_path: Path) -> None:

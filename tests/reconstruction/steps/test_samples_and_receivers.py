@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.image_noise import denoise_images
-from knightshift.reconstruction.steps.cleaning import remove_dc_offset, remove_spikes
+from knightshift.reconstruction.steps.cleaning import dc_offsets, find_spikes, ring_levels, without_offset
 from knightshift.reconstruction.steps.denoising import low_rank_denoise
 from knightshift.reconstruction.steps.echo_phase import align_even_echoes
+from knightshift.reconstruction.steps.group_medians import group_medians
 from knightshift.reconstruction.steps.receivers import (
     adaptive_combination,
+    mix_receivers,
     noise_covariance,
     root_sum_of_squares,
-    whiten,
+    whitening_matrix,
 )
 
 
@@ -30,40 +34,48 @@ def object_kspace(n: int = 32) -> np.ndarray:
 
 def test_dc_offset_of_each_receiver_is_found_and_subtracted() -> None:
     clean = object_kspace() + 0.1 * noise((2, 3, 32, 32))
-    offsets = np.array([1 + 2j, -3.0, 0])[:, np.newaxis, np.newaxis]
-    cleaned, largest = remove_dc_offset(clean + offsets)
-    assert largest == pytest.approx(3, abs=0.05)
-    np.testing.assert_allclose(cleaned, clean, atol=0.05)
+    offsets = np.array([1 + 2j, -3.0, 0])
+    found = dc_offsets(clean + offsets[:, np.newaxis, np.newaxis])
+    np.testing.assert_allclose(found, offsets, atol=0.05)
+    np.testing.assert_allclose(without_offset(clean[0], found), clean[0] - found[:, np.newaxis, np.newaxis])
 
 
-def test_spikes_are_removed_and_signal_is_not() -> None:
-    clean = object_kspace() + noise((4, 32, 32))
+def test_spikes_are_found_and_signal_is_none() -> None:
+    clean = object_kspace() + noise((4, 1, 32, 32))
     spoiled = clean.copy()
-    spoiled[1, 4, 27] = 500
-    spoiled[3, 20, 3] = -300j
-    cleaned, count = remove_spikes(spoiled)
-    assert count == 2
-    assert cleaned[1, 4, 27] == 0
-    changed = cleaned != clean
-    assert np.count_nonzero(changed) == 2
-    _, none = remove_spikes(clean)
-    assert none == 0
+    places = [(1, 0, 4, 27), (3, 0, 20, 3)]
+    spoiled[places[0]], spoiled[places[1]] = 500, -300j
+    levels = ring_levels(spoiled)
+    assert [tuple(place) for place in np.argwhere([find_spikes(plane, levels) for plane in spoiled])] == places
+    assert not find_spikes(clean, ring_levels(clean)).any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(seed=st.integers(0, 2**32 - 1), shape=st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 7)))
+def test_medians_of_groups_are_those_of_numpy(dtype: type, seed: int, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(seed)
+    numbers = np.abs(rng.normal(size=shape) * 10.0 ** rng.integers(-30, 30, shape)).astype(dtype)
+    numbers[rng.random(shape) < 0.2] = 0
+    groups = rng.integers(0, 3, shape[1:])
+    expected = [np.median(numbers[:, groups == one]) if (groups == one).any() else np.nan for one in range(4)]
+    found = group_medians(numbers, groups, 4)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_whitened_noise_is_uncorrelated_and_equal() -> None:
     mixing = np.array([[1, 0, 0], [0.8, 0.5j, 0], [0, 0, 4]])
     kspace = np.einsum("cd,edls->ecls", mixing, noise((4, 3, 64, 64)))
-    white = whiten(kspace, noise_covariance(kspace))
-    covariance = noise_covariance(white)
-    level = np.trace(covariance).real / 3
-    np.testing.assert_allclose(covariance / level, np.eye(3), atol=0.1)
-    assert level == pytest.approx(np.trace(noise_covariance(kspace)).real / 3)
+    covariance = noise_covariance(kspace)
+    white = noise_covariance([mix_receivers(plane, whitening_matrix(covariance)) for plane in kspace])
+    level = np.trace(white).real / 3
+    np.testing.assert_allclose(white / level, np.eye(3), atol=0.1)
+    assert level == pytest.approx(np.trace(covariance).real / 3)
 
 
 def test_whitening_without_independent_noise_is_refused() -> None:
-    same = np.repeat(noise((2, 1, 64, 64)), 2, axis=1)
     with pytest.raises(InputError, match="not independent"):
-        whiten(same, np.ones((2, 2), complex))
+        whitening_matrix(np.ones((2, 2), complex))
     with pytest.raises(InputError, match="too few"):
         noise_covariance(noise((1, 8, 8, 8)))
 
