@@ -21,8 +21,9 @@ from knightshift.reconstruction.relaxometry.regions import RegionStatistics, reg
 from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.rician import rician_information, rician_mean
 from knightshift.reconstruction.relaxometry.train import EchoTrain, train_of
-from knightshift.reconstruction.relaxometry.train_maps import TrainFit, fit_train_and_b1, fit_train_with_maps
+from knightshift.reconstruction.relaxometry.train_maps import fit_train_and_b1, fit_train_with_maps
 from knightshift.reconstruction.relaxometry.train_marginal import MarginalFit, fit_train_marginal
+from knightshift.reconstruction.relaxometry.voxel_trains import VoxelTrains
 
 __all__ = [
     "DistributionOptions",
@@ -40,7 +41,7 @@ __all__ = [
     "T2Histogram",
     "T2Options",
     "T2Status",
-    "TrainFit",
+    "VoxelTrains",
     "bootstrap_t2_std",
     "cpmg_echoes",
     "cramer_rao_t2",

@@ -15,10 +15,10 @@ from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry._least_squares import Problem
 from knightshift.reconstruction.relaxometry._threads import for_each, one_blas_thread
+from knightshift.reconstruction.relaxometry._train_voxels import fit_image, leave_out_unknown_trains
 from knightshift.reconstruction.relaxometry._voxelwise import (
     MAPS,
     Judgement,
-    fit_voxels,
     judge_by_residuals,
     magnitudes_only,
     path_of,
@@ -29,6 +29,7 @@ from knightshift.reconstruction.relaxometry.phase import remove_phase
 from knightshift.reconstruction.relaxometry.phase_evolution import refuse_phase_evolution
 from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.train import TRAIN_CAUTION, train_of
+from knightshift.reconstruction.relaxometry.voxel_trains import VoxelTrains
 
 _LOGGER = logging.getLogger(__name__)
 _SHORTEST, _LONGEST = 0.1, 50.0  # default range of T2, in units of the first gap or echo time, and of the last
@@ -104,6 +105,7 @@ def fit_series(
     false_voxels: float = 0.01,
     turns: ComplexArray | None = None,
     mask: BoolArray | None = None,
+    trains: VoxelTrains | None = None,
 ) -> T2Fit:
     """Fit T2 to an image series where there is signal.
 
@@ -121,6 +123,8 @@ def fit_series(
     mask
         Voxels of interest, shape ``(slice, phase_encode, readout)``; by default all. The phase and the noise are those
         of the whole images.
+    trains
+        B1 and T1 of the echo train of each voxel, where they differ; voxels in which they are not known are not fitted.
 
     Returns
     -------
@@ -155,7 +159,9 @@ def fit_series(
         if mask.shape != chosen.shape:
             raise ShapeError(f"mask of shape {mask.shape} does not match images of shape {chosen.shape}")
         chosen &= mask
-    fit = fit_t2_maps(series.images, series.echo_times, options, noise_std=noise, mask=chosen, turns=turns)
+    fit = fit_t2_maps(
+        series.images, series.echo_times, options, noise_std=noise, mask=chosen, turns=turns, trains=trains
+    )
     _warn_of_times(fit.echo_times)
     return fit
 
@@ -199,23 +205,22 @@ def fit_t2_maps(
     noise_std: ArrayLike | None = None,
     mask: BoolArray | None = None,
     turns: ComplexArray | None = None,
+    trains: VoxelTrains | None = None,
 ) -> T2Fit:
     """Fit T2 with every option at hand; parameters, result and errors as in `fit_t2` and `fit_series`."""
-    echo_times = np.asarray(echo_times, dtype=float)
-    signal = np.asanyarray(signal)
+    echo_times, signal = np.asarray(echo_times, dtype=float), np.asanyarray(signal)
     _check(signal, echo_times, options, mask)
     if isinstance(signal, np.ma.MaskedArray):
         signal, mask = _unmasked(signal, mask)
     noise, source = _noise(signal, noise_std, options)
-    status = _status_before(signal, mask, options.threads).ravel()
+    status = _status_before(signal, mask, options.threads, trains).ravel()
     if options.estimator == "complex" and source != "residuals":
         refuse_phase_evolution(signal, noise, (status == T2Status.OK).reshape(signal.shape[1:]))
     real = _real_signal(signal, noise, options, turns)
     problem = _problem(echo_times, noise, options)
-    columns = real.reshape(len(real), -1)
-    positive = options.estimator == "gaussian" and magnitudes_only(columns, status == T2Status.OK)
+    positive = options.estimator == "gaussian" and magnitudes_only(real.reshape(len(real), -1), status == T2Status.OK)
     judgement = Judgement.of(options, len(real), is_magnitude=positive) if source != "residuals" else None
-    maps = fit_voxels(columns, status, problem, options, judgement)
+    maps, trains = fit_image(real, status, problem, options, judgement, trains)
     if judgement is None:
         maps, problem = judge_by_residuals(maps, status, problem, options, is_magnitude=positive)
         if options.estimator == "complex" and np.isfinite(problem.noise_std).all():
@@ -231,6 +236,7 @@ def fit_t2_maps(
         noise_source=source,
         options=options,
         engine=path_of(options, status.size),
+        trains=trains,
     )
 
 
@@ -251,6 +257,11 @@ def _check(signal: RealArray | ComplexArray, echo_times: RealArray, options: T2O
         raise ShapeError(
             f"echo times {echo_times.tolist()} s are not those of the train, {options.train.echo_times.tolist()} s: "
             "correct echo_spacing or n_echoes"
+        )
+    if options.fit_b1 and (options.train is None or len(echo_times) < 4):
+        raise InputError(
+            f"{len(echo_times)} echoes {'of no train ' if options.train is None else ''}cannot determine amplitude, T2 "
+            "and B1: that needs an echo train of four or more"
         )
     if options.estimator == "complex" and not np.iscomplexobj(signal):
         raise InputError("estimator 'complex' needs complex images, got real ones: use 'rician' or 'gaussian'")
@@ -308,12 +319,16 @@ def _real_signal(
     return np.asarray(signal, dtype=np.float32 if signal.dtype == np.float32 else np.float64)
 
 
-def _status_before(signal: RealArray | ComplexArray, mask: BoolArray | None, threads: int) -> NDArray[np.int8]:
+def _status_before(
+    signal: RealArray | ComplexArray, mask: BoolArray | None, threads: int, trains: VoxelTrains | None
+) -> NDArray[np.int8]:
     status = np.full(signal.shape[1:], T2Status.OK, dtype=np.int8)
     if not np.isfinite(for_each(list(signal), threads, lambda image: np.vdot(image, image))).all():
         status[~np.isfinite(signal).all(axis=0)] = T2Status.INVALID_INPUT
     if mask is not None:
         status[~np.asarray(mask, dtype=bool)] = T2Status.MASKED
+    if trains is not None:
+        leave_out_unknown_trains(status, trains)
     return status
 
 

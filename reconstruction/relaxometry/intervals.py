@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
 from scipy.special import chdtri
 
-from knightshift.core.arrays import BoolArray, RealArray
+from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry import _least_squares, _likelihood, _train_likelihood
+from knightshift.reconstruction.relaxometry._laws import QuadratureLaw, RicianLaw
 from knightshift.reconstruction.relaxometry._least_squares import Problem
 from knightshift.reconstruction.relaxometry._threads import for_each, parts_of
 from knightshift.reconstruction.relaxometry.noise import RAYLEIGH_MEAN
 from knightshift.reconstruction.relaxometry.result import T2Fit
+from knightshift.reconstruction.relaxometry.voxel_trains import VoxelTrains
 
 _BISECTIONS = 28
 _CHUNK = 8192  # voxels at a time, so that what is worked on stays in the cache
@@ -108,6 +111,8 @@ def misfit_of(fit: T2Fit, chosen: BoolArray) -> Misfit:
     """
     if not (fit.noise_std > 0).all():
         raise InputError("the noise of this fit is unknown: give noise_std to the fit")
+    if fit.trains is not None:
+        return _misfit_of_trains(fit, fit.trains, chosen)
     options = fit.options
     problem = Problem(fit.echo_times, fit.noise_std, _reach(fit), options.offset == "free", 0)
     columns = fit.signal[:, chosen]
@@ -116,7 +121,7 @@ def misfit_of(fit: T2Fit, chosen: BoolArray) -> Misfit:
         scaled = columns * train.weights[:, None]
         return lambda log_rate: _train_likelihood.profile(scaled, train, log_rate)
     if options.estimator == "rician" or options.offset == "noise-quadrature":
-        law = _likelihood.RicianLaw() if options.estimator == "rician" else _likelihood.QuadratureLaw()
+        law = RicianLaw() if options.estimator == "rician" else QuadratureLaw()
         return lambda log_rate: _likelihood.profile(columns, problem, law, log_rate)
     floor = RAYLEIGH_MEAN * fit.noise_std[:, None] if options.offset == "noise" else 0.0
     if options.train is not None:
@@ -124,3 +129,30 @@ def misfit_of(fit: T2Fit, chosen: BoolArray) -> Misfit:
     else:
         curves = _least_squares.Exponentials(problem)
     return lambda log_rate: _least_squares.profile(columns - floor, curves, log_rate)
+
+
+def _misfit_of_trains(fit: T2Fit, trains: VoxelTrains, chosen: BoolArray) -> Misfit:
+    """Return the misfit of voxels with a train of their own.
+
+    Where B1 was fitted, the misfit grows about the optimum as much more slowly as not knowing B1 widens the error.
+    """
+    place = np.full(chosen.size, -1)
+    place[chosen.ravel()] = np.arange(np.count_nonzero(chosen))
+    parts: list[tuple[IntArray, Misfit]] = []
+    for train, voxels in trains.groups(chosen):
+        options = fit.options.model_copy(update={"train": train, "fit_b1": False})
+        alone = replace(
+            fit, options=options, trains=None, signal=fit.signal.reshape(len(fit.echo_times), -1)[:, voxels]
+        )
+        parts.append((place[voxels], misfit_of(alone, np.ones(voxels.size, dtype=bool))))
+    best = -np.log(fit.t2[chosen])
+    price = np.ones(best.size) if trains.price is None else trains.price[chosen]
+
+    def misfit(log_rate: RealArray) -> RealArray:
+        narrowed = best + (log_rate - best) / price
+        found = np.empty_like(narrowed)
+        for voxels, one in parts:
+            found[voxels] = one(narrowed[voxels])
+        return found
+
+    return misfit

@@ -31,6 +31,8 @@ class T2Options(BaseModel):
     train: EchoTrain | None = None
     """Echoes of one excitation with imperfect refocusing; None: every echo has an excitation of its own, or refocusing
     is perfect. Amplitudes are then in units of a full excitation."""
+    fit_b1: bool = False
+    """Fit B1 of every voxel too, from 0.4 of the nominal one: needs a `train` of four echoes or more, and the noise."""
     t2_range: tuple[PositiveSeconds, PositiveSeconds] | None = None
     """Shortest and longest T2 looked for [s]; by default 1/10 of the first echo time, or of the time from the first to
     the second echo if that is longer, and 50 times the last echo time."""

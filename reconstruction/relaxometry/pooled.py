@@ -129,13 +129,14 @@ def bootstrap_t2_std(
     expected = fit.snr[:, fit.ok] * noise
     scaled = (fit.signal[:, fit.ok] - expected) / noise * np.sqrt(n_echoes / max(1, n_echoes - 2))
     plain = options.model_copy(update={"estimator": "gaussian", "detection_level": 0.0})
+    trains = None if fit.trains is None or fit.trains.b1_is_fitted else fit.trains.part(fit.ok)
     found = np.full((rounds, expected.shape[1]), np.nan)
     for row in found:
         if kind == "parametric":
             drawn = random.normal(size=expected.shape)
         else:
             drawn = np.take_along_axis(scaled, random.integers(n_echoes, size=expected.shape), axis=0)
-        row[:] = fit_t2_maps(expected + noise * drawn, fit.echo_times, plain, noise_std=fit.noise_std).t2
+        row[:] = fit_t2_maps(expected + noise * drawn, fit.echo_times, plain, noise_std=fit.noise_std, trains=trains).t2
     enough = np.isfinite(found).sum(axis=0) > rounds / 2
     std = np.full(fit.t2.shape, np.nan)
     spread = np.full(expected.shape[1], np.nan)

@@ -13,6 +13,7 @@ from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry.options import T2Options
 from knightshift.reconstruction.relaxometry.train import EchoTrain
+from knightshift.reconstruction.relaxometry.voxel_trains import VoxelTrains
 
 
 class T2Status(IntEnum):
@@ -93,6 +94,8 @@ class T2Fit:
     """How the fit was made."""
     engine: Literal["numpy", "numba"] = "numpy"
     """Which path made it."""
+    trains: VoxelTrains | None = None
+    """Train of each voxel, where B1 or T1 were given as maps or B1 was fitted; None: `options.train` everywhere."""
 
     @property
     def ok(self) -> BoolArray:
@@ -105,9 +108,34 @@ class T2Fit:
         axes = (-1,) + (1,) * self.t2.ndim
         decay = np.exp(-self.echo_times.reshape(axes) / self.t2)
         if self.options.train is not None:
-            decay[:, self.ok] = self.options.train.decays(self.t2[self.ok])
+            decay[:, self.ok] = self.decays(self.t2[self.ok], self.ok)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.amplitude * decay / self.noise_std.reshape(axes))
+
+    def decays(self, t2: RealArray, inside: BoolArray) -> RealArray:
+        """Curves of some voxels without their amplitude and offset.
+
+        Parameters
+        ----------
+        t2
+            [s], shape ``(voxel,)``.
+        inside
+            Which voxels these are, in the order of the image, shape ``image``.
+
+        Returns
+        -------
+        RealArray
+            Shape ``(echo, voxel)``.
+        """
+        if self.trains is not None:
+            return self.trains.decays(t2, inside)
+        if self.options.train is not None:
+            return self.options.train.decays(t2)
+        return np.asarray(np.exp(-np.divide.outer(self.echo_times, t2)))
+
+    def typical_train(self, inside: BoolArray) -> EchoTrain | None:
+        """Train with the median B1 and T1 of some voxels; None for separate echoes."""
+        return self.options.train if self.trains is None else self.trains.typical(inside)
 
     def count(self, status: T2Status) -> int:
         """Count the voxels of one status."""
@@ -136,7 +164,8 @@ class T2Fit:
         if self.options.train is not None:
             if not np.array_equal(echo_times, self.echo_times):
                 raise InputError("the decay of an echo train is known at its own echo times only: give fit.echo_times")
-            return np.asarray(self.amplitude[voxel] * self.options.train.decays(np.asarray(self.t2[voxel])))
+            train = self.options.train if self.trains is None else self.trains.at(voxel)
+            return np.asarray(self.amplitude[voxel] * train.decays(np.asarray(self.t2[voxel])))
         decay = self.amplitude[voxel] * np.exp(-np.asarray(echo_times, dtype=float) / self.t2[voxel])
         if self.options.offset == "noise-quadrature":
             return np.asarray(np.hypot(decay, self.offset[voxel]))
@@ -144,12 +173,16 @@ class T2Fit:
 
     def _train_words(self, train: EchoTrain) -> str:
         field = {"uniform": "", "metal": " in the skin depth of a metal"}[train.field]
-        what = f"the extended-phase-graph decay of a spin-echo train{field} (T1 held at {1e3 * train.t1:.3g} ms"
+        held = "" if self.trains is not None and self.trains.t1 is not None else f"T1 held at {1e3 * train.t1:.3g} ms"
+        found = "" if self.trains is None else self.trains.words(self.ok)
+        told = "; ".join(filter(None, (held, found)))
+        what = f"the extended-phase-graph decay of a spin-echo train{field} ({told or 'T1 from a map'}"
         if not self.ok.any():
             return f"{what})"
-        change = 10 * train.t1_sensitivity(float(np.median(self.t2[self.ok])))
+        typical = self.typical_train(self.ok) or train
+        change = 10 * typical.t1_sensitivity(float(np.median(self.t2[self.ok])))
         depth = "; voxels that resolve the skin may read up to 10 % off" if train.field == "metal" else ""
-        return f"{what}; 10 % of error in it would change the median T2 by {abs(change):.2g} %{depth})"
+        return f"{what}; 10 % of error in T1 would change the median T2 by {abs(change):.2g} %{depth})"
 
     def methods_sentence(self) -> str:
         """One sentence for the methods paragraph of a report."""

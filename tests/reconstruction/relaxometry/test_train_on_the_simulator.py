@@ -94,7 +94,7 @@ def test_report_of_a_train_uses_its_model_and_says_so(play: Play, tmp_path: Path
     series = reconstruct(run)
     report_to(run, tmp_path / "report", ReportChoices())
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "in the skin depth of a metal (T1 held at 17.1 ms; 10 % of error in it would change" in page
+    assert "in the skin depth of a metal (T1 held at 17.1 ms; 10 % of error in T1 would change" in page
     assert "Caution" not in page
     save_images(series, tmp_path)
     assert load_images(tmp_path).train == series.train
