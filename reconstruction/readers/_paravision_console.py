@@ -17,6 +17,7 @@ from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.readers.jcamp import ParameterFile
 
 _NODE = re.compile(r"\bReco\w+(?:Filter|Source|Sink)\b")
+_FORWARD = re.compile(r"\bRecoFTFilter\b[^}]*\bexponent\s*=\s*-")
 _SAME_IMAGE = frozenset({
     "RecoAcqOutFilter", "RecoBufferSink", "RecoBufferSource", "RecoCastFilter", "RecoCombineFilter", "RecoCutoffFilter",
     "RecoDummySink", "RecoDummySource", "RecoFTFilter", "RecoFTShiftFilter", "RecoFileSink", "RecoFileSource",
@@ -103,6 +104,10 @@ def _refuse_other_images(reco: ParameterFile) -> None:
         raise UnsupportedDataError(
             f"{reco.path}: RECO_mode {reco.text('RECO_mode')}: projections are not reconstructed"
         )
+    if _FORWARD.search(reco.raw("RecoStageNodes")):
+        raise UnsupportedDataError(
+            f"{reco.path}: RecoFTFilter with exponent=-1: a transform the other way is not known"
+        )
     regrids = _words(reco, "RECO_regrid_mode")[:1] not in ([], ["NO_REGRID"])
     if regrids or _words(reco, "RecoRegridN")[:1] not in ([], ["Off"], ["No"]):
         raise UnsupportedDataError(f"{reco.path}: samples on gradient ramps or trajectories are not regridded")
@@ -129,7 +134,19 @@ def negates_every_other_point(reco: ParameterFile, n_dims: int) -> tuple[bool, .
     """
     options = _words(reco, "RECO_qopts")[:n_dims]
     applied = "RecoStageNodes" not in reco or "RecoConjQnegFilter" in _filters(reco)
-    return tuple(applied and "QNEG" in option for option in options) + (False,) * (n_dims - len(options))
+    negated = tuple(applied and option in ("QUAD_NEGATION", "CONJ_AND_QNEG") for option in options)
+    return negated + (False,) * (n_dims - len(options))
+
+
+def transforms_forward(reco: ParameterFile | None, version: str) -> bool:
+    """Whether the console's image is the forward transform of the samples and not, as of most scans, the inverse.
+
+    ParaVision 5.1 transforms forward, and its methods ask for the complex conjugate of the samples before
+    (``COMPLEX_CONJUGATE`` or ``CONJ_AND_QNEG`` of the readout), which makes that an inverse transform. Later versions
+    transform as their network says, whatever ``RECO_qopts``.
+    """
+    options = [] if reco is None or "RecoStageNodes" in reco else _words(reco, "RECO_qopts")[:1]
+    return version.startswith("PV 5") and options in (["NO_QOPTS"], ["QUAD_NEGATION"])
 
 
 def turns_readouts_round(reco: ParameterFile | None) -> str:

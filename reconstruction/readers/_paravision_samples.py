@@ -36,6 +36,8 @@ class RawSamples(StoredKSpace):
     """Place of each acquired line among those of a slab; None: in order."""
     reverses_even_echoes: bool = False
     """Whether even echoes were read out backwards."""
+    conjugated: bool = False
+    """Whether the complex conjugate of the samples makes the image."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -60,6 +62,8 @@ class RawSamples(StoredKSpace):
                 start, stop = max(slices.start, first), min(slices.stop, first + n_partitions)
                 part = chosen[np.newaxis, start - slices.start : stop - slices.start]
                 self._read_objects((repetition, start - first), frames[slab : slab + 1], part)
+        if self.conjugated:
+            np.conjugate(chosen, out=chosen)
         if self.reverses_even_echoes and echo % 2:
             chosen = np.ascontiguousarray(chosen[..., ::-1])
         return chosen

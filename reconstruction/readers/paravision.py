@@ -15,6 +15,7 @@ from knightshift.reconstruction.readers._paravision_console import (
     channel_scales,
     check_console_steps,
     console_sorting,
+    transforms_forward,
 )
 from knightshift.reconstruction.readers._paravision_files import (
     ScanFiles,
@@ -101,6 +102,7 @@ def _raw_samples(files: ScanFiles, layout: RawLayout, images: ImageOrder, partit
         scales=channel_scales(files.reco, files.method, layout.n_receivers),
         order=None if partitions is None else encoding_order(files, layout),
         reverses_even_echoes=images.reverses_even_echoes,
+        conjugated=transforms_forward(files.reco, files.version),
     )
 
 
@@ -109,8 +111,8 @@ def _left_open(files: ScanFiles, layout: RawLayout, grid: Grid, samples: RawSamp
     told = []
     if files.reco is None:
         told.append("the reconstruction parameters (reco): grid and shifts were computed")
-    elif files.version.startswith("PV 5") and "CONJ" not in "".join(files.reco.values("RECO_qopts")[:1]):
-        told.append("whether the readout runs the other way: RECO_qopts is not the one of scans known to us")
+    elif "RECO_qopts" in files.reco and any("CONJ" in option for option in files.reco.values("RECO_qopts")[1:]):
+        told.append("what RECO_qopts of the phase encoding, a conjugation, did: it is not applied")
     unsorted = layout.n_objects > 1 and console_sorting(files.reco, layout.n_lines, layout.n_objects) is None
     if unsorted and "360" in files.version:
         told.append("whether a segment of several lines was acquired in a row: the console's sorting is not there")
@@ -199,4 +201,5 @@ def _sentences(files: ScanFiles, layout: RawLayout, samples: RawSamples) -> tupl
         f"{n_receivers} receiver{'s' if n_receivers > 1 else ''}) and sorted by PVM_EncSteps1 and ACQ_obj_order."
     )
     turned = ("Even echoes, read out backwards, were turned round (EchoAcqMode).",) * samples.reverses_even_echoes
-    return (text, *turned)
+    conjugated = ("The samples were conjugated, as the console transformed them forward (RECO_qopts).",)
+    return (text, *turned, *conjugated * samples.conjugated)

@@ -157,6 +157,51 @@ def test_sign_of_every_other_point_counts_where_it_was_applied(
     np.testing.assert_allclose(image, np.roll(by_numpy(kspace[0, 0, 0]), 5 if applied else 0, axis=1), atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("options", "rotate", "forward"),
+    [
+        ("CONJ_AND_QNEG NO_QOPTS", "0 0.5", False),
+        ("COMPLEX_CONJUGATE NO_QOPTS", "0.5 0.5", False),
+        ("NO_QOPTS NO_QOPTS", "0.5 0.5", True),
+        ("QUAD_NEGATION NO_QOPTS", "0 0.5", True),
+        ("QUAD_NEGATION QUAD_NEGATION", "0 0", True),
+    ],
+)
+def test_paravision_5_transforms_forward_what_it_does_not_conjugate(
+    synthetic_scan: Any, tmp_path: Path, options: str, rotate: str, forward: bool
+) -> None:
+    """The console negates, conjugates and transforms forward: done here word by word, as its manual says."""
+    kspace = random_kspace(1, 1, 1, 8, 10)
+    reco = {
+        "RECO_qopts": f"( 2 )\n{options}",
+        "RECO_rotate": f"( 2, 1 )\n{rotate}",
+        "RECO_ft_mode": "( 2 )\nCOMPLEX_FFT COMPLEX_FFT",
+    }
+    version = {"ACQ_sw_version": "( 65 )\n<PV 5.1>"}
+    series = reconstruct(synthetic_scan(kspace, acqp=version, reco=reco).write(tmp_path))
+    samples = kspace[0, 0, 0].copy()
+    for axis, option in ((1, options.split()[0]), (0, options.split()[1])):
+        shape = [1, 1]
+        shape[axis] = -1
+        if option in ("QUAD_NEGATION", "CONJ_AND_QNEG"):
+            samples *= ((-1.0) ** np.arange(samples.shape[axis])).reshape(shape)
+        if option in ("COMPLEX_CONJUGATE", "CONJ_AND_QNEG"):
+            samples = samples.conj()
+    image = np.fft.fft2(samples)
+    for axis, turn in ((1, rotate.split()[0]), (0, rotate.split()[1])):
+        image = np.roll(image, round(float(turn) * image.shape[axis]), axis=axis)
+    np.testing.assert_allclose(np.abs(series.images[0, 0]) * samples.size, np.abs(image), atol=1e-1)
+    assert any("conjugated" in line for line in series.methods) == forward
+    assert series.missing == ()
+
+
+def test_old_reconstruction_files_without_quadrature_options_are_read(synthetic_scan: Any, tmp_path: Path) -> None:
+    kspace = random_kspace(1, 1, 1, 8, 10)
+    scan = synthetic_scan(kspace, acqp={"ACQ_sw_version": "( 65 )\n<PV 5.1>"}).write(tmp_path)
+    image = reconstruct(without(scan, "pdata/1/reco", "RECO_qopts")).images[0, 0]
+    np.testing.assert_allclose(image, by_numpy(kspace[0, 0, 0]), atol=1e-3)
+
+
 @pytest.mark.parametrize("partitions_inside", [False, True])
 def test_encoding_tables_of_3d_scans_say_the_order_of_their_lines(
     synthetic_scan: Any, tmp_path: Path, partitions_inside: bool
@@ -230,6 +275,7 @@ def test_what_the_console_did_beyond_ours_is_told(
     [
         ({"reco": {"RECO_ft_mode": "( 2 )\nCOMPLEX_FT NO_FT"}}, "RECO_ft_mode"),
         ({"reco": {"RecoStageNodes": NODES.format("RecoRegridFilter")}}, "RecoRegridFilter"),
+        ({"reco": {"RecoStageNodes": "( 1 )\n(<c>, 0, <RecoFTFilter FT0{direction=0; exponent=-1}>)"}}, "exponent"),
         ({"reco": {"RecoGrappaAccelFactor": "2"}}, "RecoGrappaAccelFactor"),
         ({"reco": {"RECO_mode": "BP_MODE"}}, "projections"),
         ({"reco": {"RecoRegridN": "On"}}, "regridded"),
