@@ -105,6 +105,14 @@ def agilent_trains(folder: Path) -> Path:
     return path
 
 
+def agilent_partial(folder: Path) -> Path:
+    """Write a scan of which a quarter of the lines and of each readout was not acquired."""
+    traces = np.random.default_rng(1).normal(size=(6, 2, 12)) + 0j
+    traces[4, :, 8] = 50
+    parameters = AGILENT_IMAGE | {"fract_ky": [2], "fract_kx": [4]}
+    return Agilent(traces, parameters).write(folder / "partial.fid")
+
+
 def topspin_train(folder: Path) -> Path:
     """Write echo trains whose loop the pulse program has."""
     code = '"DELTA=d20-p2/2"\n1 ze\n3 p1 ph1\n4 DELTA\n  (p2 ph2):f1\n  DELTA\n  lo to 4 times vc\ngo=3\n ivc\nexit\n'
@@ -143,7 +151,7 @@ def writers() -> dict[str, Writer]:
     """Writers of every format."""
     ours = {
         "paravision": paravision, "paravision 360": paravision_360, "agilent volume": agilent_volume,
-        "agilent trains": agilent_trains, "topspin train": topspin_train, "prospa train": prospa_train, "mrd": mrd,
+        "agilent trains": agilent_trains, "agilent partial": agilent_partial, "topspin train": topspin_train, "prospa train": prospa_train, "mrd": mrd,
         "mrd volume": mrd_volume,
     }  # fmt: skip
     return ours | valid_writers()

@@ -216,6 +216,8 @@ def _transform_sentences(
         if method == "pocs":
             how = f"POCS until a round changed it by less than {options.tolerance:.3g} ({options.iterations} at most)"
         sentences.append(f"K-space was completed along {along} by {how}; voxels share noise with their mirror in k.")
+    elif layout.partial_fourier == "unknown":
+        sentences.append("K-space was acquired in part, and filled with zeros; a recipe may complete it (pocs).")
     elif layout.partial_fourier not in ("none", "zero_filling"):
         sentences.append(
             f"K-space was acquired in part; the console completes it by {layout.partial_fourier}, here it was filled "

@@ -79,8 +79,15 @@ def is_fast_spin_echo(procpar: Procpar) -> bool:
     return procpar.text("apptype") in _FAST_SPIN_ECHO
 
 
-def loops_of(procpar: Procpar) -> Loops:
+def loops_of(procpar: Procpar, n_lines: int) -> Loops:
     """Count the loops and tell how they are nested.
+
+    Parameters
+    ----------
+    procpar
+        Parameters of the scan.
+    n_lines
+        Phase-encode lines that were acquired.
 
     Raises
     ------
@@ -97,7 +104,7 @@ def loops_of(procpar: Procpar) -> Loops:
     names = ["contrast" if group is contrast else group.loop for group in groups]
     repeated = tuple(group for group in groups if group is not contrast and group.names != (SLICES,))
     positions = _slice_positions(procpar, is_arrayed="slice" in names)
-    n_segments, train = _lines(procpar)
+    n_segments, train = _lines(procpar, n_lines)
     counts = {
         **{group.loop: group.count for group in repeated},
         "contrast": contrast.count if contrast else 1,
@@ -116,9 +123,8 @@ def loops_of(procpar: Procpar) -> Loops:
     return loops
 
 
-def _lines(procpar: Procpar) -> tuple[int, int]:
+def _lines(procpar: Procpar, n_lines: int) -> tuple[int, int]:
     """Segments, and lines of one segment (the echo train of a fast spin echo; else 1)."""
-    n_lines = procpar.count("nv")
     if not is_fast_spin_echo(procpar):
         return n_lines, 1
     n_segments = procpar.count("nseg", 1) if "nseg" in procpar and procpar.numbers("nseg")[0] >= 1 else 0

@@ -1,7 +1,8 @@
 """Agilent and Varian: 2D and 3D images (sems, mems, gems, mgems, ge3d, fsems …) and arrayed spectra.
 
 What is arrayed is told by `_agilent_arrays`, where the samples of each loop lie by `_agilent_loops`, in which order the
-lines came by `_agilent_lines`, where the slices are by `_agilent_geometry`, what spectra step by `_agilent_spectra`.
+lines came by `_agilent_lines`, what was acquired in part by `_agilent_partial`, where the slices are by
+`_agilent_geometry`, what spectra step by `_agilent_spectra`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from knightshift.reconstruction.readers._agilent_arrays import (
 from knightshift.reconstruction.readers._agilent_files import Procpar, Traces, read_procpar, read_traces
 from knightshift.reconstruction.readers._agilent_geometry import FRAME, image_geometries, voxel_shifts
 from knightshift.reconstruction.readers._agilent_lines import line_steps
-from knightshift.reconstruction.readers._agilent_loops import Loops, is_fast_spin_echo, loops_of, sorted_kspace
+from knightshift.reconstruction.readers._agilent_loops import Loops, is_fast_spin_echo, sorted_kspace
+from knightshift.reconstruction.readers._agilent_partial import loops_in_file, whole_matrix
 from knightshift.reconstruction.readers._agilent_spectra import arrayed_spectra, console_of, megahertz
 from knightshift.reconstruction.readers._raw_files import isotope, read_start
 
@@ -77,7 +79,7 @@ def _is_imaging(procpar: Procpar) -> bool:
 
 def _scan(path: Path, procpar: Procpar, traces: Traces) -> KSpaceScan:
     _check_supported(procpar)
-    loops = loops_of(procpar)
+    loops = loops_in_file(procpar, traces)
     steps, echo_times = line_steps(procpar, loops), _echo_times(procpar, loops)
     stored = sorted_kspace(path, loops, traces)
     kspace = stored.kspace
@@ -86,8 +88,7 @@ def _scan(path: Path, procpar: Procpar, traces: Traces) -> KSpaceScan:
     partitions = _partitions(procpar, loops)
     if partitions is None:
         kspace = kspace.with_slices(order)
-    n_samples = kspace.shape[-1]
-    matrix = loops.n_lines, n_samples
+    matrix = whole_matrix(procpar, kspace, steps)
     n_slices = loops.n_slices if partitions is None else partitions.matrix
     is_inversion = loops.contrast is not None and loops.contrast.names == ("ti",)
     return KSpaceScan(
@@ -95,7 +96,7 @@ def _scan(path: Path, procpar: Procpar, traces: Traces) -> KSpaceScan:
         format=console_of(procpar),
         kspace=kspace,
         line_steps=steps,
-        center_sample=n_samples // 2,
+        center_sample=matrix[1] // 2,
         grid=matrix,
         matrix=matrix,
         shifts=np.tile(voxel_shifts(procpar, matrix), (n_slices, 1)),
@@ -106,6 +107,7 @@ def _scan(path: Path, procpar: Procpar, traces: Traces) -> KSpaceScan:
         dwell_time=1 / procpar.positive("sw"),
         nucleus=isotope(procpar.text("tn")),
         working_frequency=megahertz(procpar, "sfrq"),
+        partial_fourier="none" if matrix == kspace.shape[-2:] else "unknown",
         partitions=partitions,
         repetitions_differ=why_repetitions_differ(procpar, loops.repeated),
         refocused=_REFOCUSED.get(procpar.text("seqfil").lower()),
@@ -155,10 +157,11 @@ def _check_supported(procpar: Procpar) -> None:
         raise UnsupportedDataError(
             f"{procpar.path}: nv {procpar.text('nv')}: lines without phase encoding are no image"
         )
-    for parameter, full in (("fract_kx", "np"), ("fract_ky", "nv"), ("fract_kz", "nv2")):
-        half = procpar.number(parameter)
-        if 0 < half < procpar.number(full) / (4 if full == "np" else 2):
-            raise UnsupportedDataError(f"{procpar.path}: {parameter} {half:g}: a partial k-space is not read")
+    if 0 < procpar.number("fract_kz") < procpar.number("nv2") / 2:
+        raise UnsupportedDataError(
+            f"{procpar.path}: fract_kz {procpar.text('fract_kz')}: which partitions were left out is not known: "
+            "reconstruct it on the console"
+        )
 
 
 def _partitions(procpar: Procpar, loops: Loops) -> Partitions | None:
