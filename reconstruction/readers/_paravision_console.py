@@ -127,13 +127,14 @@ def _words(reco: ParameterFile, name: str) -> list[str]:
     return reco.values(name) if name in reco else []
 
 
-def negates_every_other_point(reco: ParameterFile, n_dims: int) -> tuple[bool, ...]:
+def negates_every_other_point(reco: ParameterFile, version: str, n_dims: int) -> tuple[bool, ...]:
     """Whether ``RECO_qopts`` changes the sign of every other point, for each transformed axis.
 
     ParaVision 6 and later write the option down but apply it only where their network has the filter for it.
     """
     options = _words(reco, "RECO_qopts")[:n_dims]
-    applied = "RecoStageNodes" not in reco or "RecoConjQnegFilter" in _filters(reco)
+    by_itself = "RecoStageNodes" not in reco or version.startswith("PV 5")
+    applied = by_itself or "RecoConjQnegFilter" in _filters(reco)
     negated = tuple(applied and option in ("QUAD_NEGATION", "CONJ_AND_QNEG") for option in options)
     return negated + (False,) * (n_dims - len(options))
 
@@ -145,8 +146,9 @@ def transforms_forward(reco: ParameterFile | None, version: str) -> bool:
     (``COMPLEX_CONJUGATE`` or ``CONJ_AND_QNEG`` of the readout), which makes that an inverse transform. Later versions
     transform as their network says, whatever ``RECO_qopts``.
     """
-    options = [] if reco is None or "RecoStageNodes" in reco else _words(reco, "RECO_qopts")[:1]
-    return version.startswith("PV 5") and options in (["NO_QOPTS"], ["QUAD_NEGATION"])
+    if reco is None or not version.startswith("PV 5") or "RecoConjQnegFilter" in _filters(reco):
+        return False
+    return _words(reco, "RECO_qopts")[:1] in (["NO_QOPTS"], ["QUAD_NEGATION"])
 
 
 def turns_readouts_round(reco: ParameterFile | None) -> str:

@@ -12,6 +12,7 @@ from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.readers.jcamp import ParameterFile, read_parameters
 
 _NOT_CARTESIAN = re.compile(r"epi|epsi|spiral|(?<![a-z])(ig)?ute|ute3d|zte|radial|propeller", re.IGNORECASE)
+_GATED = re.compile(r"(?<![a-z])ig-?(flash|fisp)|intragate", re.IGNORECASE)
 _NOT_IMAGING = re.compile(r"csi|press\b|steam|singlepulse|nspect|isis|laser", re.IGNORECASE)
 _REFUSED_WHEN_YES = {
     "PVM_EncCS": "compressed sensing is",
@@ -107,6 +108,11 @@ def check_supported(files: ScanFiles) -> None:
         )
     if _NOT_IMAGING.search(name) or _is_spectral(acqp):
         raise UnsupportedDataError(f"{files.folder}: method {name} is spectroscopy: only images are read")
+    if _GATED.search(name) or _GATED.search(program) or ("SelfGating" in method and method.text("SelfGating") == "Yes"):
+        raise UnsupportedDataError(
+            f"{files.folder}: method {name}: lines are not sorted by heart beat and breath (retrospective gating): "
+            "reconstruct it on the console"
+        )
     if (n_dims := dimensions(files)) not in (2, 3):
         raise UnsupportedDataError(f"{files.folder}: method {name} is {n_dims}-dimensional: only 2D and 3D are read")
     for parameter in ("PVM_EncPpi", "PVM_EncPpiAccel1"):

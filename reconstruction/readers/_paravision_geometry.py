@@ -40,9 +40,8 @@ def slice_geometries(
     needed = ("PVM_SPackArrGradOrient", "PVM_SPackArrNSlices")
     if not all(name in method for name in needed) or "ACQ_slice_offset" not in acqp:
         missing = "orientation and position of the slices (PVM_SPackArrGradOrient, ACQ_slice_offset)"
-        return tuple(_geometry(np.eye(3), np.zeros(3), (1e-3, *grid_voxel), matrix) for _ in range(n_slices)), (
-            missing,
-        )
+        size = (_thickness(files), *grid_voxel)
+        return (_geometry(np.eye(3), np.zeros(3), size, matrix),) * n_slices, (missing,)
     per_pack = [int(n) for n in method.integers("PVM_SPackArrNSlices")]
     if sum(per_pack) != n_slices or min(per_pack, default=0) < 1:
         raise DamagedDataError(method.path, "PVM_SPackArrNSlices", f"{per_pack} do not sum to {n_slices} slices")
@@ -118,15 +117,21 @@ def _offsets(files: ScanFiles, pack: IntArray, n_slices: int) -> RealArray:
 
 def _spacings(files: ScanFiles, n_packs: int) -> RealArray:
     """Distance between slices of each package [m]; of a single slice, its thickness."""
-    thickness = float(files.acqp.bounded("ACQ_slice_thick", MAX_LENGTH)[:1].sum()) * _MM
-    if thickness <= 0:
-        raise DamagedDataError(files.acqp.path, "ACQ_slice_thick", f"{thickness / _MM:g} mm is no thickness")
+    thickness = _thickness(files)
     per_pack = files.method.integers("PVM_SPackArrNSlices")
     if "PVM_SPackArrSliceDistance" in files.method:
         distance = files.method.bounded("PVM_SPackArrSliceDistance", MAX_LENGTH) * _MM
         if distance.size == n_packs and np.all(distance > 0):
             return np.where(per_pack > 1, distance, thickness)
     return np.full(n_packs, thickness)
+
+
+def _thickness(files: ScanFiles) -> float:
+    """Thickness of a slice [m]."""
+    thickness = float(files.acqp.bounded("ACQ_slice_thick", MAX_LENGTH)[:1].sum()) * _MM
+    if thickness <= 0:
+        raise DamagedDataError(files.acqp.path, "ACQ_slice_thick", f"{thickness / _MM:g} mm is no thickness")
+    return thickness
 
 
 def _geometry(

@@ -88,6 +88,12 @@ def _object_order(files: ScanFiles, layout: RawLayout) -> IntArray:
         order = sorting.objects
     elif "ACQ_obj_order" in files.acqp:
         order = files.acqp.integers("ACQ_obj_order")
+    elif (
+        "PVM_ObjOrderList" in files.method
+        and n_objects % (slices := files.method.integers("PVM_ObjOrderList")).size == 0
+    ):
+        n_images = n_objects // slices.size
+        order = (slices[:, np.newaxis] * n_images + np.arange(n_images)).ravel()
     if order.size != n_objects or not np.array_equal(np.sort(order), np.arange(n_objects)):
         raise DamagedDataError(files.acqp.path, "ACQ_obj_order", f"it is no order of {n_objects} objects")
     return order

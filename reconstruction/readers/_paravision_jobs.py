@@ -35,7 +35,7 @@ def imaging_job_reals(acqp: ParameterFile, name: str) -> int:
 def job_word(acqp: ParameterFile, name: str) -> str:
     """Type of the words of a job without its byte order: ``"i4"``. Raises `UnsupportedDataError`."""
     if "ACQ_ScanPipeJobSettings" not in acqp:
-        return "i4"
+        return "i2" if "ACQ_word_size" in acqp and acqp.text("ACQ_word_size") == "_16_BIT" else "i4"
     settings = acqp.structs("ACQ_ScanPipeJobSettings")
     index = _job_index(acqp, name)
     kind = settings[index][1] if index < len(settings) and len(settings[index]) > 1 else "STORE_32bit_signed"

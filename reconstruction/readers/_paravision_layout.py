@@ -14,7 +14,7 @@ from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.readers._paravision_console import console_sorting
 from knightshift.reconstruction.readers._paravision_files import ScanFiles, dimensions
 from knightshift.reconstruction.readers._paravision_jobs import imaging_job_reals, job_word
-from knightshift.reconstruction.readers._raw_files import file_size
+from knightshift.reconstruction.readers._raw_files import file_size, read_start
 
 _BLOCK_BYTES = 1024
 """``Standard_KBlock_Format`` pads every trace to a multiple of this."""
@@ -86,7 +86,7 @@ def raw_layout(files: ScanFiles) -> RawLayout:
             "this is no Cartesian scan of one line per trace"
         )
     layout = RawLayout(
-        n_repetitions=_repetitions(files),
+        n_repetitions=planned_repetitions(files),
         n_partitions=encoded[2] if len(encoded) == 3 else 1,
         n_segments=n_lines // train,
         n_objects=_object_count(files),
@@ -96,7 +96,7 @@ def raw_layout(files: ScanFiles) -> RawLayout:
         block_words=reals * n_receivers,
         word=_word(files),
     )
-    layout = _padded(files, layout)
+    layout = _finished(files, _padded(files, layout))
     _check_size(files, layout)
     return layout
 
@@ -203,7 +203,8 @@ def _receiver_count(files: ScanFiles) -> int:
     return 1
 
 
-def _repetitions(files: ScanFiles) -> int:
+def planned_repetitions(files: ScanFiles) -> int:
+    """Repetitions that the scan was to have; one that was stopped has fewer."""
     if "NR" in files.acqp:
         return files.acqp.count("NR")
     return files.method.count("PVM_NRepetitions") if "PVM_NRepetitions" in files.method else 1
@@ -262,10 +263,20 @@ def _word(files: ScanFiles) -> str:
         raise UnsupportedDataError(f"{files.acqp.path}: GO_raw_data_format {kind} is not known") from None
 
 
+def _finished(files: ScanFiles, layout: RawLayout) -> RawLayout:
+    """Layout with the repetitions that were finished, where the console says that it was stopped (ACQ_completed)."""
+    stopped = "ACQ_completed" in files.acqp and files.acqp.text("ACQ_completed") == "No"
+    finished = file_size(files.raw) * layout.n_repetitions // layout.n_bytes
+    return replace(layout, n_repetitions=finished) if stopped and 1 <= finished < layout.n_repetitions else layout
+
+
 def _check_size(files: ScanFiles, layout: RawLayout) -> None:
     actual = file_size(files.raw)
-    if actual == layout.n_bytes:
+    if actual == layout.n_bytes or (actual > layout.n_bytes and layout.n_repetitions < planned_repetitions(files)):
         return
+    if read_start(files.raw, 42).startswith(b"version https://git-lfs"):
+        problem = "this is the pointer of a git-lfs file, not the file itself"
+        raise DamagedDataError(files.raw, "raw file", problem, "fetch it with git lfs pull")
     word = "truncated" if actual < layout.n_bytes else "larger than its headers say"
     problem = (
         f"the file is {word}: {actual} bytes, but {layout.n_repetitions} repetitions x {layout.n_objects} objects x "

@@ -116,8 +116,10 @@ def placement(files: ScanFiles, grid: Grid, counts: tuple[int, int], slab: Slice
         shifts, transposed = np.repeat(shifts, slab.count, axis=0), np.repeat(transposed, slab.count)
     shown = tuple(transpose_geometry(g) if t else g for g, t in zip(geometries, transposed, strict=True))
     agreed, open_points = agreed_geometries(files.visu, shown, is_volume=slab is not None)
-    if not unknown or agreed is not shown:
-        unknown = open_points if not unknown else ()
+    if not unknown:
+        unknown = open_points
+    elif agreed is not shown:
+        unknown = ("the distance between slices (PVM_SPackArrSliceDistance): their thickness was taken",)
     geometries = tuple(transpose_geometry(g) if t else g for g, t in zip(agreed, transposed, strict=True))
     return Placed(shifts, transposed, geometries, unknown)
 
@@ -152,7 +154,7 @@ def rotations(files: ScanFiles, n_slices: int, n_images: int) -> RealArray:
     assert files.reco is not None
     n_dims = dimensions(files)
     rotate = of_each_slice(files.reco, "RECO_rotate", (n_dims, n_slices, n_images), _MAX_ROTATION).copy()
-    for axis, negated in enumerate(negates_every_other_point(files.reco, n_dims)):
+    for axis, negated in enumerate(negates_every_other_point(files.reco, files.version, n_dims)):
         rotate[axis] += 0.5 * negated  # a change of sign of every other point is the half-field shift
     return rotate
 

@@ -29,6 +29,7 @@ from knightshift.reconstruction.readers._paravision_layout import (
     encoding_order,
     line_steps,
     onto_grid,
+    planned_repetitions,
     raw_layout,
 )
 from knightshift.reconstruction.readers._paravision_partitions import read_slab
@@ -86,7 +87,7 @@ def read_paravision(path: Path) -> KSpaceScan:
         partial_fourier=contrast.partial_fourier(files),
         completed_axes=contrast.completed_axes(files),
         partitions=partitions,
-        repetitions_differ=contrast.repetitions_differ(files, layout.n_repetitions, images.n_movie_frames),
+        repetitions_differ=contrast.repetitions_differ(files, planned_repetitions(files), images.n_movie_frames),
         refocused=contrast.is_refocused(files),
         methods=_sentences(files, layout, samples),
         missing=where.missing + told + _left_open(files, layout, grid, samples),
@@ -108,26 +109,36 @@ def _raw_samples(files: ScanFiles, layout: RawLayout, images: ImageOrder, partit
 
 def _left_open(files: ScanFiles, layout: RawLayout, grid: Grid, samples: RawSamples) -> tuple[str, ...]:
     """List what was not understood for certain."""
-    told = []
-    if files.reco is None:
-        told.append("the reconstruction parameters (reco): grid and shifts were computed")
-    elif "RECO_qopts" in files.reco and any("CONJ" in option for option in files.reco.values("RECO_qopts")[1:]):
-        told.append("what RECO_qopts of the phase encoding, a conjugation, did: it is not applied")
-    unsorted = layout.n_objects > 1 and console_sorting(files.reco, layout.n_lines, layout.n_objects) is None
-    if unsorted and "360" in files.version:
-        told.append("whether a segment of several lines was acquired in a row: the console's sorting is not there")
+    told = [*_console_left_open(files, layout)]
+    if (planned := planned_repetitions(files)) > layout.n_repetitions:
+        told.append(f"repetitions {layout.n_repetitions + 1} to {planned}: the scan was stopped before them")
     if not grid.echo_is_centred:
         told.append("the phase along the readout: the echo is not in its middle (PVM_EchoPosition)")
     if samples.reverses_even_echoes:
         told.append("the delay between the two directions of the readout: align_even_echoes removes its phase")
     told += _scaled_gradients(files)
-    if layout.n_receivers > 1 and files.reco is not None and "RecoCombineMode" in files.reco:
-        mode = files.reco.text("RecoCombineMode")
-        if mode != "SumOfSquares":
-            told.append(f"the image of the console: it combined its receivers by {mode}")
     if layout.n_partitions > 1 and "PVM_EncPft" in files.method and np.any(files.method.floats("PVM_EncPft")[2:] > 1):
         told.append("how the console completed the partitions (PVM_EncPft): here they are filled with zeros")
     return tuple(told)
+
+
+def _console_left_open(files: ScanFiles, layout: RawLayout) -> list[str]:
+    """List what the console's own reconstruction leaves open."""
+    told, reco = [], files.reco
+    if reco is None:
+        told.append("the reconstruction parameters (reco): grid and shifts were computed")
+    elif files.version.startswith("PV 5") and "RECO_qopts" not in reco:
+        told.append("whether the console moved the image by half the field (RECO_qopts)")
+    elif "RECO_qopts" in reco and any("CONJ" in option for option in reco.values("RECO_qopts")[1:]):
+        told.append("what RECO_qopts of the phase encoding, a conjugation, did: it is not applied")
+    unsorted = layout.n_objects > 1 and console_sorting(reco, layout.n_lines, layout.n_objects) is None
+    if unsorted and "360" in files.version:
+        told.append("whether a segment of several lines was acquired in a row: the console's sorting is not there")
+    if layout.n_receivers > 1 and reco is not None and "RecoCombineMode" in reco:
+        mode = reco.text("RecoCombineMode")
+        if mode != "SumOfSquares":
+            told.append(f"the image of the console: it combined its receivers by {mode}")
+    return told
 
 
 def _scaled_gradients(files: ScanFiles) -> list[str]:

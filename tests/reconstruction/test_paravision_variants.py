@@ -64,7 +64,7 @@ def three_dimensional(
         method={"PVM_Matrix": sizes, "PVM_EncMatrix": sizes, "PVM_Fov": f"( 3 )\n{N_SAMPLES} 4 12",
                 "PVM_EncSteps1": f"( {N_LINES} )\n{steps}", "PVM_EncSteps2": f"( {N_PART} )\n{steps2}",
                 "PVM_SpatDimEnum": "<3D>", "PVM_SPackArrSliceOffset": f"( 1 )\n{slab_offset}"},
-        reco={"RECO_ft_size": sizes, "RECO_size": sizes, "RECO_qopts": "( 3 )\nNO_QOPTS NO_QOPTS NO_QOPTS",
+        reco={"RECO_ft_size": sizes, "RECO_size": sizes, "RECO_qopts": "( 3 )\nCOMPLEX_CONJUGATE NO_QOPTS NO_QOPTS",
               "RECO_rotate": f"( 3, {n_echoes} )\n{' '.join(map(str, rotate))}", **cut} if reco else None,
     )  # fmt: skip
     written: Path = scan.write(folder)
