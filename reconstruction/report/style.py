@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from knightshift.core.durable import write_durably
+from knightshift.reconstruction.report.fonts import figure_fonts
 
 ONE_COLUMN = 85 / 25.4
 """Width of one journal column [inch]."""
@@ -38,7 +39,6 @@ UNCERTAINTY_MAP = "cividis"
 Format = Literal["png", "pdf"]
 
 _RC: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
     "font.size": 7.5,
     "axes.labelsize": 7.5,
     "axes.titlesize": 7.5,
@@ -73,12 +73,16 @@ _SETTINGS = threading.RLock()
 """matplotlib's settings are those of the process: one figure at a time is drawn in ours."""
 
 
+def _look() -> dict[Any, Any]:
+    return {**_RC, "font.family": figure_fonts()}
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Let a function that makes a figure make it in the style of the house, whatever the user's settings are."""
 
     @wraps(draw)
     def in_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with _SETTINGS, mpl.rc_context(_RC):
+        with _SETTINGS, mpl.rc_context(_look()):
             return draw(*args, **kwargs)
 
     return in_style
@@ -95,7 +99,7 @@ def render(figure: Figure, file_format: Format) -> bytes:
     """Render a figure; the same figure gives the same bytes, for no date goes into the file."""
     metadata = {"CreationDate": None} if file_format == "pdf" else {"Software": None}
     buffer = BytesIO()
-    with _SETTINGS, mpl.rc_context(_RC):
+    with _SETTINGS, mpl.rc_context(_look()):
         figure.savefig(buffer, format=file_format, dpi=DPI, metadata=metadata, facecolor="white")
     return buffer.getvalue()
 
