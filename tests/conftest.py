@@ -14,6 +14,7 @@ mpl.use("Agg")
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DATA = Path(os.environ.get("KNIGHTSHIFT_DATA", _ROOT.parent / "shared" / "data"))
+_EMPTY_PICTURES = {"png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-"}
 
 
 def _folder_or_skip(path: Path) -> Path:
@@ -31,6 +32,12 @@ def small_protocol() -> Callable[..., str]:
         return yaml.safe_dump({key: value for key, value in (plain | changes).items() if value is not None})
 
     return with_changes
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made and not drawn, which takes seconds: for a test that reads the words and numbers around them."""
+    monkeypatch.setattr("knightshift.reconstruction.report.style.render", lambda _figure, kind: _EMPTY_PICTURES[kind])
 
 
 @pytest.fixture(scope="session")

@@ -276,6 +276,7 @@ def test_magnitudes_without_a_background_get_their_noise_from_the_residuals_or_t
     json.loads((tmp_path / "gaussian/nifti/images.json").read_text(), parse_constant=pytest.fail)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_gradient_echoes_are_refused_by_the_real_part_and_the_remedy_works(cli: Cli, tmp_path: Path) -> None:
     path = array_of_echoes(tmp_path, object_that_fills_the_image(12e-3, turns=0.1))
     refused = cli("fit", path, "-o", tmp_path / "out")

@@ -36,6 +36,7 @@ def test_images_reconstructed_first_fit_to_the_same_map(cli: Cli, finished_run: 
     assert (tmp_path / "a/t2_map.nii.gz").read_bytes() == (tmp_path / "b/t2_map.nii.gz").read_bytes()
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(
     ("estimator", "offset"),
     [

@@ -37,6 +37,7 @@ def queue(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     return run
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_scan_with_all_that_follows_is_played_to_the_report(queue: Queue, protocol: Path, tmp_path: Path) -> None:
     added = queue(
         "queue", "add", protocol, "--phantom", "shorted", "--seed", 7, "--runs", tmp_path / "runs",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from knightshift.acquisition import acquire
+from knightshift.cli.fit_request import ImageChoices
 from knightshift.cli.processing import ReportChoices, report_to
 from knightshift.core.clock import VirtualClock
 from knightshift.core.manifest import RunSetup
@@ -89,6 +90,7 @@ def test_voxels_that_resolve_the_depth_are_within_eleven_percent_their_median_wi
     assert np.median(alone.t2[mask]) > 1.25 * 7e-3
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_report_of_a_train_uses_its_model_and_says_so(play: Play, tmp_path: Path) -> None:
     run = play(7e-3, 24)
     series = reconstruct(run)
@@ -101,8 +103,9 @@ def test_report_of_a_train_uses_its_model_and_says_so(play: Play, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_report_of_a_train_fitted_without_its_model_cautions(play: Play, tmp_path: Path) -> None:
-    report_to(play(7e-3, 24), tmp_path, ReportChoices(estimator="gaussian", offset="noise"))
+    report_to(play(7e-3, 24), tmp_path, ReportChoices(ImageChoices("gaussian", "noise")))
     assert "Caution: the echoes are those of a train" in (tmp_path / "report.html").read_text()
 
 

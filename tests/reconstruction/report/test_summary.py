@@ -36,6 +36,7 @@ def test_the_shipped_schema_is_the_one_of_the_model() -> None:
     Draft202012Validator.check_schema(shipped_schema())
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("cell", ["pristine", "shorted"])
 def test_the_summary_of_a_report_is_valid_against_the_schema(
     both_cells: dict[str, ReportInputs], cell: str, tmp_path: Path

@@ -19,8 +19,6 @@ from knightshift.reconstruction.report import ReportInputs, write_report
 from knightshift.reconstruction.report.report_figures import report_figures
 from knightshift.reconstruction.report.summary import Summary
 
-_PICTURE = b"\x89PNG\r\n\x1a\n"
-"""The page is read for its words."""
 _BARE = re.compile(r"T₂(?!\*)|\bT2\b(?!\*)")
 
 
@@ -46,10 +44,10 @@ def test_every_figure_and_caption_of_gradient_echoes_says_t2_star(gradient_echoe
     assert said >= 12
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_page_of_gradient_echoes_says_t2_star_and_the_summary_which(
-    gradient_echoes: ReportInputs, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    gradient_echoes: ReportInputs, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("knightshift.reconstruction.report.report.save_figure", lambda *_: _PICTURE)
     with caplog.at_level(logging.WARNING):
         page = write_report(gradient_echoes, tmp_path).read_text(encoding="utf-8")
     body = re.sub(r"<style.*?</style>|data:[^\"]*", "", page, flags=re.DOTALL)
