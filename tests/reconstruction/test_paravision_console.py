@@ -180,7 +180,7 @@ def test_paravision_5_transforms_forward_what_it_does_not_conjugate(
     version = {"ACQ_sw_version": "( 65 )\n<PV 5.1>"}
     series = reconstruct(synthetic_scan(kspace, acqp=version, reco=reco).write(tmp_path))
     samples = kspace[0, 0, 0].copy()
-    for axis, option in ((1, options.split()[0]), (0, options.split()[1])):
+    for axis, option in zip((1, 0), options.split(), strict=True):
         shape = [1, 1]
         shape[axis] = -1
         if option in ("QUAD_NEGATION", "CONJ_AND_QNEG"):
@@ -188,18 +188,29 @@ def test_paravision_5_transforms_forward_what_it_does_not_conjugate(
         if option in ("COMPLEX_CONJUGATE", "CONJ_AND_QNEG"):
             samples = samples.conj()
     image = np.fft.fft2(samples)
-    for axis, turn in ((1, rotate.split()[0]), (0, rotate.split()[1])):
+    for axis, turn in zip((1, 0), rotate.split(), strict=True):
         image = np.roll(image, round(float(turn) * image.shape[axis]), axis=axis)
     np.testing.assert_allclose(np.abs(series.images[0, 0]) * samples.size, np.abs(image), atol=1e-1)
     assert any("conjugated" in line for line in series.methods) == forward
     assert series.missing == ()
 
 
-def test_old_reconstruction_files_without_quadrature_options_are_read(synthetic_scan: Any, tmp_path: Path) -> None:
+def test_old_reconstruction_files_without_quadrature_options_leave_the_shift_open(
+    synthetic_scan: Any, tmp_path: Path
+) -> None:
     kspace = random_kspace(1, 1, 1, 8, 10)
     scan = synthetic_scan(kspace, acqp={"ACQ_sw_version": "( 65 )\n<PV 5.1>"}).write(tmp_path)
-    image = reconstruct(without(scan, "pdata/1/reco", "RECO_qopts")).images[0, 0]
-    np.testing.assert_allclose(image, by_numpy(kspace[0, 0, 0]), atol=1e-3)
+    series = reconstruct(without(scan, "pdata/1/reco", "RECO_qopts"))
+    np.testing.assert_allclose(series.images[0, 0], by_numpy(kspace[0, 0, 0]), atol=1e-3)
+    assert any("RECO_qopts" in line for line in series.missing)
+
+
+def test_a_network_of_paravision_5_applies_the_options_all_the_same(synthetic_scan: Any, tmp_path: Path) -> None:
+    kspace = random_kspace(1, 1, 1, 8, 10)
+    reco = {"RECO_qopts": "( 2 )\nCONJ_AND_QNEG NO_QOPTS", "RECO_rotate": "( 2, 1 )\n0 0.5",
+            "RecoStageNodes": "( 1 )\n(<compute>, 0, <RecoFTFilter FT0{direction=0}>)"}  # fmt: skip
+    scan = synthetic_scan(kspace, acqp={"ACQ_sw_version": "( 65 )\n<PV 5.1>"}, reco=reco).write(tmp_path)
+    np.testing.assert_allclose(reconstruct(scan).images[0, 0], by_numpy(kspace[0, 0, 0]), atol=1e-3)
 
 
 @pytest.mark.parametrize("partitions_inside", [False, True])
@@ -242,6 +253,15 @@ def test_job_of_doubles(synthetic_scan: Any, tmp_path: Path) -> None:
         reconstruct(scan)
 
 
+def test_words_of_a_job_without_settings_have_the_size_that_acqp_says(synthetic_scan: Any, tmp_path: Path) -> None:
+    kspace = random_kspace(1, 1, 1, 8, 10)
+    scan = synthetic_scan(kspace, acqp={"ACQ_jobs": JOB, "ACQ_word_size": "_16_BIT"}).write(tmp_path)
+    (scan / "fid").unlink()
+    pairs = np.stack([kspace.real, kspace.imag], axis=-1)
+    (scan / "rawdata.job0").write_bytes(pairs.astype("<i2").tobytes())
+    np.testing.assert_allclose(reconstruct(scan).images[0, 0], by_numpy(kspace[0, 0, 0]), atol=1e-3)
+
+
 def test_jobs_of_paravision_6_have_eight_fields_and_no_name(synthetic_scan: Any, tmp_path: Path) -> None:
     """Stored scans come last; seventh is the scan shift, which may be negative."""
     kspace = random_kspace(1, 1, 1, 8, 128)
@@ -282,6 +302,9 @@ def test_what_the_console_did_beyond_ours_is_told(
         ({"acqp": {"ACQ_scan_size": "ACQ_phase_factor_scans", "ACQ_phase_factor": "4"}}, "one sweep"),
         ({"acqp": {"AQ_mod": "qf"}}, "quadrature"),
         ({"method": {"PVM_EncGenEllipse": "Yes"}}, "elliptic"),
+        ({"method": {"SelfGating": "Yes"}}, "gating"),
+        ({"method": {"Method": "<Bruker:igFLASH>"}}, "gating"),
+        ({"acqp": {"PULPROG": "( 32 )\n<IgFLASH.ppg>"}}, "gating"),
         ({"method": {"PVM_MbEncAccelFactor": "2"}}, "together"),
     ],
 )

@@ -237,3 +237,50 @@ def test_a_point_is_found_where_it_is_in_every_orientation(
     place = series.geometry.affine @ [*index, 1]
     expected = np.array([read, phase, 2e-3 * slice_index]) @ rows
     np.testing.assert_allclose(place[:3], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("cut", [0, 4000], ids=["between repetitions", "within one"])
+def test_a_scan_that_was_stopped_gives_the_repetitions_it_finished(
+    synthetic_scan: Any, tmp_path: Path, cut: int
+) -> None:
+    kspace = random_kspace(4, 2, 1, 8, 10)
+    scan = synthetic_scan(kspace, acqp={"ACQ_completed": "No"}, method={"PVM_NRepetitions": "4"}).write(tmp_path)
+    whole = (scan / "fid").read_bytes()
+    (scan / "fid").write_bytes(whole[: len(whole) * 3 // 4 - cut])
+    series = reconstruct(scan)
+    finished = kspace[: 3 if cut == 0 else 2, :, 0].mean(axis=0)
+    np.testing.assert_allclose(series.images[0], by_numpy(finished), atol=1e-2)
+    assert any("to 4: the scan was stopped" in line for line in series.missing)
+    acqp = scan / "acqp"
+    acqp.write_text(acqp.read_text().replace("ACQ_completed=No", "ACQ_completed=Yes"))
+    with pytest.raises(DamagedDataError, match="truncated"):
+        reconstruct(scan)
+
+
+def test_the_pointer_of_a_file_that_was_never_fetched_is_called_so(synthetic_scan: Any, tmp_path: Path) -> None:
+    scan = synthetic_scan(random_kspace(1, 1, 1, 8, 10)).write(tmp_path)
+    (scan / "fid").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 8192\n")
+    with pytest.raises(DamagedDataError, match="git lfs pull"):
+        reconstruct(scan)
+
+
+def test_without_the_order_of_objects_the_order_of_slices_counts(synthetic_scan: Any, tmp_path: Path) -> None:
+    kspace = random_kspace(1, 6, 1, 8, 10)  # three slices x two echoes
+    order = [0, 1, 4, 5, 2, 3]
+    scan = synthetic_scan(
+        kspace, n_echoes=2, object_order=order, method={"PVM_ObjOrderList": "( 3 )\n0 2 1"}
+    ).write(tmp_path)  # fmt: skip
+    images = reconstruct(without(scan, "acqp", "ACQ_obj_order")).images
+    np.testing.assert_allclose(images, by_numpy(kspace[0, :, 0]).reshape(3, 2, 8, 10).swapaxes(0, 1), atol=1e-3)
+
+
+def test_slices_whose_gradients_are_not_there_keep_their_thickness(synthetic_scan: Any, tmp_path: Path) -> None:
+    scan = synthetic_scan(random_kspace(1, 2, 1, 8, 10), acqp={"ACQ_slice_thick": "0.7"}).write(tmp_path)
+    without(scan, "method", "PVM_SPackArrGradOrient")
+    series = reconstruct(scan)
+    assert series.geometry.voxel_size[0] == pytest.approx(0.7e-3)
+    assert any("PVM_SPackArrGradOrient" in line for line in series.missing)
+    visu = ["##TITLE=Parameter List", "##$VisuCoreOrientation=( 2, 9 )\n1 0 0 0 1 0 0 0 1 1 0 0 0 1 0 0 0 1",
+            "##$VisuCorePosition=( 2, 3 )\n-5 -2 0 -5 -2 2", "##END=", ""]  # fmt: skip
+    (scan / "pdata/1/visu_pars").write_text("\n".join(visu))
+    assert any("distance between slices" in line for line in reconstruct(scan).missing)
