@@ -28,6 +28,7 @@ from knightshift.reconstruction.relaxometry._kernel_tools import (
     rough_log,
     write,
 )
+from knightshift.reconstruction.relaxometry._likelihood import FLAT_TOP
 from knightshift.reconstruction.relaxometry._voxelwise import AGAIN
 from knightshift.reconstruction.relaxometry.result import T2Status
 
@@ -36,6 +37,7 @@ _STEPS_TO_START, _STEPS_TOGETHER = 2, 4
 _STEPS_AGAIN, _EXACT_STEPS_AGAIN = 20, 2
 _NEAR = 1e-4  # the last step; it is taken, and leaves an error of its square
 _FAINTEST = 1e-3  # an amplitude in noise: fainter ones are none
+_FLAT_TOP = 1 / FLAT_TOP**2  # information on ln R
 
 _ZERO, _HALF, _ONE, _TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
 
@@ -43,6 +45,7 @@ _ZERO, _HALF, _ONE, _TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
 _AMPLITUDE, _X, _RATE, _SLOPE_A, _SLOPE_X, _BEND_AA, _BEND_AX, _BEND_XX, _MISFIT = (BLOCK * row for row in range(9))
 _DEVIANCE, _SATURATED, _I0, _I1, _I2 = (BLOCK * row for row in range(9, 14))
 _T2, _STD, _FIRST, _OFFSET, _CHI2, _EXPLAINED = (BLOCK * row for row in range(9, 15))
+_ALONE = BLOCK * 14  # in single precision only
 _RESULTS, _ENERGY = slice(9, 16), BLOCK * 16
 _ROWS = 17
 
@@ -161,7 +164,7 @@ def _step(a: RealArray, bounds: tuple[Any, Any]) -> None:
 
 @compiled
 def _deviances(m: RealArray, delays: Delays, a: RealArray) -> None:
-    """Deviance less the squared residuals, loss of a perfect model, and information, in single precision."""
+    """Deviance less the squared residuals, loss of a perfect model, what the first echo alone explains, information."""
     a[_DEVIANCE : _DEVIANCE + 5 * BLOCK] = 0
     for e in range(delays.times.size):
         t, weight, row = delays.times[e], delays.weights[e], m[e]
@@ -172,7 +175,9 @@ def _deviances(m: RealArray, delays: Delays, a: RealArray) -> None:
             inverse = _ONE / max(square, _TWO)
             least, bessel = least_loss(square, inverse + inverse), log_bessel(_ONE / z_more)
             a[_DEVIANCE + v] += rough_log(z_more * inverse) - bessel - bessel - least - least
-            a[_SATURATED + v] += least - _HALF * rough_log(inverse)
+            saturated = least - _HALF * rough_log(inverse)
+            a[_SATURATED + v] += saturated
+            a[_ALONE + v] = square - saturated - saturated if e == 0 else a[_ALONE + v]
             known = signal * signal * information(signal)
             a[_I0 + v] += known
             a[_I1 + v] += known * t
@@ -183,24 +188,27 @@ def _deviances(m: RealArray, delays: Delays, a: RealArray) -> None:
 def _take_last_step(a: RealArray, b: RealArray, magnitudes: Magnitudes, limits: Limits, status: Any) -> None:
     """From slopes to results: the last Newton step, and what is found after it."""
     first_echo, noise = magnitudes.first_echo, magnitudes.mean_noise
+    nearly = max(1.0, magnitudes.delays.times.size - 2.0)
     for v in range(status.size):
         by_a, by_x, determinant = _newton(b, v)
         near = (abs(by_a) < _NEAR) & (abs(by_x) < _NEAR) & (b[_BEND_AA + v] > 0) & (determinant > 0)
         x, state = b[_X + v] + by_x, status[v]
         inside = (x > limits.lowest + _NEAR) & (x < limits.highest - _NEAR)
-        sound = near & inside & (b[_AMPLITUDE + v] > _FAINTEST)
+        information = a[_I2 + v] - a[_I1 + v] * a[_I1 + v] / a[_I0 + v]
+        chi2 = b[_MISFIT + v] + a[_DEVIANCE + v]
+        explained = b[_ENERGY + v] - chi2 - 2 * a[_SATURATED + v]
+        two_hills = (information * b[_RATE + v] * b[_RATE + v] < _FLAT_TOP) & (explained - a[_ALONE + v] < nearly)
+        sound = near & inside & (b[_AMPLITUDE + v] > _FAINTEST) & (not two_hills)
         flat = (b[_X + v] <= limits.lowest + _NEAR) & (b[_SLOPE_X + v] <= 0)
-        flat = flat & (abs(b[_SLOPE_A + v]) < _NEAR * b[_BEND_AA + v])
+        flat = flat & (abs(b[_SLOPE_A + v]) < _NEAR * b[_BEND_AA + v]) & (not two_hills)
         state = AGAIN if (state == _OK) & (not sound) & (not flat) else state
         status[v] = _TOO_LONG if (state == _OK) & flat else state
         rate = b[_RATE + v] * (1 + by_x)
-        information = a[_I2 + v] - a[_I1 + v] * a[_I1 + v] / a[_I0 + v]
-        chi2 = b[_MISFIT + v] + a[_DEVIANCE + v]
         b[_T2 + v] = 1 / rate
         b[_STD + v] = 1 / (rate * rate * np.sqrt(information))
         b[_FIRST + v] = b[_AMPLITUDE + v] * (1 + by_a) * noise / exp(-rate * first_echo)
         b[_CHI2 + v] = chi2
-        b[_EXPLAINED + v] = b[_ENERGY + v] - chi2 - 2 * a[_SATURATED + v]
+        b[_EXPLAINED + v] = explained
 
 
 @compiled

@@ -74,6 +74,15 @@ class Solution:
         ends = np.empty(count, dtype=bool), np.empty(count, dtype=np.int8)
         return cls(log_rate, amplitude, offset, chi2, explained, log_rate_std, *ends)
 
+    def take(self, chosen: BoolArray) -> Solution:
+        """Return those of some voxels."""
+        return Solution(*(values[chosen] for values in vars(self).values()))
+
+    def put(self, voxels: IntArray, other: Solution) -> None:
+        """Replace those of some voxels."""
+        for values, new in zip(vars(self).values(), vars(other).values(), strict=True):
+            values[voxels] = new
+
 
 def solve(signal: RealArray, problem: Problem, curves: Curves | None = None) -> Solution:
     """Fit every column of `signal`.

@@ -8,21 +8,16 @@ which always is, takes its place.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.reconstruction.relaxometry import _least_squares
+from knightshift.reconstruction.relaxometry._laws import Law, in_single_precision
 from knightshift.reconstruction.relaxometry._least_squares import ONE_SIDED, Problem, Solution
 from knightshift.reconstruction.relaxometry._one_sided import most_likely
-from knightshift.reconstruction.relaxometry.rician import (
-    bessel_shortfall,
-    bessel_sums,
-    log_bessel,
-    rician_information,
-)
 
 _TOLERANCE = 1e-5
 _LONGEST_STEP = 0.7
@@ -31,113 +26,15 @@ _ROUGH_STEPS = 2  # Newton steps in single precision: of all voxels, and as many
 _FAR = 5e-3
 _NEAR = 1e-6  # size of the last step times how old its Hessian is: about the error that is left
 _AMPLITUDE_STEPS = 12
-_NEARLY_ZERO = 1e-30
-_BRIGHTEST = 1e18  # magnitude, in noise, whose square single precision holds
 _FAINTEST = -7.0  # ln of an amplitude, in noise: fainter ones are none
+_STEEP = 2.0  # rate times the first gap, where the search for the steeper maximum starts
+_HIGHER = 1e-5  # of twice the log-likelihood: lookups in single precision tell no less
 
+FLAT_TOP = 0.35
+"""Standard deviation of ``ln R``: likelihoods of two maxima have wider ones."""
 
-class Law(ABC):
-    """How a magnitude ``m`` departs from a signal ``s``, both in units of the noise."""
-
-    has_one_sided = False
-    """Whether voxels without a maximum at short T2 get one by a prior (it is a likelihood, not a square)."""
-
-    @abstractmethod
-    def loss(self, magnitude: RealArray, signal: RealArray) -> RealArray:
-        """Loss, up to what depends on ``m`` alone."""
-
-    @abstractmethod
-    def slope(self, magnitude: RealArray, signal: RealArray) -> RealArray:
-        """First derivative of the loss by the signal."""
-
-    @abstractmethod
-    def derivatives(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
-        """First and second derivative of the loss by the signal."""
-
-    @abstractmethod
-    def information(self, signal: RealArray) -> RealArray:
-        """Return the expected second derivative."""
-
-    @abstractmethod
-    def misfits(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
-        """Twice the loss, summed over echoes: above that of the best signal of each echo, and below that of none."""
-
-
-class RicianLaw(Law):
-    """Minus the log-likelihood of a Rician magnitude."""
-
-    has_one_sided = True
-
-    def loss(self, magnitude: RealArray, signal: RealArray) -> RealArray:
-        """``(m - s)^2 / 2 - ln(exp(-m s) I0(m s))``."""
-        return np.asarray(0.5 * (magnitude - signal) ** 2 - log_bessel(magnitude * signal))
-
-    def slope(self, magnitude: RealArray, signal: RealArray) -> RealArray:
-        """``s - m I1/I0``."""
-        slope = magnitude * bessel_shortfall((magnitude * signal).astype(np.float32))
-        slope -= magnitude
-        slope += signal
-        return slope
-
-    def derivatives(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
-        """``s - m I1/I0`` and its derivative."""
-        argument = magnitude * signal
-        shortfall = bessel_shortfall(argument)
-        first = signal - magnitude
-        first += magnitude * shortfall
-        argument += _NEARLY_ZERO
-        second = 1 - shortfall
-        second /= argument
-        shortfall *= shortfall - 2
-        second += shortfall
-        second = second * magnitude
-        second *= magnitude
-        second += 1
-        return first, second
-
-    def information(self, signal: RealArray) -> RealArray:
-        """Fisher information."""
-        return rician_information(signal)
-
-    def misfits(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
-        """Deviances; what varies slowly is looked up in single precision."""
-        bessel, bessel_of_best = bessel_sums(_in_single_precision(magnitude), _in_single_precision(signal))
-        residuals = magnitude - signal
-        squares = np.einsum("ev,ev->v", residuals, residuals)
-        return squares - bessel_of_best, np.einsum("ev,ev->v", magnitude, magnitude) - squares + bessel
-
-
-class QuadratureLaw(Law):
-    """Least squares against ``sqrt(s^2 + 2)``: signal and noise floor added in quadrature."""
-
-    def loss(self, magnitude: RealArray, signal: RealArray) -> RealArray:
-        """Half the squared residual."""
-        return np.asarray(0.5 * (magnitude - np.sqrt(signal**2 + 2)) ** 2)
-
-    def slope(self, magnitude: RealArray, signal: RealArray) -> RealArray:
-        """First derivative of half the squared residual."""
-        expected = np.sqrt(signal**2 + 2)
-        return np.asarray((expected - magnitude) * (signal / expected))
-
-    def derivatives(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
-        """First and second derivative of half the squared residual."""
-        expected = np.sqrt(signal**2 + 2)
-        residual = magnitude - expected
-        slope = signal / expected
-        return -residual * slope, slope**2 - 2 * residual / expected**3
-
-    def information(self, signal: RealArray) -> RealArray:
-        """Squared slope of the expected magnitude."""
-        return np.asarray(signal**2 / (signal**2 + 2))
-
-    def misfits(self, magnitude: RealArray, signal: RealArray) -> tuple[RealArray, RealArray]:
-        """Squared residuals, and by how much they are below those from the floor."""
-        squares = 2 * self.loss(magnitude, signal).sum(axis=0)
-        return squares, np.sum((magnitude - np.sqrt(2)) ** 2, axis=0) - squares
-
-
-def _in_single_precision(magnitude: RealArray) -> RealArray:
-    return np.minimum(magnitude, _BRIGHTEST).astype(np.float32)
+_Found: TypeAlias = tuple[RealArray, RealArray, BoolArray, IntArray]
+"""Logarithms of the signal at the first echo and of ``R``, whether converged, at which bound."""
 
 
 @dataclass
@@ -165,7 +62,7 @@ def solve(signal: RealArray, problem: Problem, law: Law) -> Solution:
     """
     scaled = signal / problem.noise_std[:, None]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        rough = _in_single_precision(scaled)
+        rough = in_single_precision(scaled)
         start = _start(rough, problem)
         log_amplitude, log_rate, converged = _newton(scaled, rough, problem, law, start)
     side = np.zeros(log_rate.size, dtype=np.int8)
@@ -173,13 +70,45 @@ def solve(signal: RealArray, problem: Problem, law: Law) -> Solution:
         rest = np.flatnonzero(~converged)
         found = _descend(scaled.take(rest, axis=1), problem, law, start[:, rest].astype(float))
         log_amplitude[rest], log_rate[rest], converged[rest], side[rest] = found
-        short = np.flatnonzero(side > 0) if law.has_one_sided else np.array([], dtype=int)
-        if short.size:
-            columns = scaled.take(short, axis=1)
-            found_short = most_likely(columns, problem, law.loss, law.slope, law.information)
-            log_amplitude[short], log_rate[short] = found_short
-            side[short] = ONE_SIDED
-    return _finish(scaled, problem, law, Solution(log_rate, log_amplitude, *(log_rate,) * 4, converged, side))
+    solution = _finish(scaled, problem, law, (log_amplitude, log_rate, converged, side))
+    _try_the_other_hill(scaled, problem, law, solution)
+    if law.has_one_sided:
+        _bound_from_above(scaled, problem, law, solution)
+    return solution
+
+
+def _try_the_other_hill(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -> None:
+    """Take the steeper one of two maxima where it is the higher one; in place.
+
+    Where the first echo alone explains nearly as much as the decay does, the likelihood may rise to a second maximum at
+    a T2 of the order of the first gap, or to none at all but no signal after the first echo.
+    """
+    flat_top = np.flatnonzero(solution.converged & (solution.log_rate_std > FLAT_TOP))
+    if flat_top.size == 0:
+        return
+    first = scaled[:1].take(flat_top, axis=1)
+    best = np.sqrt(np.maximum(first**2 - 1, 0.1))
+    _, explained = law.misfits(first, best)
+    near = solution.explained[flat_top] - explained < max(1, len(scaled) - 2)  # no more than noise might
+    doubtful = flat_top[near]
+    if doubtful.size == 0:
+        return
+    columns = scaled.take(doubtful, axis=1)
+    steep = np.clip(np.log(_STEEP / _delays(problem)[1]), *problem.log_rates)
+    start = np.stack([np.log(best[0, near] / _relative_weights(problem)[0]), np.full(doubtful.size, steep)])
+    other = _finish(columns, problem, law, _descend(columns, problem, law, start))
+    better = other.converged & (other.explained > solution.explained[doubtful] + _HIGHER)
+    solution.put(doubtful[better], other.take(better))
+
+
+def _bound_from_above(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -> None:
+    """Give voxels whose likelihood is highest for no signal after the first echo a T2 by a prior; in place."""
+    short = np.flatnonzero(solution.side > 0)
+    if short.size:
+        columns = scaled.take(short, axis=1)
+        log_amplitude, log_rate = most_likely(columns, problem, law.loss, law.slope, law.information)
+        ends = solution.converged[short], np.full(short.size, ONE_SIDED, dtype=np.int8)
+        solution.put(short, _finish(columns, problem, law, (log_amplitude, log_rate, *ends)))
 
 
 def _newton(
@@ -262,9 +191,7 @@ def _relative_weights(problem: Problem) -> RealArray:
     return np.asarray(problem.noise_std.mean() / problem.noise_std)
 
 
-def _descend(
-    scaled: RealArray, problem: Problem, law: Law, start: RealArray
-) -> tuple[RealArray, RealArray, BoolArray, IntArray]:
+def _descend(scaled: RealArray, problem: Problem, law: Law, start: RealArray) -> _Found:
     """Damped Newton steps that never raise the loss: both parameters, whether converged, at which bound."""
     state = _evaluate(scaled, problem, law, start)
     (log_amplitude, log_rate), count = start.copy(), scaled.shape[1]
@@ -367,19 +294,18 @@ def _trial(columns: RealArray, problem: Problem, law: Law, state: _State, step: 
     return _evaluate(columns, problem, law, np.stack([state.log_amplitude, state.log_rate]) + step)
 
 
-def _finish(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -> Solution:
+def _finish(scaled: RealArray, problem: Problem, law: Law, found: _Found) -> Solution:
     """Amplitude in units of the images, deviance, and errors from the expected information."""
-    rate = np.exp(solution.log_rate)
-    signal = _decay(problem, solution.amplitude, rate)
+    log_amplitude, log_rate, converged, side = found
+    rate = np.exp(log_rate)
+    signal = _decay(problem, log_amplitude, rate)
     weight = signal**2
-    weight *= law.information(_in_single_precision(signal))
+    weight *= law.information(in_single_precision(signal))
     zero, one, two = _powers(problem) @ weight
     with np.errstate(divide="ignore", invalid="ignore"):
         information = rate**2 * (two - one * (one / zero))
-        solution.log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)
-    solution.chi2, solution.explained = law.misfits(scaled, signal)
-    faint = solution.amplitude <= _FAINTEST
-    at_zero = np.exp(np.minimum(solution.amplitude + rate * problem.echo_times[0], 700.0))
-    solution.amplitude = np.where(faint, 0.0, at_zero * problem.noise_std.mean())
-    solution.offset = np.zeros_like(solution.amplitude)
-    return solution
+        log_rate_std = np.where(information > 0, 1 / np.sqrt(np.abs(information)), np.inf)
+    chi2, explained = law.misfits(scaled, signal)
+    at_zero = np.exp(np.minimum(log_amplitude + rate * problem.echo_times[0], 700.0))
+    amplitude = np.where(log_amplitude <= _FAINTEST, 0.0, at_zero * problem.noise_std.mean())
+    return Solution(log_rate, amplitude, np.zeros_like(amplitude), chi2, explained, log_rate_std, converged, side)

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from knightshift.core.arrays import IntArray, RealArray
+from knightshift.reconstruction.relaxometry._laws import RicianLaw
 from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution, Tabulated, grid_of
-from knightshift.reconstruction.relaxometry._likelihood import RicianLaw, best_amplitude
+from knightshift.reconstruction.relaxometry._likelihood import best_amplitude
 
 _GOLDEN = (np.sqrt(5) - 1) / 2
 _SECTIONS = 34  # narrow a bracket of two grid steps to 5e-8 in ln R

@@ -19,6 +19,7 @@ from scipy.special import chdtri
 from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry import _least_squares, _likelihood, _train_likelihood
+from knightshift.reconstruction.relaxometry._laws import QuadratureLaw, RicianLaw
 from knightshift.reconstruction.relaxometry._least_squares import ONE_SIDED, Problem, Solution
 from knightshift.reconstruction.relaxometry._threads import for_each, parts_of
 from knightshift.reconstruction.relaxometry.noise import RAYLEIGH_MEAN
@@ -201,7 +202,7 @@ def _solver_of(problem: Problem, options: T2Options) -> _Solver:
     if options.train is not None:
         return partial(_least_squares.solve, curves=_least_squares.Tabulated(problem, options.train.decays))
     if options.estimator == "rician":
-        return partial(_likelihood.solve, law=_likelihood.RicianLaw())
+        return partial(_likelihood.solve, law=RicianLaw())
     if options.offset == "noise-quadrature":
         return _solve_in_quadrature
     if options.offset == "noise":
@@ -219,7 +220,7 @@ def _solve_above_floor(signal: RealArray, problem: Problem) -> Solution:
 
 def _solve_in_quadrature(signal: RealArray, problem: Problem) -> Solution:
     """Fit ``sqrt(S^2 + 2 sigma^2)``; the offset tells the floor."""
-    solution = _likelihood.solve(signal, problem, _likelihood.QuadratureLaw())
+    solution = _likelihood.solve(signal, problem, QuadratureLaw())
     solution.offset = np.full_like(solution.amplitude, np.sqrt(2) * problem.noise_std.mean())
     return solution
 

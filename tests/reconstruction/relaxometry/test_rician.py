@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import i0e, i1e
 
-from knightshift.reconstruction.relaxometry._likelihood import RicianLaw
+from knightshift.reconstruction.relaxometry._laws import RicianLaw
 from knightshift.reconstruction.relaxometry.rician import bessel_shortfall, bessel_sums, log_bessel
 
 ARGUMENTS = np.concatenate([[0.0], np.geomspace(1e-8, 1e12, 4001)])
