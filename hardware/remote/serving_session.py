@@ -14,7 +14,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from knightshift.core.clock import Clock
-from knightshift.core.errors import KnightshiftError, ScannerFault
+from knightshift.core.errors import KnightshiftError, LinkFault, ScannerFault
 from knightshift.hardware.contract import Scanner
 from knightshift.hardware.link_timing import LinkTiming
 from knightshift.hardware.remote.commands import AT_ONCE, Order, carry_out
@@ -145,9 +145,10 @@ class ServingSession:
         clock = self._clock
         stream = OutgoingStream(number, readouts, self._send_parts, self._timing, window, lambda: time_to_send(clock))
         with self._lock:
-            former, self._stream = self._stream, stream
-            if self._ended:
+            if self._ended:  # while the scanner answered: its pumps take no more work
                 stream.close()
+                raise LinkFault(f"session {self.number:x} has ended: readouts are sent to nobody, connect again")
+            former, self._stream = self._stream, stream
             if former is not None:
                 former.close()
             self._pumps.submit(stream.pump).add_done_callback(self._pumped)

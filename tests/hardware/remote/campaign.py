@@ -20,6 +20,8 @@ loop = sys.modules["remote_loop"]
 TIMING = LinkTiming(heartbeat=0.06, link_timeout=0.5, resend_interval=0.02, command_timeout=3.0)
 LONGEST = 4.0
 """No call may take longer, whatever happens to the link [s]: twice `link_timeout` for `connect`, and a busy machine."""
+RECOVERY = 30.0
+"""How long a client may try to have its scanner again, on a busy machine [s]."""
 KINDS = (
     "drop", "garble", "cut short", "babble", "duplicate", "delay", "late echo", "reorder", "short mute", "long mute",
     "unplug",
@@ -167,7 +169,8 @@ class Worker:
             assert time.monotonic() < deadline, "the serving side has not made the scanner safe"
             time.sleep(0.005)
         lost = {ScannerState.UNKNOWN, ScannerState.DISCONNECTED}
-        for _ in range(10):  # on a busy machine a stall may cost the new link too
+        until = time.monotonic() + RECOVERY
+        while time.monotonic() < until:  # on a busy machine a stall may cost the new link too
             if (state := self._timed(self.client.status).state) not in lost:
                 break
             with contextlib.suppress(LinkFault):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+import threading
 import time
 
 import numpy as np
@@ -108,6 +109,30 @@ def test_what_is_no_command_is_refused_with_a_typed_error(session, counting, com
     assert error is not None
     assert error["name"] in {"ConfigError", "ProtocolError"}
     assert counting.states.state is ScannerState.IDLE
+
+
+def test_readouts_that_come_with_the_end_of_a_session_are_no_mistake_of_the_scanner(
+    session, counting, plain_program
+) -> None:
+    counting.prepare(plain_program)
+    counting.start(0, epoch=0)
+    counting.blocked.clear()
+    give, asked = counting.readouts, threading.Event()
+
+    def readouts(timeout):
+        given = give(timeout)
+        asked.set()
+        counting.blocked.wait(5.0)
+        return given
+
+    counting.readouts = readouts
+    ask(session, 1, "readouts", timeout=1.0, window=4)
+    assert asked.wait(5.0)
+    session.end()
+    counting.blocked.set()
+    answer = decode_reply(replies(session, 1)[0].payload)
+    assert answer.error["name"] == "LinkFault"
+    assert session.crash is None
 
 
 def test_nothing_is_begun_after_the_end_of_a_session(session, counting) -> None:
