@@ -180,6 +180,19 @@ def test_rows_that_were_never_acquired_are_left_out_and_named(tmp_path: Path) ->
     assert any("rows 3 to 4" in line for line in series.missing)
 
 
+def test_room_that_the_console_made_for_more_rows_is_passed_over(tmp_path: Path) -> None:
+    fids = np.rint(line_fids(np.array([1e6, 2e6, 3e6]), 0.0))
+    folder = TopSpin(fids, lists={"vdlist": "1\n2\n3\n"}).write(tmp_path)
+    rows = (folder / "ser").read_bytes()
+    (folder / "ser").write_bytes(rows + b"\0" * 5 * (len(rows) // 3))
+    series = read_topspin(folder)
+    np.testing.assert_array_equal(series.values, fids)
+    assert series.missing == ()
+    (folder / "ser").write_bytes(rows + rows)
+    with pytest.raises(DamagedDataError, match="larger than its headers say"):
+        read_topspin(folder)
+
+
 def test_a_file_cut_within_a_row_is_refused(tmp_path: Path) -> None:
     folder = TopSpin(line_fids(np.full(4, 1e6), 0.0)).write(tmp_path)
     (folder / "ser").write_bytes((folder / "ser").read_bytes()[:-100])
