@@ -151,7 +151,8 @@ def writers() -> dict[str, Writer]:
     """Writers of every format."""
     ours = {
         "paravision": paravision, "paravision 360": paravision_360, "agilent volume": agilent_volume,
-        "agilent trains": agilent_trains, "agilent partial": agilent_partial, "topspin train": topspin_train, "prospa train": prospa_train, "mrd": mrd,
+        "agilent trains": agilent_trains, "agilent partial": agilent_partial,
+        "topspin train": topspin_train, "prospa train": prospa_train, "mrd": mrd,
         "mrd volume": mrd_volume,
     }  # fmt: skip
     return ours | valid_writers()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from knightshift.reconstruction.pipeline import Layout, images_of_kspace
 from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.stacks import find_stacks, transpose_geometry
 from knightshift.reconstruction.storage import IN_MEMORY, Storage
+
+TimedImages = TypeVar("TimedImages", KSpaceScan, ImageSeries)
 
 SUBJECT_FRAME = "subject: right, anterior, head (RAS+), origin at the isocentre"
 
@@ -90,7 +93,7 @@ def repetitions_of_scan(
 
 def _images(scan: KSpaceScan, kspace: _Mean, how: tuple[Recipe, Storage], told: tuple[str, ...]) -> ImageSeries:
     recipe, storage = how
-    scan = _on_grid_asked_for(_with_times_given(scan, recipe), recipe)
+    scan = _on_grid_asked_for(with_times_given(scan, recipe, scan.source), recipe)
     made = images_of_kspace(kspace, _layout(scan), recipe, storage)
     images = made.images
     geometries = tuple(
@@ -128,19 +131,24 @@ def _images(scan: KSpaceScan, kspace: _Mean, how: tuple[Recipe, Storage], told: 
     )
 
 
-def _with_times_given(scan: KSpaceScan, recipe: Recipe) -> KSpaceScan:
-    """Give a scan the echo times of the recipe, where it has some."""
+def with_times_given(raw: TimedImages, recipe: Recipe, source: Path) -> TimedImages:
+    """Give k-space or images the echo times of the recipe, where it has some.
+
+    Raises
+    ------
+    InputError
+        If it has another number of them.
+    """
     if recipe.echo_times is None:
-        return scan
-    if len(recipe.echo_times) != scan.kspace.shape[1]:
-        raise InputError(
-            f"{scan.source}: the recipe has {len(recipe.echo_times)} echo_times for {scan.kspace.shape[1]} echoes"
-        )
+        return raw
+    n_echoes = raw.kspace.shape[1] if isinstance(raw, KSpaceScan) else len(raw.images)
+    if len(recipe.echo_times) != n_echoes:
+        raise InputError(f"{source}: {len(recipe.echo_times)} echo_times were given for {n_echoes} echoes")
     return replace(
-        scan,
+        raw,
         echo_times=np.array(recipe.echo_times),
-        methods=(*scan.methods, "The echo times are those of the recipe."),
-        missing=tuple(line for line in scan.missing if not line.startswith("the echo times")),
+        methods=(*raw.methods, "The echo times are those of the recipe."),
+        missing=tuple(line for line in raw.missing if not line.startswith("the echo times")),
     )
 
 

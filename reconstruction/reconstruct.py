@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,12 @@ from knightshift.core.errors import DamagedDataError, InputError, UnsupportedDat
 from knightshift.core.geometry import ImageGeometry
 from knightshift.core.program import Encoding
 from knightshift.core.run_folder import MANIFEST, Run, open_run
-from knightshift.reconstruction.console_images import images_of_scan, repetitions_of_scan, resampled_geometry
+from knightshift.reconstruction.console_images import (
+    images_of_scan,
+    repetitions_of_scan,
+    resampled_geometry,
+    with_times_given,
+)
 from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.gridding import Placement
 from knightshift.reconstruction.image_noise import background_noise, carried_noise, denoise_images
@@ -35,7 +41,7 @@ def reconstruct(path: str | Path, recipe: Recipe | None = None, storage: Storage
     Parameters
     ----------
     path
-        Run folder, ParaVision scan folder, its raw file, or one of its ``pdata/N`` folders.
+        Run folder, raw data of a console (see `read_raw`), or images that were reconstructed elsewhere.
     recipe
         How; the default is no apodisation, no interpolation, drift correction where significant.
     storage
@@ -57,7 +63,26 @@ def reconstruct(path: str | Path, recipe: Recipe | None = None, storage: Storage
     raw = read_raw(path)
     if isinstance(raw, FidSeries):
         raise InputError(f"{path}: these are spectra, not images: `reconstruct` draws them, `fit` finds their times")
-    return raw if isinstance(raw, ImageSeries) else images_of_scan(raw, recipe, storage)
+    return _as_asked(path, raw, recipe) if isinstance(raw, ImageSeries) else images_of_scan(raw, recipe, storage)
+
+
+_STEPS_OF_IMAGES = {"echo_times", "denoise", "repetitions", "correct_drift"}
+"""What a recipe may ask of images that were reconstructed before; of these, repetitions and drift are not there."""
+
+
+def _as_asked(path: Path, series: ImageSeries, recipe: Recipe) -> ImageSeries:
+    """Take the steps of a recipe that are for images. Raises `InputError` if it has others."""
+    others = sorted(recipe.model_dump(exclude_defaults=True).keys() - _STEPS_OF_IMAGES)
+    if others:
+        raise InputError(
+            f"{path}: these are images, not k-space: a recipe for them has echo_times and denoise, not "
+            f"{', '.join(others)}"
+        )
+    series = with_times_given(series, recipe, path)
+    if not recipe.denoise:
+        return series
+    noise, sentence = denoise_images(series.images, series.noise_std)
+    return replace(series, noise_std=noise, methods=(*series.methods, sentence))
 
 
 def reconstruct_repetitions(

@@ -71,7 +71,8 @@ def _named(path: Path, names: list[str], variable: str | None) -> str:
     return variable
 
 
-def _check_claim(path: Path, name: str, shape: tuple[int, ...], bytes_each: int, size: int) -> None:
+def check_claim(path: Path, name: str, shape: tuple[int, ...], bytes_each: int, size: int) -> None:
+    """Check that a compressed array of `shape` is believable in a file of `size` bytes. Raises `DamagedDataError`."""
     claimed = int(np.prod(shape, dtype=object)) * bytes_each
     if min(shape, default=1) < 1 or claimed > max(_FREE_BYTES, _MAX_GROWTH * size):
         raise DamagedDataError(path, name, f"an array of {shape} is not believable in a file of {size} bytes")
@@ -85,7 +86,7 @@ def _from_matlab(path: Path, variable: str | None, size: int) -> NDArray[Any]:
     shape, kind = next((entry[1], entry[2]) for entry in listed if entry[0] == name)
     if kind in ("cell", "struct", "object", "char", "sparse", "function", "opaque", "unknown"):
         raise UnsupportedDataError(f"{path}: variable {name} is a {kind}, no array of numbers")
-    _check_claim(path, name, tuple(int(n) for n in shape), 16, size)
+    check_claim(path, name, tuple(int(n) for n in shape), 16, size)
     found: NDArray[Any] = parsed(path, name, lambda: loadmat(str(path), variable_names=[name])[name])
     return found
 
@@ -99,7 +100,7 @@ def _from_hdf5(path: Path, variable: str | None, size: int) -> NDArray[Any]:
             dataset = file[_named(path, names, variable)]
             if dataset.external or dataset.is_virtual:
                 raise DamagedDataError(path, dataset.name, "its numbers lie in another file")
-            _check_claim(path, dataset.name, dataset.shape, dataset.dtype.itemsize, size)
+            check_claim(path, dataset.name, dataset.shape, dataset.dtype.itemsize, size)
             return np.asarray(dataset[()])
 
     array = parsed(path, variable or "variables", read)

@@ -15,7 +15,9 @@ from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.readers._raw_files import read_start
 from knightshift.reconstruction.readers.agilent import is_agilent, read_agilent
 from knightshift.reconstruction.readers.exported_arrays import is_array_description, read_exported
+from knightshift.reconstruction.readers.fdf_images import is_fdf, read_fdf
 from knightshift.reconstruction.readers.mrd import is_mrd, read_mrd
+from knightshift.reconstruction.readers.nifti_images import is_nifti, read_nifti
 from knightshift.reconstruction.readers.paravision import is_paravision_scan, read_paravision
 from knightshift.reconstruction.readers.prospa import is_prospa, read_prospa
 from knightshift.reconstruction.readers.tecmag import is_tecmag, read_tecmag
@@ -27,7 +29,7 @@ RawData: TypeAlias = KSpaceScan | FidSeries | ImageSeries
 _MANIFEST_START = 64 * 1024
 _MOST_NAMES = 12
 _MOST_FILES = 100
-_GIVE = "give a run folder, or raw data of ParaVision, TopSpin, Agilent, Tecmag, Prospa or MRD"
+_GIVE = "give a run folder, raw data of ParaVision, TopSpin, Agilent, Tecmag, Prospa or MRD, or images as NIfTI or FDF"
 
 
 class RawKind(StrEnum):
@@ -41,17 +43,23 @@ class RawKind(StrEnum):
     """An experiment folder of Bruker TopSpin."""
     AGILENT = "agilent"
     """A ``.fid`` folder of Agilent or Varian."""
+    FDF = "fdf"
+    """Images of an Agilent or Varian console, an ``.img`` folder."""
     TECMAG = "tecmag"
     """A ``.tnt`` file of Tecmag."""
     PROSPA = "prospa"
     """A data file of Magritek Prospa, or its folder."""
     MRD = "mrd"
     """An MRD (ISMRMRD) file."""
+    NIFTI = "nifti"
+    """Images as NIfTI."""
     ARRAY = "array"
     """A YAML description of an exported array."""
 
 
 _READERS: tuple[tuple[RawKind, Callable[[Path], bool], Callable[[Path], RawData]], ...] = (
+    (RawKind.NIFTI, is_nifti, read_nifti),
+    (RawKind.FDF, is_fdf, read_fdf),
     (RawKind.PARAVISION, is_paravision_scan, read_paravision),
     (RawKind.TOPSPIN, is_topspin, read_topspin),
     (RawKind.AGILENT, is_agilent, read_agilent),
@@ -153,7 +161,7 @@ def read_raw(path: Path) -> RawData:
     Returns
     -------
     KSpaceScan, FidSeries or ImageSeries
-        K-space of images; FIDs or spectra; or images, where an exported array holds such.
+        K-space of images; FIDs or spectra; or images that were reconstructed elsewhere.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PositiveInt, Tag, model_validator
 
 from knightshift.core.arrays import ComplexArray, RealArray
-from knightshift.core.errors import ConfigError, InputError, ShapeError
+from knightshift.core.errors import ConfigError, ShapeError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.core.nuclei import Isotope
 from knightshift.core.quantities import NonNegativeSeconds, PositiveHertz, PositiveMetres, PositiveSeconds
@@ -30,7 +30,7 @@ from knightshift.reconstruction.images import ECHO_FORMATION, SPIN_ECHO, ImageSe
 from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.readers._array_files import read_array
 from knightshift.reconstruction.readers._raw_files import check_samples, read_start
-from knightshift.reconstruction.relaxometry.noise import estimate_noise
+from knightshift.reconstruction.readers._stored_images import NO_ECHO_TIMES, StoredImages, series_of
 
 _FORMAT = "knightshift array 1"
 _START_BYTES = 65536
@@ -220,7 +220,7 @@ def _missing(description: ArrayDescription) -> tuple[str, ...]:
     for value, name in (
         (description.field_of_view, "the field of view: voxels count as 1 mm"),
         (description.slice_spacing, "the spacing of the slices: it counts as 1 mm"),
-        (description.echo_times, "the echo times: they count as zero"),
+        (description.echo_times, NO_ECHO_TIMES),
         (description.nucleus, "the nucleus"),
         (description.working_frequency, "the working frequency"),
     ):
@@ -268,27 +268,21 @@ def _kspace(file: Path, values: ComplexArray, description: ArrayDescription) -> 
 def _images(file: Path, values: ComplexArray, description: ArrayDescription) -> ImageSeries:
     n_echoes, n_slices, n_rows, n_columns = values.shape
     echo_times, inversion = _contrasts(file, description, n_echoes)
-    magnitudes = not values.imag.any() and not (values.real < 0).any()
-    try:
-        noise, words = estimate_noise(values), "The noise was estimated from the background of each image."
-    except InputError as error:
-        noise, words = np.full(n_echoes, np.nan), f"The noise could not be measured: {error}."
-    first = _geometries(description, n_slices, (n_rows, n_columns))[0]
-    formation = {} if description.echoes is None else {ECHO_FORMATION: description.echoes}
-    phase = ("the phase: these are magnitudes, fit them with estimator rician or gaussian",) if magnitudes else ()
-    return ImageSeries(
+    stored = StoredImages(
+        source=file,
+        format="exported array",
         images=values,
-        echo_times=echo_times,
+        geometry=_geometries(description, n_slices, (n_rows, n_columns))[0],
+        frame=_FRAME,
+        echo_times=None if description.echo_times is None else echo_times,
         inversion_times=inversion,
-        geometry=first,
-        noise_std=noise,
-        axes=("slice", "phase_encode", "readout"),
         nucleus=description.nucleus,
         working_frequency=description.working_frequency,
-        methods=(f"Images were read from {file.name}, with the axes that its description gives.", words),
-        missing=(*_missing(description), *phase),
-        provenance={"source": str(file), "format": "exported array", "frame": _FRAME} | formation,
+        methods=(f"Images were read from {file.name}, with the axes that its description gives.",),
+        missing=tuple(words for words in _missing(description) if words != NO_ECHO_TIMES),
+        provenance={} if description.echoes is None else {ECHO_FORMATION: description.echoes},
     )
+    return series_of(stored)
 
 
 def _fids(file: Path, values: ComplexArray, description: ArrayDescription) -> FidSeries:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
+import nibabel as nib
 import numpy as np
 import pytest
 from nmrglue.fileio.tecmag import TNTTMAG, TNTTMG2
@@ -115,6 +117,29 @@ AGILENT_IMAGE: dict[str, list[str | float]] = {
 """Parameters of a small spin-echo scan, 8 lines and 2 slices."""
 
 
+def write_fdf(path: Path, values: np.ndarray, header: dict[str, object], word: str = "<f4") -> Path:
+    """Write one FDF image of the console, the last axis of `values` fastest."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain: dict[str, object] = {
+        "rank": values.ndim, "spatial_rank": f'"{values.ndim}dfov"', "storage": '"float"', "bits": 8 * int(word[2:]),
+        "type": '"absval"', "matrix": list(values.shape[::-1]), "span": [4.0] * values.ndim, "te": 0.01, "ti": 0.0,
+        "location": [0.0, 0.0, 0.0], "orientation": [-1, 0, 0, 0, -1, 0, 0, 0, 1], "nucleus": ['"H1"', '"H1"'],
+        "sequence": '"sems"', "file": '"/home/lab/data/{s_1}.fid"',
+    }  # fmt: skip
+    if word[0] == "<":
+        plain["bigendian"] = 0
+    lines = ["#!/usr/local/fdf/startup"]
+    for name, value in (plain | header).items():
+        kind = "char  *" if '"' in str(value) else "float  "
+        listed = isinstance(value, list)
+        words = "{" + ",".join(map(str, value)) + "}" if isinstance(value, list) else str(value)
+        lines.append(f"{kind}{name}{'[]' * listed} = {words};")
+    text = ("\n".join([*lines, "int checksum = 1291708713;", "\f\n"])).encode()
+    text += b"\n" * (-(len(text) + 1) % 4)
+    path.write_bytes(text + b"\0" + np.ascontiguousarray(values, word).tobytes())
+    return path
+
+
 def write_tecmag(path: Path, fids: np.ndarray, tables: dict[str, str] | None = None) -> Path:
     """Write a ``.tnt`` file: FIDs ``(step, sample)`` and tables of its sequence."""
     tmag, tmg2 = np.zeros(1, TNTTMAG), np.zeros(1, TNTTMG2)
@@ -191,7 +216,31 @@ def valid_writers() -> dict[str, Writer]:
         "npy": _valid_npy,
         "mat": _valid_mat,
         "mat 7.3": _valid_mat_7_3,
+        "nifti": _valid_nifti,
+        "fdf": _valid_fdf,
     }
+
+
+def _valid_nifti(folder: Path) -> Path:
+    """Write a decay of 20 ms in half of the voxels, and the noise of magnitudes in the others."""
+    rng = np.random.default_rng(3)
+    echo_times = np.array([0.005, 0.01, 0.02])
+    signal = np.zeros((12, 12, 4, 3))
+    signal[:6] = 500 * np.exp(-echo_times / 0.02)
+    noise = 10 * (rng.normal(size=signal.shape) + 1j * rng.normal(size=signal.shape))
+    image = nib.Nifti1Image(np.abs(signal + noise).astype(np.float32), np.diag([0.1, 0.1, 1.0, 1.0]))
+    image.header.set_xyzt_units("mm")
+    image.to_filename(folder / "series.nii.gz")
+    (folder / "series.json").write_text(json.dumps({"EchoTime": list(echo_times), "ResonantNucleus": "1H"}))
+    return folder / "series.nii.gz"
+
+
+def _valid_fdf(folder: Path) -> Path:
+    for echo in (1, 2):
+        for part in (1, 2):
+            header = {"echo_no": echo, "slice_no": part, "te": 0.01 * echo, "location": [0.0, 0.1, 0.2 * part]}
+            write_fdf(folder / "a.img" / f"slice{part}echo{echo}.fdf", np.full((6, 4), 100.0 / echo), header)
+    return folder / "a.img"
 
 
 def _valid_topspin(folder: Path) -> Path:

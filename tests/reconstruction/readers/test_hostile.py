@@ -23,7 +23,10 @@ from knightshift.reconstruction.readers import read_raw
 from .conftest import Writer
 from .test_mrd import acquisitions, write
 
-FORMATS = ("topspin", "topspin processed", "agilent", "tecmag", "prospa", "prospa plot", "npy", "mat", "mat 7.3", "mrd")
+FORMATS = (
+    *("topspin", "topspin processed", "agilent", "tecmag", "prospa", "prospa plot", "npy", "mat", "mat 7.3", "mrd"),
+    *("nifti", "fdf"),
+)
 EXAMPLES = int(os.environ.get("KNIGHTSHIFT_FUZZ_EXAMPLES", "60"))
 SECONDS = 1.5
 NUMBERS = (
