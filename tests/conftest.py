@@ -1,9 +1,9 @@
-"""Shared fixtures: the small protocol, and where the real raw data are, if they are here at all."""
+"""Shared fixtures: the small protocol, pictures and disks that cost no time, and the real raw data where they are."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib as mpl
@@ -32,6 +32,24 @@ def small_protocol() -> Callable[..., str]:
         return yaml.safe_dump({key: value for key, value in (plain | changes).items() if value is not None})
 
     return with_changes
+
+
+def _sync_without_waiting(descriptor: int) -> None:
+    os.fstat(descriptor)  # refuses what is not open, as a sync does
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Sync only in the slow campaigns, and in processes of their own.
+
+    A sync decides what a power cut leaves: the tests of that look at the calls. A process that is killed leaves to the
+    kernel all that it has written, synced or not.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if "not slow" in request.config.option.markexpr:
+            patch.setattr(os, "fsync", _sync_without_waiting)
+            patch.setattr(os, "fdatasync", _sync_without_waiting)
+        yield
 
 
 @pytest.fixture
