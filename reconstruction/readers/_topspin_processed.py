@@ -1,4 +1,4 @@
-"""Spectra that TopSpin made of a pseudo-2D experiment: ``pdata/N/2rr`` (real) and ``2ii`` (imaginary)."""
+"""Spectra that TopSpin made: ``pdata/N/2rr`` and ``2ii`` of a pseudo-2D experiment, ``1r`` and ``1i`` of one FID."""
 
 from __future__ import annotations
 
@@ -33,7 +33,12 @@ class ProcessedSpectra:
 def is_processed(path: Path) -> bool:
     """Tell whether `path` is (or lies in) a folder of processed spectra."""
     folder = path if path.is_dir() else path.parent
-    return folder.parent.name == "pdata" and (folder / "2rr").is_file()
+    return folder.parent.name == "pdata" and spectra_file(folder).is_file()
+
+
+def spectra_file(folder: Path) -> Path:
+    """File of the real part: ``2rr``, or ``1r`` where there is none."""
+    return folder / "2rr" if (folder / "2rr").is_file() else folder / "1r"
 
 
 def processed_spectra(folder: Path) -> ProcessedSpectra:
@@ -46,7 +51,30 @@ def processed_spectra(folder: Path) -> ProcessedSpectra:
     UnsupportedDataError
         If the second axis was Fourier transformed too: that is no pseudo-2D spectrum.
     """
-    direct, indirect = read_parameters(folder / "procs"), read_parameters(folder / "proc2s")
+    direct = read_parameters(folder / "procs")
+    if spectra_file(folder).name == "1r":
+        values, acquired = _single(folder, direct), 1
+    else:
+        values, acquired = _several(folder, direct)
+    sf = positive(direct.path, "SF", direct.number("SF"), 1e6) * 1e6
+    width = positive(direct.path, "SW_p", direct.number("SW_p"), 1e12)
+    n_points = values.shape[1]
+    falling = direct.number("OFFSET") * 1e-6 * sf - np.arange(n_points) * (width / n_points)
+    return ProcessedSpectra(values[:acquired, ::-1], falling[::-1], width, sf)
+
+
+def _single(folder: Path, direct: ParameterFile) -> ComplexArray:
+    """Spectrum of one FID, shape ``(1, point)``, falling in frequency; the console stores minus its imaginary part."""
+    shape = 1, direct.count("SI", 1 << 28)
+    values = _plane(folder / "1r", direct, shape, shape).astype(np.complex128)
+    if (folder / "1i").is_file():
+        values.imag = -_plane(folder / "1i", direct, shape, shape)
+    return values
+
+
+def _several(folder: Path, direct: ParameterFile) -> tuple[ComplexArray, int]:
+    """Spectra of all rows, shape ``(step, point)``, falling in frequency, and how many rows were acquired."""
+    indirect = read_parameters(folder / "proc2s")
     if "FT_mod" in indirect and indirect.text("FT_mod") not in ("0", "no"):
         raise UnsupportedDataError(
             f"{folder}: its second axis was Fourier transformed: only pseudo-2D spectra are read"
@@ -58,11 +86,8 @@ def processed_spectra(folder: Path) -> ProcessedSpectra:
     values = _plane(folder / "2rr", direct, shape, blocks).astype(np.complex128)
     if (folder / "2ii").is_file():
         values.imag = _plane(folder / "2ii", direct, shape, blocks)
-    sf = positive(direct.path, "SF", direct.number("SF"), 1e6) * 1e6
-    width = positive(direct.path, "SW_p", direct.number("SW_p"), 1e12)
-    falling = direct.number("OFFSET") * 1e-6 * sf - np.arange(shape[1]) * (width / shape[1])
     acquired = indirect.count("TDeff") if "TDeff" in indirect and indirect.number("TDeff") >= 1 else shape[0]
-    return ProcessedSpectra(values[:acquired, ::-1], falling[::-1], width, sf)
+    return values, acquired
 
 
 def _plane(path: Path, direct: ParameterFile, shape: tuple[int, int], blocks: tuple[int, int]) -> RealArray:

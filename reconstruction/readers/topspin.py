@@ -1,4 +1,4 @@
-"""Bruker TopSpin: raw ``fid`` and ``ser`` with their lists, or the processed ``2rr`` where no raw file is left."""
+"""Bruker TopSpin: raw ``fid`` and ``ser`` with their lists, or processed spectra where no raw file is left."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from knightshift.reconstruction.readers._raw_files import (
     read_start,
 )
 from knightshift.reconstruction.readers._topspin_headers import console_version, frequency, zero_shift
-from knightshift.reconstruction.readers._topspin_lists import experiment_of, step_list
-from knightshift.reconstruction.readers._topspin_processed import is_processed, processed_spectra
+from knightshift.reconstruction.readers._topspin_lists import StepList, experiment_of, step_list
+from knightshift.reconstruction.readers._topspin_processed import is_processed, processed_spectra, spectra_file
 from knightshift.reconstruction.readers.jcamp import ParameterFile, read_parameters
 
 _ROW_BYTES = 1024
@@ -28,6 +28,7 @@ _ROW_BYTES = 1024
 _WORDS = {0: "i4", 2: "f8"}
 _COMPLEX_MODES = (1, 3)
 _MAX_POINTS = 1 << 28
+_NO_STEPS = StepList(None, None, None, (), is_other=True)
 
 
 def is_topspin(path: Path) -> bool:
@@ -68,10 +69,12 @@ def read_topspin(path: Path) -> FidSeries:
     for name in ("ser", "fid"):
         if (folder / name).is_file():
             return _raw(folder / name, acqus)
-    numbers = sorted((p for p in folder.glob("pdata/*") if is_processed(p)), key=lambda p: p.name)
+    numbers = sorted((p for p in folder.glob("pdata/*") if is_processed(p)), key=lambda p: (len(p.name), p.name))
     if numbers:
         return _processed(folder, numbers[0], acqus)
-    raise DamagedDataError(folder, "raw file", "there is neither ser nor fid, nor a processed 2rr", "copy it again")
+    raise DamagedDataError(
+        folder, "raw file", "there is neither ser nor fid, nor a processed 2rr or 1r", "copy it again"
+    )
 
 
 def _raw(path: Path, acqus: ParameterFile) -> FidSeries:
@@ -79,26 +82,26 @@ def _raw(path: Path, acqus: ParameterFile) -> FidSeries:
     fids, missing = _read_rows(path, acqus)
     fids, filter_words = _without_digital_filter(fids, acqus)
     reference, reference_words = zero_shift(folder, acqus)
-    steps = step_list(folder, len(fids), acqus) if path.name == "ser" else None
-    shown = f" and stepped through {steps.path.name}" if steps is not None and steps.path is not None else ""
+    steps = step_list(folder, len(fids), acqus) if path.name == "ser" else _NO_STEPS
+    shown = f" and stepped through {steps.path.name}" if steps.path is not None else ""
     program = acqus.text("PULPROG") if "PULPROG" in acqus else ""
     return FidSeries(
         source=path,
         format=console_version(acqus),
         values=fids,
         dwell_time=1 / positive(acqus.path, "SW_h", acqus.number("SW_h")),
-        delays=None if steps is None else steps.delays,
-        counts=None if steps is None else steps.counts,
-        experiment="unknown" if steps is None else experiment_of(program, steps),
+        delays=steps.delays,
+        counts=steps.counts,
+        experiment=experiment_of(program, steps),
         nucleus=isotope(acqus.text("NUC1")) if "NUC1" in acqus else None,
         working_frequency=frequency(acqus, "SFO1"),
         reference_frequency=reference,
         methods=(
             f"FIDs were read from {path.name} of {console_version(acqus)} (pulse program {program}){shown}.",
             filter_words,
-            *filter(None, (reference_words, "" if steps is None else steps.sentence)),
+            *filter(None, (reference_words, steps.sentence)),
         ),
-        missing=missing + (() if steps is None else steps.missing),
+        missing=missing + steps.missing,
         parameters={"pulse program": program},
     )
 
@@ -179,13 +182,13 @@ def _without_digital_filter(fids: ComplexArray, acqus: ParameterFile) -> tuple[C
 
 
 def _processed(folder: Path, processed: Path, acqus: ParameterFile) -> FidSeries:
-    spectra = processed_spectra(processed)
-    steps = step_list(folder, len(spectra.values), acqus)
+    spectra, source = processed_spectra(processed), spectra_file(processed)
+    steps = step_list(folder, len(spectra.values), acqus) if source.name == "2rr" else _NO_STEPS
     program = acqus.text("PULPROG") if "PULPROG" in acqus else ""
     centre = frequency(acqus, "SFO1") or spectra.reference_frequency
     title = (processed / "title").read_text(errors="replace")[:400].strip() if (processed / "title").is_file() else ""
     return FidSeries(
-        source=processed / "2rr",
+        source=source,
         format=console_version(acqus),
         values=spectra.values,
         dwell_time=1 / spectra.width,
@@ -197,7 +200,7 @@ def _processed(folder: Path, processed: Path, acqus: ParameterFile) -> FidSeries
         working_frequency=centre,
         reference_frequency=spectra.reference_frequency,
         methods=(
-            f"Spectra that {console_version(acqus)} had processed were read from 2rr (pulse program {program}).",
+            f"Spectra that {console_version(acqus)} had processed were read from {source.name} (program {program}).",
             *filter(None, (steps.sentence,)),
         ),
         missing=(*steps.missing, "the raw file: the spectra are those of the console, with its window and phase"),

@@ -319,6 +319,34 @@ def test_processed_blocks_are_put_in_order(tmp_path: Path, blocks: tuple[int, in
     np.testing.assert_allclose(np.diff(series.shifts), 0.01e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("imaginary", [True, False])
+def test_the_processed_spectrum_of_one_fid_lies_on_the_axis_of_the_console(tmp_path: Path, imaginary: bool) -> None:
+    """Real spectra show that falling in shift the console stores ``1r`` - i ``1i`` of a FID exp(+2 pi i f t)."""
+    folder = TopSpin(line_fids(np.full(1, 1e6), 0.0)).write(tmp_path)
+    (folder / "ser").rename(folder / "fid")
+    fid = line_fids(np.array([1e6]), offset=150.0)[0]
+    rising = np.fft.fftshift(np.fft.fft(fid))
+    falling = np.roll(rising[::-1], 1)  # from + half the width down: 500 Hz, with 100 Hz at the receiver
+    processed = folder / "pdata/1"
+    processed.mkdir(parents=True)
+    falling.real.round().astype("<i4").tofile(processed / "1r")
+    if imaginary:
+        (-falling.imag).round().astype("<i4").tofile(processed / "1i")
+    values = {"SI": "256", "XDIM": "64", "SF": "500", "SW_p": "1000", "OFFSET": str(600 / 500), "BYTORDP": "0"}
+    lines = "\n".join(f"##${name}= {value}" for name, value in values.items())
+    (processed / "procs").write_text(f"##TITLE= x\n##JCAMPDX= 5.0\n##DATATYPE= x\n{lines}\n##END=\n")
+    series = read_topspin(processed)
+    assert (series.source, series.n_steps, series.missing[-1][:12]) == (processed / "1r", 1, "the raw file")
+    assert series.shifts is not None
+    assert series.shifts[series.values[0].real.argmax()] == pytest.approx(250 / 500e6, abs=2 / 500e6)
+    assert np.all(np.diff(series.shifts) > 0)
+    if imaginary:
+        np.testing.assert_allclose(series.values[0], np.roll(rising, -1), atol=1)
+    assert read_topspin(folder).source == folder / "fid"
+    (folder / "fid").unlink()
+    assert read_topspin(folder).source == processed / "1r"
+
+
 def test_t1_of_a_known_recovery_comes_back(tmp_path: Path) -> None:
     fids = line_fids(inversion_recovery(0.7), 60.0) * np.exp(1.1j)
     lists = {"vdlist": "\n".join(f"{delay}s" for delay in DELAYS)}
