@@ -22,6 +22,7 @@ _CURVES: dict[Experiment, tuple[str, Curve]] = {
     "T1rho": ("T1rho", "decay"),
     "T2": ("T2", "decay"),
 }
+_ASK_EXPERIMENT = f"give the experiment (--experiment), one of {', '.join(_CURVES)}"
 _PEAK_SHARE = 0.05  # of the highest peak; lower ones are left out
 _PEAK_OVER_NOISE = 10.0
 
@@ -105,13 +106,9 @@ def fit_pseudo_2d(series: FidSeries, options: Pseudo2DOptions | None = None) -> 
     """
     options = options or Pseudo2DOptions()
     experiment = options.experiment or series.experiment
-    if experiment == "unknown" and (series.n_steps > 1 or options.delays is not None):
-        known = ", ".join(_CURVES)
-        raise InputError(
-            f"{series.source}: the raw data do not say what was measured: give the experiment (--experiment), one of "
-            f"{known}"
-        )
     delays = _delays(series, options)
+    if experiment == "unknown":
+        raise InputError(f"{series.source}: the raw data do not say what was measured: {_ASK_EXPERIMENT}")
     quantity, curve = _CURVES[experiment]
     spectra, axis, unit = _spectra(series, 0.0 if options.regions else options.line_broadening)
     if options.regions:
@@ -143,13 +140,14 @@ def _delays(series: FidSeries, options: Pseudo2DOptions) -> RealArray:
             "--loop-time, e.g. '4 ms'"
         )
     else:
-        raise InputError(f"{series.source}: {_why_no_delays(series)}")
+        known = (options.experiment or series.experiment) != "unknown"
+        raise InputError(f"{series.source}: {_why_no_delays(series, experiment_known=known)}")
     if delays.shape != (series.n_steps,):
         raise ShapeError(f"{series.source}: {delays.size} delays for {series.n_steps} steps")
     return delays
 
 
-def _why_no_delays(series: FidSeries) -> str:
+def _why_no_delays(series: FidSeries, *, experiment_known: bool) -> str:
     if series.n_steps == 1:
         return (
             "this is a single FID or spectrum: a relaxation time needs several, each after another delay; if it is a "
@@ -157,9 +155,10 @@ def _why_no_delays(series: FidSeries) -> str:
         )
     from_bruker = series.format.startswith(("TopSpin", "XWIN-NMR"))
     lists = "copy vdlist, vplist or vclist into its folder, or " if from_bruker else ""
+    also = "" if experiment_known else f". Nor do they say what was measured: {_ASK_EXPERIMENT}"
     return (
         f"the raw data hold no list of delays for their {series.n_steps} steps: {lists}give them, e.g. --delays "
-        "'1 ms, 2 ms, 5 ms', or --echo-train where each is a train of echoes"
+        f"'1 ms, 2 ms, 5 ms', or --echo-train where each is a train of echoes{also}"
     )
 
 

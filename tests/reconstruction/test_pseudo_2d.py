@@ -67,7 +67,9 @@ def test_loop_counts_become_times() -> None:
     ("changes", "options", "error", "match"),
     [
         ({"experiment": "unknown"}, {}, InputError, "give the experiment"),
-        ({"delays": None}, {}, InputError, "no list of delays"),
+        ({"delays": None}, {}, InputError, "no list of delays .* train of echoes$"),
+        ({"delays": None, "experiment": "unknown"}, {}, InputError, "no list of delays.* Nor .* give the experiment"),
+        ({"delays": None, "experiment": "unknown"}, {"experiment": "T2"}, InputError, "no list of .* of echoes$"),
         ({"delays": None, "experiment": "unknown", "values": np.ones((1, 64))}, {}, InputError, "a single FID"),
         ({}, {"delays": (1.0, 2.0)}, ShapeError, "2 delays for 16 steps"),
         ({}, {"regions": ((90e-6, 91e-6),)}, InputError, "no point lies"),
