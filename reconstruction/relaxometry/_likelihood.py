@@ -27,7 +27,8 @@ _FAR = 5e-3
 _NEAR = 1e-6  # size of the last step times how old its Hessian is: about the error that is left
 _AMPLITUDE_STEPS = 12
 _FAINTEST = -7.0  # ln of an amplitude, in noise: fainter ones are none
-_STEEP = 2.0  # rate times the first gap, where the search for the steeper maximum starts
+_STEEP, _FLAT = 2.0, 1.0  # rate times the first gap, and times the whole time, where other maxima are looked for
+_APART = 0.5  # in ln R: a maximum as near is the same
 _HIGHER = 1e-5  # of twice the log-likelihood: lookups in single precision tell no less
 
 FLAT_TOP = 0.35
@@ -71,17 +72,17 @@ def solve(signal: RealArray, problem: Problem, law: Law) -> Solution:
         found = _descend(scaled.take(rest, axis=1), problem, law, start[:, rest].astype(float))
         log_amplitude[rest], log_rate[rest], converged[rest], side[rest] = found
     solution = _finish(scaled, problem, law, (log_amplitude, log_rate, converged, side))
-    _try_the_other_hill(scaled, problem, law, solution)
+    _try_other_hills(scaled, problem, law, solution)
     if law.has_one_sided:
         _bound_from_above(scaled, problem, law, solution)
     return solution
 
 
-def _try_the_other_hill(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -> None:
-    """Take the steeper one of two maxima where it is the higher one; in place.
+def _try_other_hills(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -> None:
+    """Take the higher one of two maxima where there may be two; in place.
 
     Where the first echo alone explains nearly as much as the decay does, the likelihood may rise to a second maximum at
-    a T2 of the order of the first gap, or to none at all but no signal after the first echo.
+    a T2 of the order of the first gap, to one of long T2, or to no signal at all after the first echo.
     """
     flat_top = np.flatnonzero(solution.converged & (solution.log_rate_std > FLAT_TOP))
     if flat_top.size == 0:
@@ -90,15 +91,16 @@ def _try_the_other_hill(scaled: RealArray, problem: Problem, law: Law, solution:
     best = np.sqrt(np.maximum(first**2 - 1, 0.1))
     _, explained = law.misfits(first, best)
     near = solution.explained[flat_top] - explained < max(1, len(scaled) - 2)  # no more than noise might
-    doubtful = flat_top[near]
-    if doubtful.size == 0:
-        return
-    columns = scaled.take(doubtful, axis=1)
-    steep = np.clip(np.log(_STEEP / _delays(problem)[1]), *problem.log_rates)
-    start = np.stack([np.log(best[0, near] / _relative_weights(problem)[0]), np.full(doubtful.size, steep)])
-    other = _finish(columns, problem, law, _descend(columns, problem, law, start))
-    better = other.converged & (other.explained > solution.explained[doubtful] + _HIGHER)
-    solution.put(doubtful[better], other.take(better))
+    doubtful, log_amplitude = flat_top[near], np.log(best[0, near] / _relative_weights(problem)[0])
+    steep, flat = np.log(_STEEP / _delays(problem)[1]), np.log(_FLAT / _delays(problem)[-1])
+    found = solution.log_rate[doubtful]
+    for place, elsewhere in ((steep, found < steep - _APART), (flat, found > flat + _APART)):
+        voxels = doubtful[elsewhere]
+        columns = scaled.take(voxels, axis=1)
+        start = np.stack([log_amplitude[elsewhere], np.full(voxels.size, np.clip(place, *problem.log_rates))])
+        other = _finish(columns, problem, law, _descend(columns, problem, law, start))
+        better = other.converged & (other.explained > solution.explained[voxels] + _HIGHER)
+        solution.put(voxels[better], other.take(better))
 
 
 def _bound_from_above(scaled: RealArray, problem: Problem, law: Law, solution: Solution) -> None:
