@@ -12,6 +12,7 @@ from knightshift.api.labelled import image_array, richer_dataset, t2_dataset
 from knightshift.core.arrays import BoolArray
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.export.mask_file import read_mask
+from knightshift.reconstruction.image_fit import T2Request
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import (
     Populations,
@@ -150,4 +151,5 @@ class Imaged:
             raise InputError(f"formats {formats}: give one or more of {', '.join(known)}")
         chosen = tuple(ExportFormat(name) for name in formats)
         series = self.series if set(chosen) - {ExportFormat.MRD} else None
-        return export(self.path, chosen, Path(folder), options=options, series=series)
+        request = None if options is None else T2Request(fit=options)
+        return export(self.path, chosen, Path(folder), request=request, series=series)

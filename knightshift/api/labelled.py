@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from knightshift.core.errors import InputError
-from knightshift.reconstruction.export.maps import richer_kinds
+from knightshift.reconstruction.export.maps import fit_maps, richer_kinds
 from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import KSpaceScan, Spectrum
 from knightshift.reconstruction.relaxometry import ModelVerdict, RicherFit, T2Fit, T2Status
+from knightshift.reconstruction.t2_symbol import in_symbol, t2_name
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,33 +60,41 @@ def image_array(series: ImageSeries) -> xr.DataArray:
 
 
 def t2_dataset(fit: T2Fit, series: ImageSeries) -> xr.Dataset:
-    """Label ``t2``, ``t2_std``, ``amplitude``, ``chi2`` and ``status`` with the positions of the images."""
+    """Label ``t2``, ``t2_std``, ``amplitude``, ``chi2`` and ``status`` with the positions of the images.
+
+    Of a train whose voxels have a B1 or T1 of their own, ``train_b1`` and ``train_t1`` too.
+    """
+    of = t2_name(series)
     statuses = {
-        "long_name": "why a voxel has a T2, or none",
+        "long_name": f"why a voxel has a {of}, or none",
         "flag_values": [int(status) for status in T2Status],
         "flag_meanings": " ".join(status.name.lower() for status in T2Status),
     }
     maps = {
-        "t2": (fit.t2, {"units": "s", "long_name": "T2"}),
-        "t2_std": (fit.t2_std, {"units": "s", "long_name": "standard deviation of T2"}),
+        "t2": (fit.t2, {"units": "s", "long_name": of}),
+        "t2_std": (fit.t2_std, {"units": "s", "long_name": f"standard deviation of {of}"}),
         "amplitude": (fit.amplitude, {"units": "arbitrary", "long_name": "signal at echo time zero"}),
         "chi2": (fit.chi2, {"units": "1", "long_name": "squared residuals over noise variance"}),
         "status": (fit.status, {"units": "1", **statuses}),
     }
+    for one, values in fit_maps(fit).items():
+        if one.name.startswith("train_"):
+            maps[one.name] = values, {"units": one.units, "long_name": one.meaning}
     variables = {name: (series.axes, values, attributes) for name, (values, attributes) in maps.items()}
-    return _dataset(variables, _positions(series), {"methods": fit.methods_sentence()})
+    return _dataset(variables, _positions(series), {"methods": in_symbol(fit.methods_sentence(), of)})
 
 
 def richer_dataset(richer: RicherFit, series: ImageSeries) -> xr.Dataset:
     """Label the maps of a richer decay, ``t2``, ``t2_std``, ``verdict`` and so on, with the positions of the images."""
     variables = {}
-    for one in richer_kinds(richer):
-        attributes: dict[str, Any] = {"units": one.units, "long_name": one.meaning}
+    of = t2_name(series)
+    for one in richer_kinds(richer.model):
+        attributes: dict[str, Any] = {"units": one.units, "long_name": in_symbol(one.meaning, of)}
         if one.quantity == "verdict":
             attributes["flag_values"] = [int(verdict) for verdict in ModelVerdict]
             attributes["flag_meanings"] = " ".join(verdict.name.lower() for verdict in ModelVerdict)
         variables[one.quantity] = (series.axes, getattr(richer, one.quantity), attributes)
-    return _dataset(variables, _positions(series), {"methods": richer.methods_sentence()})
+    return _dataset(variables, _positions(series), {"methods": in_symbol(richer.methods_sentence(), of)})
 
 
 def kspace_array(scan: KSpaceScan) -> xr.DataArray:

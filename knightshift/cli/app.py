@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from knightshift.cli.fit_options import (
+    B1,
+    T1,
     DecayModel,
     FitDelays,
     FitEchoTrain,
@@ -64,7 +66,7 @@ Source = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of one run.")]
 Estimator = Annotated[
-    str, typer.Option("--estimator", help="complex (unbiased, the default), rician or gaussian (magnitudes).")
+    str | None, typer.Option("--estimator", help="complex (unbiased, the default), rician or gaussian (magnitudes).")
 ]
 RecipeFile = Annotated[
     str | None, typer.Option("--recipe", metavar="FILE", help="Steps to take, in YAML, or a shipped name (plain).")
@@ -72,7 +74,10 @@ RecipeFile = Annotated[
 Memory = Annotated[
     int | None, typer.Option("--memory-mb", metavar="MB", help="Memory to take; by default half of what is free.")
 ]
-Offset = Annotated[str, typer.Option("--offset", help="none, noise (the published way), noise-quadrature or free.")]
+Offset = Annotated[
+    str | None,
+    typer.Option("--offset", help="none (the default), noise (the published way), noise-quadrature or free."),
+]
 
 
 def _version(value: bool) -> None:
@@ -235,13 +240,16 @@ def fit(  # noqa: PLR0913, PLR0917 - one parameter an option
     echo_train: FitEchoTrain = None,
     model: DecayModel = None,
     mask: Mask = None,
+    b1: B1 = None,
+    t1: T1 = None,
 ) -> None:
     """Fit relaxation times: T2 (or T1) in every voxel of images, T1, T1rho or T2 of the peaks of spectra."""
     from knightshift.cli.fit_request import FitRequest
     from knightshift.cli.relaxing import fit_any
 
-    given = tuple(region or ()), memory_mb, noise, delays, echo_train, model, mask
-    fit_any(source, output, FitRequest(estimator, offset, experiment, loop_time, *given))
+    of_images = estimator, offset, noise, model, mask, b1, t1
+    of_spectra = experiment, loop_time, tuple(region or ()), memory_mb, delays, echo_train
+    fit_any(source, output, FitRequest(*of_images, *of_spectra))
 
 
 @app.command("inspect", epilog="Example: knightshift inspect archive/mouse/5")
@@ -270,15 +278,20 @@ def export(  # noqa: PLR0913, PLR0917 - one parameter an option
     session: Annotated[
         str | None, typer.Option("--session", metavar="LABEL", help="For BIDS: label of the session.")
     ] = None,
-    estimator: Estimator = "complex",
-    offset: Offset = "none",
+    estimator: Estimator = None,
+    offset: Offset = None,
     noise: Noise = None,
+    model: DecayModel = None,
     mask: Mask = None,
+    b1: B1 = None,
+    t1: T1 = None,
 ) -> None:
     """Write images, T2 map, masks, regions or k-space in the formats of other programs."""
     from knightshift.cli.exporting import ExportChoices, export_to
+    from knightshift.cli.fit_request import ImageChoices
 
-    export_to(source, to, output, ExportChoices(subject, session, estimator, offset, noise, mask))
+    images = ImageChoices(estimator, offset, noise, model, mask, b1, t1)
+    export_to(source, to, output, ExportChoices(subject, session, images))
 
 
 @app.command(epilog="Example: knightshift batch archive runs -o results --workers 8")
@@ -304,18 +317,23 @@ def batch(  # noqa: PLR0913, PLR0917 - one parameter an option
     noise: Noise = None,
     delays: FitDelays = None,
     echo_train: FitEchoTrain = None,
+    model: DecayModel = None,
+    mask: Mask = None,
+    b1: B1 = None,
+    t1: T1 = None,
 ) -> None:
     """Reconstruct and fit a whole archive, several scans at a time; what is done is not done again.
 
     The options of spectra are those of `fit`. Experiment, delays, loop time and echo train fill in what a scan does not
-    say itself; spectra that still cannot be fitted are drawn, and the reason is told.
+    say itself; spectra that still cannot be fitted are drawn, and the reason is told. A mask or map of B1 or T1 is one
+    file for all scans, or a folder with one of the name of each: masks/archive/5.nii.gz.
     """
     from knightshift.cli.batching import BatchChoices, batch_to
     from knightshift.cli.fit_request import FitRequest
 
-    given = tuple(region or ()), memory_mb, noise, delays, echo_train
-    fit = FitRequest(estimator, offset, experiment, loop_time, *given)
-    batch_to(sources, output, BatchChoices(scheduler, workers, recipe, fit))
+    of_images = estimator, offset, noise, model, mask, b1, t1
+    of_spectra = experiment, loop_time, tuple(region or ()), memory_mb, delays, echo_train
+    batch_to(sources, output, BatchChoices(scheduler, workers, recipe, FitRequest(*of_images, *of_spectra)))
 
 
 @app.command(epilog="Example: knightshift report runs/20260105-190000-overnight_t2 -o report")
@@ -325,8 +343,8 @@ def report(  # noqa: PLR0913, PLR0917 - the options of a command
     spectrum: Annotated[
         Path | None, typer.Option("--spectrum", metavar="RUN", help="A run of a spectrum of the same cell.")
     ] = None,
-    estimator: Estimator = "complex",
-    offset: Offset = "none",
+    estimator: Estimator = None,
+    offset: Offset = None,
     noise: Noise = None,
     compare: Annotated[
         Path | None,
@@ -337,21 +355,15 @@ def report(  # noqa: PLR0913, PLR0917 - the options of a command
     ] = False,
     model: DecayModel = None,
     mask: Mask = None,
+    b1: B1 = None,
+    t1: T1 = None,
 ) -> None:
     """Write the report of a run, a scan or images: the night, figures, maps, summary.json; one HTML file to mail."""
+    from knightshift.cli.fit_request import ImageChoices
     from knightshift.cli.processing import ReportChoices, report_to
 
-    choices = ReportChoices(
-        estimator=estimator,
-        offset=offset,
-        noise=noise,
-        spectrum=spectrum,
-        compare=compare,
-        distributions=distributions,
-        model=model,
-        mask=mask,
-    )
-    report_to(source, output, choices)
+    images = ImageChoices(estimator, offset, noise, model, mask, b1, t1)
+    report_to(source, output, ReportChoices(images, spectrum, compare=compare, distributions=distributions))
 
 
 @app.command(epilog="Example: knightshift demo -o demo")

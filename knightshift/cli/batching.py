@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from knightshift.cli.fit_request import FitRequest, echo_train, spectra_options, t2_options
+from knightshift.cli.fit_request import FitRequest, echo_train, spectra_options
 from knightshift.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def batch_to(sources: list[Path], output: Path, choices: BatchChoices) -> None:
 def batch_options(choices: BatchChoices) -> BatchOptions:
     """Turn the options of the command line into those of a batch. Raises `InputError`."""
     from knightshift.reconstruction.batch import BatchOptions
+    from knightshift.reconstruction.image_fit import T2Request
     from knightshift.reconstruction.pseudo_2d import OffsetChoice
     from knightshift.reconstruction.recipe import Recipe, read_recipe
 
@@ -64,14 +65,17 @@ def batch_options(choices: BatchChoices) -> BatchOptions:
     memory = BatchOptions().memory if fit.memory_mb is None else fit.memory_mb * _MEGABYTE
     if choices.workers < 1 or memory < _MEGABYTE:
         raise InputError("--workers and --memory-mb must be 1 or more")
-    if fit.noise is not None and not 0 < fit.noise < float("inf"):
-        raise InputError(f"--noise {fit.noise:g}: give the standard deviation of the real part, above zero")
     of_spectra = fit.offset in get_args(OffsetChoice)
     of_images = "none" if fit.offset is None or fit.offset == "auto" else fit.offset
+    request = replace(fit, offset=of_images).request()
+    for name, path in request.files.items():
+        if not path.exists():
+            raise InputError(f"--{name} {path}: there is no such file, nor a folder with one for each scan")
+    one_thread = request.fit.model_copy(update={"threads": 1})
+    of_files = {name: path.resolve() for name, path in request.files.items()}  # workers may be at home elsewhere
     return BatchOptions(
+        **{**{name: getattr(request, name) for name in T2Request.model_fields}, **of_files, "fit": one_thread},
         recipe=Recipe() if choices.recipe is None else read_recipe(choices.recipe),
-        fit=t2_options(fit.estimator or "complex", of_images).model_copy(update={"threads": 1}),
-        noise=fit.noise,
         spectra=spectra_options(fit if of_spectra else replace(fit, offset=None)),
         echo_train=None if fit.echo_train is None else echo_train(fit.echo_train),
         memory=memory,

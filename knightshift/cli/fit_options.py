@@ -47,6 +47,18 @@ Mask = Annotated[
         "--mask", metavar="FILE", help="Fit only inside: NIfTI on our images.nii.gz, .npy or HDF5; not 0 is in."
     ),
 ]
+B1 = Annotated[
+    str | None,
+    typer.Option(
+        "--b1",
+        metavar="B1",
+        help="Echo trains: B1 over the nominal one: a map (a file as for --mask), a number, or fit (per voxel).",
+    ),
+]
+T1 = Annotated[
+    str | None,
+    typer.Option("--t1", metavar="T1", help="Echo trains: T1, '120 ms' or a map [s]; of Na and Li metal it is known."),
+]
 DecayModel = Annotated[
     str | None,
     typer.Option(

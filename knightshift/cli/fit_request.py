@@ -2,27 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from knightshift.core.errors import InputError
 
 if TYPE_CHECKING:
+    from knightshift.reconstruction.image_fit import T2Request
     from knightshift.reconstruction.pseudo_2d import Pseudo2DOptions
     from knightshift.reconstruction.relaxometry import RicherModel, T2Options
 
 _MAX_LIST_BYTES, _MAX_ECHOES = 1 << 20, 1 << 20
+_LARGEST_B1, _LONGEST_T1 = 2.0, 1000.0
 
 
 @dataclass(frozen=True)
-class FitRequest:
-    """What a user may choose about a fit; None is the default of what is fitted."""
+class ImageChoices:
+    """What a user may choose about a fit of images; None is the default."""
 
     estimator: str | None = None
-    """How T2 of images is estimated."""
+    """How T2 is estimated."""
     offset: str | None = None
     """Constant added to the decay."""
+    noise: float | None = None
+    """Noise of the real part, in units of the images."""
+    model: str | None = None
+    """Decay: ``mono``, or what to compare with it."""
+    mask: Path | None = None
+    """Voxels to fit."""
+    b1: str | None = None
+    """B1 of an echo train: ``fit``, a number, or a file."""
+    t1: str | None = None
+    """T1 of an echo train: ``"120 ms"``, or a file."""
+
+    def given(self, *others: str) -> str:
+        """Options of images that were given but for `others`, as a subject with its verb; empty without any."""
+        names = [f"--{one.name}" for one in fields(ImageChoices) if getattr(self, one.name) is not None]
+        left = [name for name in names if name not in others]
+        return f"{' and '.join(left)} {'is' if len(left) == 1 else 'are'}" if left else ""
+
+    def request(self) -> T2Request:
+        """Turn the words of the command line into a request. Raises `InputError`."""
+        from knightshift.reconstruction.image_fit import T2Request
+
+        if self.noise is not None and not 0 < self.noise < float("inf"):
+            raise InputError(f"--noise {self.noise:g}: give the standard deviation of the real part, above zero")
+        return T2Request(
+            fit=t2_options(self.estimator or "complex", self.offset or "none"),
+            noise=self.noise,
+            model=richer_model(self.model),
+            mask=self.mask,
+            b1=None if self.b1 is None else _b1(self.b1),
+            t1=None if self.t1 is None else _t1(self.t1),
+        )
+
+
+@dataclass(frozen=True)
+class FitRequest(ImageChoices):
+    """What a user may choose about a fit of images or spectra; None is the default of what is fitted."""
+
     experiment: str | None = None
     """What the steps of a pseudo-2D experiment measure."""
     loop_time: str | None = None
@@ -31,16 +71,10 @@ class FitRequest:
     """Ranges of shift: ``"0.8 to 0.9 ppm"``."""
     memory_mb: int | None = None
     """Memory that a fit of images may take [MB]."""
-    noise: float | None = None
-    """Noise of the real part of images, in their units."""
     delays: str | None = None
     """Delay of every step of spectra: ``"10 ms, 90 ms"``, or a file with one a line."""
     echo_train: str | None = None
     """Echoes and their distance, where these are not in the data: ``"128 x 300 us"``."""
-    model: str | None = None
-    """Decay of images: ``mono``, or what to compare with it."""
-    mask: Path | None = None
-    """Voxels of images to fit."""
 
 
 def richer_model(name: str | None) -> RicherModel | None:
@@ -69,6 +103,39 @@ def t2_options(estimator: str, offset: str) -> T2Options:
     except ValidationError as error:
         words = "; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
         raise InputError(f"--estimator {estimator} --offset {offset}: {words}") from error
+
+
+def _b1(text: str) -> Literal["fit"] | float | Path:
+    """Take ``fit``, a ratio such as ``0.9``, or a file. Raises `InputError`."""
+    if text == "fit":
+        return "fit"
+    try:
+        ratio = float(text)
+    except ValueError:
+        return Path(text)
+    if not 0 < ratio <= _LARGEST_B1:
+        raise InputError(
+            f"--b1 {text}: B1 is a ratio to the nominal one, above 0 and up to {_LARGEST_B1:g} (percent divided by 100)"
+        )
+    return ratio
+
+
+def _t1(text: str) -> float | Path:
+    """Take a time with its unit, or a file. Raises `InputError`."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from knightshift.core.quantities import UNITS_REQUIRED, PositiveSeconds
+
+    if not re.match(r"[-+]?[.\d]", text) or Path(text).exists():
+        return Path(text)
+    try:
+        t1 = float(TypeAdapter(PositiveSeconds).validate_python(text, context={UNITS_REQUIRED: True}))
+    except ValidationError as error:
+        words = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InputError(f"--t1 {text!r}: {words} (or give a file)") from error
+    if t1 > _LONGEST_T1:
+        raise InputError(f"--t1 {text!r}: no T1 is longer than {_LONGEST_T1:g} s")
+    return t1
 
 
 def spectra_options(request: FitRequest) -> Pseudo2DOptions:

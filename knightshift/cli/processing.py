@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from knightshift.acquisition.options import resume_command
-from knightshift.cli.fit_request import richer_model, t2_options
+from knightshift.cli.fit_request import ImageChoices
 from knightshift.core.errors import InputError
 from knightshift.core.run_folder import Run, open_run
 from knightshift.reconstruction.export import save_images
 from knightshift.reconstruction.export.fid_spectra import save_fid_spectra
-from knightshift.reconstruction.export.images_file import FILE_NAME
+from knightshift.reconstruction.export.images_file import FILE_NAME, images_shape
 from knightshift.reconstruction.export.maps import write_richer_maps, write_t2_maps
-from knightshift.reconstruction.export.mask_file import read_mask
 from knightshift.reconstruction.export.spectrum import save_spectrum
 from knightshift.reconstruction.export.volume_maps import fit_volume_file, fits_memory, middle_slab
 from knightshift.reconstruction.fid_series import FidSeries
+from knightshift.reconstruction.image_fit import FittedImages, T2Request, fit_images
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.loading import images_path, is_images, load_series, run_or_none
 from knightshift.reconstruction.pass_sum import PassSum, sum_passes
@@ -31,12 +30,8 @@ from knightshift.reconstruction.relaxometry import (
     RegionStatistics,
     RicherFit,
     T2Fit,
-    T2Options,
     find_populations,
-    fit_richer_model,
-    fit_series,
     signal_mask,
-    with_train,
 )
 from knightshift.reconstruction.report import ComparedRun, ReportInputs, RunFacts, write_report
 from knightshift.reconstruction.report.region_words import RegionWords, region_words
@@ -132,10 +127,10 @@ def bytes_of(memory_mb: int | None) -> int:
 
 def fit_to(source: Path, output: Path, choices: ReportChoices, memory_mb: int | None = None) -> None:
     """Fit T2 to `source`: maps, regions, summary and figures into `output`; what is larger than memory, in slabs."""
-    memory = bytes_of(memory_mb)
-    loaded = _load_within(source, output, memory)
+    memory, request = bytes_of(memory_mb), choices.images.request()
+    loaded = _load_within(source, output, memory, request)
     if isinstance(loaded, Path):
-        _fit_volume(loaded, output, choices, memory)
+        _fit_volume(loaded, output, request, memory)
         return
     n_echoes = len(loaded.series.echo_times)
     if n_echoes < 2:
@@ -144,46 +139,43 @@ def fit_to(source: Path, output: Path, choices: ReportChoices, memory_mb: int | 
     print_outcome(outcome, Console())
 
 
-def _load_within(source: Path, output: Path, memory: int) -> _Loaded | Path:
+def _load_within(source: Path, output: Path, memory: int, request: T2Request) -> _Loaded | Path:
     """Load images, or tell the file of those that are too large to be fitted whole."""
     if (path := images_path(source)) is not None:
-        return _load(source) if fits_memory(path.stat().st_size, memory) else path
+        return _load(source) if fits_memory(images_shape(path), memory, request) else path
     if run_or_none(source) is not None:
         return _load(source)
     with disk_storage(output, memory) as storage:
         series = reconstruct(source, storage=storage)
-        if fits_memory(series.images.nbytes, memory):
+        if fits_memory(series.images.shape, memory, request):
             return _Loaded(series, None)
         save_images(series, output)
     return output / FILE_NAME
 
 
-def _fit_volume(images: Path, output: Path, choices: ReportChoices, memory: int) -> None:
+def _fit_volume(images: Path, output: Path, request: T2Request, memory: int) -> None:
     """Fit images slab by slab, and write a report of the slab in the middle."""
-    if choices.mask is not None or richer_model(choices.model) is not None:
-        raise InputError(f"{images}: --mask and --model are for images that fit into memory: give more --memory-mb")
-    options, noise = t2_options(choices.estimator, choices.offset), choices.noise
-    volume = fit_volume_file(images, output, options, memory, noise)
-    series, fit = middle_slab(images, volume, options, noise)
+    volume = fit_volume_file(images, output, request, memory)
+    found = middle_slab(images, volume, request)
+    series, fit = found.told, found.fit
     console = Console()
     for path in volume.paths:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     console.print(series.methods[-1], highlight=False)
     populations = find_populations(fit, series.geometry) if fit.ok.any() else None
-    inputs = ReportInputs(series=series, title=_title(None, output), fit=fit, populations=populations)
-    print_outcome(Outcome(write_report(inputs, output), populations, region_words(series.nucleus)), console)
+    inputs = ReportInputs(
+        series=series, title=_title(None, output), fit=fit, populations=populations, richer=found.richer
+    )
+    words, symbol = region_words(series.nucleus), t2_symbol(series)
+    print_outcome(Outcome(write_report(inputs, output), populations, words, found.richer, symbol), console)
 
 
 @dataclass(frozen=True)
 class ReportChoices:
     """What a user may choose about a report."""
 
-    estimator: str = "complex"
-    """How T2 is estimated."""
-    offset: str = "none"
-    """Constant added to the decay."""
-    noise: float | None = None
-    """Noise of the real part of the images, in their units; None: as it was measured."""
+    images: ImageChoices = field(default_factory=ImageChoices)
+    """How T2 is fitted."""
     spectrum: Path | None = None
     """A run of a spectrum of the same cell."""
     t2_range: tuple[float, float] | None = None
@@ -192,10 +184,6 @@ class ReportChoices:
     """Whether to show distributions of T2 too."""
     compare: Path | None = None
     """A run, scan or folder of images to hold beside this one."""
-    model: str | None = None
-    """A decay to compare with one exponential: ``bi``, ``bi-60-40`` or ``stretched``."""
-    mask: Path | None = None
-    """Voxels to fit."""
 
 
 def report_to(source: Path, output: Path, choices: ReportChoices) -> Outcome:
@@ -206,20 +194,23 @@ def report_to(source: Path, output: Path, choices: ReportChoices) -> Outcome:
 
 
 def _write_all(loaded: _Loaded, output: Path, choices: ReportChoices) -> Outcome:
+    request = choices.images.request()
+    if choices.compare is not None and request.files:
+        given = " and ".join(f"--{name} {path}" for name, path in request.files.items())
+        raise InputError(f"{given} with --compare: a file is of one run, and the other would be fitted without it")
     series, run = loaded.series, loaded.run
-    series = series if choices.noise is None else series.with_noise(choices.noise)
-    options = with_train(t2_options(choices.estimator, choices.offset), series)
-    shown, fit, richer = _fitted(series, options, choices)
+    series = series if request.noise is None else series.with_noise(request.noise)
+    found = _fitted(loaded.series, request)
+    fit, richer = (None, None) if found is None else (found.fit, found.richer)
+    populations = find_populations(fit, series.geometry) if fit is not None and fit.ok.any() else None
     save_images(series, output)
-    populations = None
     if fit is not None:
         write_t2_maps(fit, series, output)
-        populations = find_populations(fit, series.geometry) if fit.ok.any() else None
     if richer is not None:
         write_richer_maps(richer, series, output)
     facts = None if run is None else run_facts(run, resume_command(run.path.resolve()))
     inputs = ReportInputs(
-        series=shown,
+        series=series if found is None else found.told,
         title=_title(facts, output),
         fit=fit,
         populations=populations,
@@ -229,30 +220,17 @@ def _write_all(loaded: _Loaded, output: Path, choices: ReportChoices) -> Outcome
         running_snr=_snr_through(loaded, fit),
         t2_range=choices.t2_range,
         with_distributions=choices.distributions,
-        compared=None if choices.compare is None else _compared(choices.compare, options),
+        compared=None if choices.compare is None else _compared(choices.compare, request),
     )
     return Outcome(write_report(inputs, output), populations, region_words(series.nucleus), richer, t2_symbol(series))
 
 
-def _fitted(
-    series: ImageSeries, options: T2Options, choices: ReportChoices
-) -> tuple[ImageSeries, T2Fit | None, RicherFit | None]:
-    """Fit what was asked for; the images come back with a word about the mask for the report."""
-    model = richer_model(choices.model)
-    if choices.mask is not None and choices.compare is not None:
-        raise InputError(f"--mask {choices.mask} with --compare: a mask is of one run, the other would be fitted whole")
-    if len(series.echo_times) < 2:
-        if choices.mask is not None or model is not None:
-            raise InputError("--mask and --model are for T2, which needs several echo times: here is one")
-        return series, None, None
-    shown, mask = series, None
-    if choices.mask is not None:
-        mask = read_mask(choices.mask, series)
-        told = f"Only voxels inside a mask were fitted: {np.count_nonzero(mask)} of {mask.size} ({choices.mask.name})."
-        provenance = {**series.provenance, "mask": str(choices.mask)}
-        shown = replace(series, methods=(*series.methods, told), provenance=provenance)
-    fit = fit_series(series, options, mask=mask)
-    return shown, fit, None if model is None else fit_richer_model(fit, model)
+def _fitted(series: ImageSeries, request: T2Request) -> FittedImages | None:
+    """Fit what was asked for; None for a single echo."""
+    if len(series.echo_times) > 1:
+        return fit_images(series, request)
+    request.check_unused()
+    return None
 
 
 def _title(facts: RunFacts | None, folder: Path) -> str:
@@ -277,12 +255,13 @@ def _snr_through(loaded: _Loaded, fit: T2Fit | None) -> RunningSnr | None:
     return running_snr(loaded.run, loaded.summed, region)
 
 
-def _compared(source: Path, options: T2Options) -> ComparedRun:
+def _compared(source: Path, request: T2Request) -> ComparedRun:
     """Fit another run, scan or folder of images in the same way."""
     series = load_series(source)
     if len(series.echo_times) < 2:
         raise InputError(f"{source}: has {len(series.echo_times)} echo: T2 maps compare, of several echo times")
-    fit = fit_series(series, with_train(options.model_copy(update={"train": None}), series))
+    found = fit_images(series, request.model_copy(update={"model": None, "noise": None}))
+    series, fit = found.told, found.fit
     if not fit.ok.any():
         raise InputError(f"{source}: no voxel has a T2: there is nothing to compare")
     run = run_or_none(source)

@@ -42,10 +42,7 @@ def fit_any(source: Path, output: Path, request: FitRequest) -> None:
         return
     from knightshift.cli.processing import ReportChoices, fit_to
 
-    choices = ReportChoices(
-        request.estimator or "complex", request.offset or "none", request.noise, model=request.model, mask=request.mask
-    )
-    fit_to(source, output, choices, memory_mb=request.memory_mb)
+    fit_to(source, output, ReportChoices(request), memory_mb=request.memory_mb)
 
 
 def _other_than_echoes(source: Path) -> FidSeries | ImageSeries | None:
@@ -63,9 +60,8 @@ def _other_than_echoes(source: Path) -> FidSeries | ImageSeries | None:
 
 
 def _fit_spectra(series: FidSeries, output: Path, request: FitRequest) -> None:
-    for name in ("estimator", "noise", "model", "mask"):
-        if getattr(request, name) is not None:
-            raise InputError(f"{series.source}: --{name} is for images: spectra are fitted by least squares")
+    if given := request.given("--offset"):
+        raise InputError(f"{series.source}: {given} for images: spectra are fitted by least squares")
     if request.echo_train is not None:
         series = as_echo_train(series, *echo_train(request.echo_train))
     result = fit_pseudo_2d(series, spectra_options(request))
@@ -91,9 +87,8 @@ def _table(result: Pseudo2DFit) -> Table:
 
 
 def _fit_inversion(source: Path, series: ImageSeries, output: Path, request: FitRequest) -> None:
-    for name in ("estimator", "offset", "noise", "model", "mask"):
-        if getattr(request, name) is not None:
-            raise InputError(f"{source}: --{name} is for T2: here the inversion time steps")
+    if given := request.given():
+        raise InputError(f"{source}: {given} for T2: here the inversion time steps")
     fit = fit_inversion_series(series)
     save_images(series, output)
     written = write_t1_maps(fit, series, output)

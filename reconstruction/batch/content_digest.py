@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from knightshift.core.errors import DamagedDataError
@@ -32,6 +33,18 @@ def content_digest(source: Path) -> str:
         except OSError as error:
             raise DamagedDataError(path, "file", f"cannot be read: {error.strerror or error}") from error
     return digest.hexdigest()
+
+
+def digest_with_files(source: Path, files: Iterable[Path]) -> str:
+    """Digest of an item and of the masks and maps that it is fitted with, as far as they are there.
+
+    Raises
+    ------
+    DamagedDataError
+        If a file cannot be read.
+    """
+    digests = [content_digest(source), *(content_digest(file) for file in files if file.is_file())]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def _files(folder: Path) -> list[Path]:

@@ -16,7 +16,8 @@ import numpy as np
 
 from knightshift.core.durable import make_folder, move_durably
 from knightshift.core.errors import InputError, KnightshiftError, StorageError
-from knightshift.reconstruction.batch.content_digest import content_digest
+from knightshift.reconstruction.batch.content_digest import digest_with_files
+from knightshift.reconstruction.batch.item_log import named_by_item
 from knightshift.reconstruction.batch.records import (
     RECORD_FILE,
     BatchOptions,
@@ -36,8 +37,10 @@ from knightshift.reconstruction.loading import is_images, load_series, run_or_no
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
 from knightshift.reconstruction.reconstruct import images_of_scan, reconstruct
 from knightshift.reconstruction.storage import disk_storage
+from knightshift.reconstruction.t2_symbol import t2_name
 
 
+@named_by_item
 def process_item(name: str, source: str, output: str, options: str) -> str:
     """Reconstruct and fit one item, unless an earlier batch has done so with the same content and options.
 
@@ -62,12 +65,12 @@ def process_item(name: str, source: str, output: str, options: str) -> str:
     StorageError
         If the disk of the results refuses: no other item would fare better.
     """
-    chosen = BatchOptions.model_validate_json(options)
+    chosen = BatchOptions.model_validate_json(options).of_item(name)
     started = time.perf_counter()
     place, key = Path(output) / name, None
     part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.part")
     try:
-        key = chosen.key(content_digest(Path(source)))
+        key = chosen.key(digest_with_files(Path(source), chosen.files.values()))
         if (earlier := read_record(place)) is not None and earlier.key == key:
             return earlier.model_copy(update={"repeated": False, "source": source}).model_dump_json()
         make_folder(part)
@@ -151,17 +154,16 @@ def _volume(series: ImageSeries, folder: Path, options: BatchOptions, record: It
     if len(series.echo_times) < 2 or series.inversion_times is not None:
         return record.model_copy(update={"result": "images"})
     try:
-        volume = fit_volume_file(folder / FILE_NAME, folder, options.fit, options.memory, options.noise)
+        volume = fit_volume_file(folder / FILE_NAME, folder, options, options.memory)
     except InputError as error:
         return record.model_copy(update={"result": "images", "note": str(error)})
-    return record.model_copy(update={"result": "T2 map", "n_voxels": volume.n_voxels})
+    return record.model_copy(update={"result": f"{t2_name(series)} map", "n_voxels": volume.n_voxels})
 
 
 def _images(series: ImageSeries, source: Path, folder: Path, options: BatchOptions, record: ItemRecord) -> ItemRecord:
     from knightshift.reconstruction.export.formats import write_volumes
 
-    series = series if options.noise is None else series.with_noise(options.noise)
-    write_images_file(series, folder / FILE_NAME)
+    write_images_file(series if options.noise is None else series.with_noise(options.noise), folder / FILE_NAME)
     if series.inversion_times is not None:
         from knightshift.reconstruction.export.relaxation import write_t1_maps
         from knightshift.reconstruction.relaxometry.recovery import fit_inversion_series
@@ -170,7 +172,7 @@ def _images(series: ImageSeries, source: Path, folder: Path, options: BatchOptio
         return record.model_copy(update={"result": "T1 map"})
     note = None
     try:
-        analysis = analyse_series(series, source, options.fit)
+        analysis = analyse_series(series, source, options)
     except InputError as error:  # such as images without a phase: they are a result too, and the reason is told
         analysis, note = Analysis(source, series, None, None), str(error)
     write_volumes(analysis, folder)
@@ -183,4 +185,4 @@ def _numbers(analysis: Analysis) -> dict[str, object]:
         return {"result": "images"}
     known = fit.t2[fit.ok]
     median = float(np.median(known)) if known.size else None
-    return {"result": "T2 map", "n_voxels": int(known.size), "median_t2": median}
+    return {"result": f"{t2_name(analysis.series)} map", "n_voxels": int(known.size), "median_t2": median}

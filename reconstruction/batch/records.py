@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from knightshift.core.durable import read_regular_file, write_durably
 from knightshift.core.quantities import PositiveSeconds
+from knightshift.reconstruction.image_fit import T2Request
 from knightshift.reconstruction.pseudo_2d import Pseudo2DOptions
 from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.relaxometry import T2Options
@@ -20,22 +21,22 @@ from knightshift.reconstruction.relaxometry import T2Options
 RECORD_FILE = "item.json"
 """Name of the record in the folder of an item; written with the results, never before them."""
 _MAX_RECORD_BYTES = 1_000_000
+_HEADINGS = (
+    *("name", "source", "status", "result", "median T2 or T2* (ms)", "voxels with T2 or T2*", "time (s)"),
+    *("error", "message"),
+)
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 Status = Literal["done", "failed", "crashed"]
 
 
-class BatchOptions(BaseModel):
-    """How every item is treated."""
-
-    model_config = _STRICT
+class BatchOptions(T2Request):
+    """How every item is treated; a mask or map may be a folder, with a file of the name of each item."""
 
     recipe: Recipe = Recipe()
     """How images are reconstructed."""
     fit: T2Options = T2Options(threads=1)
     """How T2 of images is fitted."""
-    noise: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Noise of the real part of images, in their units; None: as it is measured in each."""
     spectra: Pseudo2DOptions = Pseudo2DOptions()
     """How spectra are fitted; experiment, delays and duration of a loop fill in what the data do not say."""
     echo_train: tuple[Annotated[int, Field(ge=2)], PositiveSeconds] | None = None
@@ -74,14 +75,14 @@ class ItemRecord(BaseModel):
     key: str | None = None
     """`BatchOptions.key`; None where not even the content could be read."""
     result: str | None = None
-    """What was made: ``T2 map``, ``T1 map``, ``images``, ``spectrum`` (of a run), ``spectra`` or
-    ``relaxation of spectra``."""
+    """What was made: ``T2 map``, ``T2* map`` (of gradient echoes), ``T1 map``, ``images``, ``spectrum`` (of a run),
+    ``spectra`` or ``relaxation of spectra``."""
     note: str | None = None
     """Why images or spectra were made, but not fitted."""
     median_t2: float | None = None
-    """Median T2 of the voxels that have one [s]."""
+    """Median T2 (of gradient echoes T2*) of the voxels that have one [s]."""
     n_voxels: int | None = None
-    """Voxels that have a T2."""
+    """Voxels that have one."""
     error: ItemError | None = None
     """Why there is no result."""
     seconds: float = 0.0
@@ -117,9 +118,7 @@ class BatchReport(BaseModel):
         write_durably(folder / "batch.json", (self.model_dump_json(indent=2) + "\n").encode())
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(
-            ["name", "source", "status", "result", "median T2 (ms)", "voxels with T2", "time (s)", "error", "message"]
-        )
+        writer.writerow(_HEADINGS)
         for item in self.items:
             t2 = "" if item.median_t2 is None else f"{1e3 * item.median_t2:.4g}"
             error = ("", item.note or "") if item.error is None else (item.error.kind, item.error.message)

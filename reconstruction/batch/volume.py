@@ -17,24 +17,29 @@ import h5py
 import numpy as np
 
 from knightshift.core.durable import make_folder, read_regular_file, write_durably
-from knightshift.core.errors import KnightshiftError, StorageError
+from knightshift.core.errors import DamagedDataError, KnightshiftError, StorageError
 from knightshift.reconstruction.batch.cluster import run_tasks
-from knightshift.reconstruction.batch.content_digest import content_digest
+from knightshift.reconstruction.batch.content_digest import digest_with_files
 from knightshift.reconstruction.batch.discovery import BatchItem
 from knightshift.reconstruction.batch.item import put_in_place
+from knightshift.reconstruction.batch.item_log import named_by_item
 from knightshift.reconstruction.batch.records import BatchOptions, ItemError, ItemRecord, read_record, write_record
-from knightshift.reconstruction.export.images_file import images_shape
+from knightshift.reconstruction.export.images_file import images_shape, load_slab
 from knightshift.reconstruction.export.volume_maps import (
     MAPS_FILE,
+    SlabMaps,
     fit_slices,
     fits_memory,
-    map_arrays,
     new_maps_file,
     slab_edges,
+    slab_maps,
     turns_of_volume,
     write_map_volumes,
 )
+from knightshift.reconstruction.export.voxel_file import Grid
+from knightshift.reconstruction.image_fit import VoxelInputs
 from knightshift.reconstruction.loading import images_path
+from knightshift.reconstruction.t2_symbol import t2_name
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -45,9 +50,15 @@ _MAX_SLAB_BYTES = 1 << 34
 def is_large_volume(source: Path, options: BatchOptions) -> bool:
     """Whether a source is an images file whose fit would take more memory than allowed."""
     path = images_path(source)
-    return path is not None and path.is_file() and not fits_memory(path.stat().st_size, options.memory)
+    if path is None or not path.is_file():
+        return False
+    try:
+        return not fits_memory(images_shape(path), options.memory, options)
+    except DamagedDataError:
+        return False  # the item tells why
 
 
+@named_by_item
 def fit_slab(path: str, start: int, stop: int, angles: str, target: str, options: str) -> str:
     """Fit T2 to some slices of an images file, and write the maps; runs in the process of a worker.
 
@@ -76,11 +87,11 @@ def fit_slab(path: str, start: int, stop: int, angles: str, target: str, options
     """
     turns = np.exp(1j * np.array(json.loads(angles)))
     chosen = BatchOptions.model_validate_json(options)
-    _, fit = fit_slices(Path(path), (start, stop), chosen.fit, turns, chosen.noise)
+    slab = slab_maps(fit_slices(Path(path), (start, stop), chosen, turns))
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
-        file.attrs["methods"] = fit.methods_sentence()
-        for name, values in map_arrays(fit).items():
+        file.attrs.update({"methods": slab.methods, "quantity": slab.quantity})
+        for name, values in slab.arrays.items():
             file.create_dataset(name, data=values)
     write_durably(Path(target), content.getvalue())
     return target
@@ -96,18 +107,18 @@ def fit_volume(client: Client, item: BatchItem, output: Path, options: BatchOpti
     HardwareError
         If the cluster is lost.
     """
-    started = time.perf_counter()
+    started, options = time.perf_counter(), options.of_item(item.name)
     place, record = output / item.name, ItemRecord(name=item.name, source=str(item.source), status="done")
     try:
-        key = options.key(content_digest(item.source))
+        key = options.key(digest_with_files(item.source, options.files.values()))
         if (earlier := read_record(place)) is not None and earlier.key == key:
             return earlier.model_copy(update={"repeated": False, "source": str(item.source)})
         part = place.with_name(f".{place.name}.{key[:12]}.part")
         make_folder(part)
-        record = record.model_copy(update={"key": key, "result": "T2 map"})
         images = images_path(item.source)
         assert images is not None
-        n_voxels = _join(_fit_slabs(client, images, part, options), images, part)
+        record = record.model_copy(update={"key": key, "result": f"{t2_name(load_slab(images, 0, 1))} map"})
+        n_voxels = _join(_fit_slabs(client, images, part, options), images, part, options)
         record = record.model_copy(update={"n_voxels": n_voxels})
     except StorageError:
         raise
@@ -122,7 +133,8 @@ def fit_volume(client: Client, item: BatchItem, output: Path, options: BatchOpti
 
 def _fit_slabs(client: Client, path: Path, part: Path, options: BatchOptions) -> list[tuple[int, int, Path]]:
     """Fit the slabs that are not there yet; raises the first error of a slab."""
-    edges = slab_edges(images_shape(path), options.memory)
+    VoxelInputs(options, Grid.of_file(path))
+    edges = slab_edges(images_shape(path), options.memory, options)
     slabs = [(start, stop, part / f"slab_{start}_{stop}.h5") for start, stop in pairwise(edges)]
     missing = [slab for slab in slabs if not slab[2].is_file()]
     as_json = options.model_dump_json()
@@ -134,12 +146,14 @@ def _fit_slabs(client: Client, path: Path, part: Path, options: BatchOptions) ->
     return slabs
 
 
-def _join(slabs: list[tuple[int, int, Path]], images: Path, part: Path) -> int:
+def _join(slabs: list[tuple[int, int, Path]], images: Path, part: Path, options: BatchOptions) -> int:
     """Put the slabs into one file, one at a time, write it as NIfTI too, and remove them; count voxels with a T2."""
     with new_maps_file(part, images_shape(images)[1:]) as maps:
         for start, _, path in slabs:
             with h5py.File(io.BytesIO(read_regular_file(path, _MAX_SLAB_BYTES)), "r") as slab:
-                maps.add(start, {name: slab[name][...] for name in slab}, str(slab.attrs["methods"]))
+                arrays = {name: slab[name][...] for name in slab}
+                told = str(slab.attrs["methods"]), str(slab.attrs["quantity"])
+                maps.add(start, SlabMaps(arrays, *told, options.model))
     write_map_volumes(part / MAPS_FILE, images, part)
     for _, _, path in slabs:
         path.unlink()

@@ -5,17 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from knightshift.core.arrays import BoolArray
+from knightshift.reconstruction.image_fit import T2Request, fit_images
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.loading import load_series, run_or_none
-from knightshift.reconstruction.relaxometry import (
-    Populations,
-    T2Fit,
-    T2Options,
-    find_populations,
-    fit_series,
-    with_train,
-)
+from knightshift.reconstruction.relaxometry import Populations, RicherFit, T2Fit, find_populations
 
 
 @dataclass(frozen=True)
@@ -50,11 +43,13 @@ class Analysis:
     """T2 of every voxel; None for a single echo, or images at several inversion times."""
     populations: Populations | None
     """Regions of the map; None where no voxel has a T2."""
+    richer: RicherFit | None = None
+    """A decay of more parameters, where one was asked for."""
     acquisition: AcquisitionFacts = AcquisitionFacts()
     """What is known of the acquisition."""
 
 
-def analyse(source: Path, options: T2Options | None = None) -> Analysis:
+def analyse(source: Path, request: T2Request | None = None) -> Analysis:
     """Load or reconstruct images, and fit T2 where there are several echo times.
 
     Raises
@@ -63,18 +58,19 @@ def analyse(source: Path, options: T2Options | None = None) -> Analysis:
         As `knightshift.reconstruction.loading.load_series` and the fit say.
     """
     series = load_series(source)
-    return analyse_series(series, source, options)
+    return analyse_series(series, source, request)
 
 
-def analyse_series(
-    series: ImageSeries, source: Path, options: T2Options | None = None, mask: BoolArray | None = None
-) -> Analysis:
-    """Fit T2 to images that are at hand, as `analyse` does; with a `mask` of the shape of an image, only inside it."""
-    fit = None
-    if len(series.echo_times) > 1 and series.inversion_times is None:
-        fit = fit_series(series, with_train(options or T2Options(), series), mask=mask)
-    populations = find_populations(fit, series.geometry) if fit is not None and fit.ok.any() else None
-    return Analysis(source, series, fit, populations, _facts(source))
+def analyse_series(series: ImageSeries, source: Path, request: T2Request | None = None) -> Analysis:
+    """Fit T2 to images that are at hand, as `analyse` does."""
+    request, facts = request or T2Request(), _facts(source)
+    if len(series.echo_times) < 2 or series.inversion_times is not None:
+        request.check_unused()
+        given = series if request.noise is None else series.with_noise(request.noise)
+        return Analysis(source, given, None, None, acquisition=facts)
+    found = fit_images(series, request)
+    populations = find_populations(found.fit, series.geometry) if found.fit.ok.any() else None
+    return Analysis(source, found.told, found.fit, populations, found.richer, facts)
 
 
 def _facts(source: Path) -> AcquisitionFacts:

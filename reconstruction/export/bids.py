@@ -34,6 +34,7 @@ from knightshift.reconstruction.export.masks import mask_meaning, region_masks
 from knightshift.reconstruction.export.nifti import nifti_bytes, sidecar
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import T2Fit
+from knightshift.reconstruction.t2_symbol import in_symbol, t2_name
 
 _BIDS_VERSION = "1.10.0"
 _LABEL = re.compile(r"[0-9a-zA-Z]{1,64}")
@@ -56,11 +57,10 @@ class _Suffixes:
 
     echoes: str
     relaxation_time: str
-    symbol: str
 
 
-_OF_SPIN_ECHOES = _Suffixes("MESE", "T2map", "T2")
-_OF_GRADIENT_ECHOES = _Suffixes("MEGRE", "T2starmap", "T2*")
+_OF_SPIN_ECHOES = _Suffixes("MESE", "T2map")
+_OF_GRADIENT_ECHOES = _Suffixes("MEGRE", "T2starmap")
 
 
 def _suffixes(series: ImageSeries) -> _Suffixes:
@@ -122,7 +122,7 @@ def write_bids(analysis: Analysis, folder: Path, labels: BidsLabels) -> tuple[Pa
     _write_root(folder, {"Name": "knightshift images", "BIDSVersion": _BIDS_VERSION, "DatasetType": "raw"})
     generator = {"Name": "knightshift", "Version": version("knightshift")}
     _write_root(folder / _DERIVATIVES, {
-        "Name": "knightshift T2 maps", "BIDSVersion": _BIDS_VERSION, "DatasetType": "derivative",
+        "Name": "knightshift relaxation maps", "BIDSVersion": _BIDS_VERSION, "DatasetType": "derivative",
         "GeneratedBy": [generator], "SourceDatasets": [{"URL": "../.."}],
     })  # fmt: skip
     make_folder(folder / labels.folder, "making the folder")
@@ -185,18 +185,18 @@ def _maps(analysis: Analysis, fit: T2Fit, slices: list[int], sources: list[str])
     """Volumes of the derivatives with their side-cars, by the end of their names."""
     estimation = {
         "EstimationReference": "https://doi.org/10.1002/anie.202013066",
-        "EstimationAlgorithm": fit.methods_sentence(),
+        "EstimationAlgorithm": in_symbol(fit.methods_sentence(), t2_name(analysis.series)),
     }
     shared = {"Sources": sources, "Units": "s", "SkullStripped": False, **estimation}
-    suffixes = _suffixes(analysis.series)
-    name, t2 = suffixes.relaxation_time, suffixes.symbol
+    name, t2 = _suffixes(analysis.series).relaxation_time, t2_name(analysis.series)
     std = f"standard deviation of {t2}; NaN where there is no {t2}"
     maps: _Maps = {
         name: (fit.t2[slices], {**shared, "Description": f"{t2} of each voxel; NaN where it was not determined"}),
         f"desc-std_{name}": (fit.t2_std[slices], {**shared, "Description": std}),
     }
     for region, mask in region_masks(fit, analysis.populations).items():
-        own: dict[str, object] = {"Sources": sources, "Type": "ROI", "Description": mask_meaning(region)}
+        meaning = in_symbol(mask_meaning(region), t2)
+        own: dict[str, object] = {"Sources": sources, "Type": "ROI", "Description": meaning}
         maps[f"desc-{region}_mask"] = mask[slices].astype(np.uint8), own
     return maps
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-from knightshift.core.arrays import BoolArray
 from knightshift.core.durable import make_folder
 from knightshift.core.errors import InputError
 from knightshift.core.run_folder import open_run
 from knightshift.reconstruction.export.analysis import Analysis, analyse_series
 from knightshift.reconstruction.export.bids import BidsLabels, write_bids
-from knightshift.reconstruction.export.maps import write_t2_maps
+from knightshift.reconstruction.export.maps import write_richer_maps, write_t2_maps
 from knightshift.reconstruction.export.masks import write_masks
 from knightshift.reconstruction.export.nifti import write_nifti
 from knightshift.reconstruction.export.numpy_arrays import write_numpy
 from knightshift.reconstruction.export.regions_table import write_region_tables
+from knightshift.reconstruction.image_fit import T2Request
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.loading import load_series
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
-from knightshift.reconstruction.relaxometry import T2Options
 from knightshift.reconstruction.run_scan import scan_of_run
 
 MRD_FILE = "kspace.mrd"
@@ -48,9 +47,8 @@ def export(
     folder: Path,
     labels: BidsLabels | None = None,
     *,
-    options: T2Options | None = None,
+    request: T2Request | None = None,
     series: ImageSeries | None = None,
-    mask: BoolArray | None = None,
 ) -> tuple[Path, ...]:
     """Export a run, raw data of a console or reconstructed images; what several formats need is made once.
 
@@ -64,12 +62,10 @@ def export(
         Made if need be; files of the same names are replaced. Of several formats each gets a folder of its own in it.
     labels
         Of the sample and session, for BIDS.
-    options
-        How T2 is fitted; by default with the complex estimator.
+    request
+        How T2 is fitted; by default with the complex estimator, wherever there is signal.
     series
         The images of `source`, where they are at hand; MRD does not use them.
-    mask
-        Voxels in which T2 is fitted, shape ``(slice, phase_encode, readout)``; by default all with signal.
 
     Returns
     -------
@@ -88,7 +84,7 @@ def export(
     labels = labels or BidsLabels()
     analysis = None
     if set(formats) - {ExportFormat.MRD}:
-        analysis = analyse_series(load_series(source) if series is None else series, source, options, mask)
+        analysis = analyse_series(load_series(source) if series is None else series, source, request)
     written: tuple[Path, ...] = ()
     for chosen in formats:
         place = folder if len(formats) == 1 else folder / chosen
@@ -117,6 +113,8 @@ def write_volumes(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
     if analysis.fit is not None:
         written += write_t2_maps(analysis.fit, analysis.series, folder)
         written += write_masks(analysis.fit, analysis.populations, analysis.series, folder)
+    if analysis.richer is not None:
+        written += write_richer_maps(analysis.richer, analysis.series, folder)
     return written
 
 

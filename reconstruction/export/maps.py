@@ -1,15 +1,24 @@
-"""T2 maps as NIfTI: seconds, on the grid of the images, with a side-car that says what each number is."""
+"""T2 maps as NIfTI: seconds, on the grid of the images, with a side-car that says what each number is.
+
+File names say ``t2`` for gradient echoes too; what the numbers are (T2 or T2*) the header and the side-car say.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from knightshift.core.durable import write_durably
 from knightshift.reconstruction.export.nifti import nifti_bytes
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.relaxometry import ModelVerdict, RicherFit, T2Fit, T2Status
+from knightshift.reconstruction.relaxometry import ModelVerdict, RicherFit, RicherModel, T2Fit, T2Status, VoxelTrains
+from knightshift.reconstruction.t2_symbol import T2Name, in_symbol, t2_name
 
 
 @dataclass(frozen=True)
@@ -19,16 +28,20 @@ class MapKind:
     name: str
     """Beginning of the names of its files."""
     quantity: str
-    """Attribute of `T2Fit` (or `RicherFit`), and data set of a file of maps."""
+    """Attribute of `T2Fit` (or `RicherFit`, `VoxelTrains`)."""
     units: str
     """Of each number; ``"1"`` for none."""
     meaning: str
     """What each number is."""
 
     @property
-    def description(self) -> str:
-        """What a NIfTI header has room for."""
-        return f"{self.name}, units: {self.units}"
+    def dataset(self) -> str:
+        """Name in a file of maps: maps of T2 go by their quantity there, others by their own name."""
+        return self.quantity if self.name.startswith("t2_") else self.name
+
+    def description(self, of: T2Name) -> str:
+        """Say in a NIfTI header, which has little room, what the numbers are."""
+        return f"{self.name}{'' if of == 'T2' else f' ({of})'}, units: {self.units}"
 
 
 _STATUS_WORDS = ", ".join(f"{int(status)}: {status.name.lower().replace('_', ' ')}" for status in T2Status)
@@ -59,11 +72,18 @@ _STRETCHED = (
     MapKind("richer_stretch", "stretch", "1", f"exponent of the stretched decay; {_NOT_FITTED}"),
     MapKind("richer_stretch_std", "stretch_std", "1", f"standard deviation of richer_stretch; {_NOT_FITTED}"),
 )
+_TRAIN_MAPS = (
+    MapKind("train_b1", "b1", "1", "B1 of the echo train over the nominal one, given or fitted; NaN: not known"),
+    MapKind("train_t1", "t1", "s", "T1 that the fit of the echo train was given; NaN: not known"),
+)
 
 
-def write_sidecar(path: Path, kind: MapKind, methods: str) -> None:
+def write_sidecar(path: Path, kind: MapKind, methods: str, of: T2Name) -> None:
     """Write the JSON beside a map. Raises `StorageError` if the disk is full or read-only."""
-    fields = {"Units": kind.units, "Description": kind.meaning, "Methods": methods}
+    fields = {"Quantity": of, "Units": kind.units, "Description": in_symbol(kind.meaning, of)}
+    fields["Methods"] = in_symbol(methods, of)
+    if kind.name.startswith("train_"):
+        del fields["Quantity"]
     write_durably(
         path.with_name(path.name.removesuffix(".nii.gz") + ".json"), (json.dumps(fields, indent=2) + "\n").encode()
     )
@@ -71,6 +91,8 @@ def write_sidecar(path: Path, kind: MapKind, methods: str) -> None:
 
 def write_t2_maps(fit: T2Fit, series: ImageSeries, folder: Path) -> tuple[Path, ...]:
     """Write ``t2_map``, ``t2_std``, ``t2_amplitude`` and ``t2_status`` as ``.nii.gz``, each with a JSON side-car.
+
+    Of a train whose voxels have a B1 or T1 of their own, ``train_b1`` and ``train_t1`` too.
 
     Parameters
     ----------
@@ -91,7 +113,7 @@ def write_t2_maps(fit: T2Fit, series: ImageSeries, folder: Path) -> tuple[Path, 
     StorageError
         If the disk is full or read-only.
     """
-    return _write_maps(fit, T2_MAPS, series, folder, fit.methods_sentence())
+    return _write_maps(fit_maps(fit), series, folder, fit.methods_sentence())
 
 
 def write_richer_maps(richer: RicherFit, series: ImageSeries, folder: Path) -> tuple[Path, ...]:
@@ -102,25 +124,46 @@ def write_richer_maps(richer: RicherFit, series: ImageSeries, folder: Path) -> t
     StorageError
         If the disk is full or read-only.
     """
-    return _write_maps(richer, richer_kinds(richer), series, folder, richer.methods_sentence())
+    return _write_maps(richer_maps(richer), series, folder, richer.methods_sentence())
 
 
-def richer_kinds(richer: RicherFit) -> tuple[MapKind, ...]:
+def fit_maps(fit: T2Fit) -> dict[MapKind, NDArray[Any]]:
+    """Collect the maps of a fit, shape ``image``."""
+    maps = _values(fit, T2_MAPS)
+    return maps if fit.trains is None else maps | _values(fit.trains, _TRAIN_MAPS)
+
+
+def richer_maps(richer: RicherFit) -> dict[MapKind, NDArray[Any]]:
+    """Collect the maps of a richer model of the decay, shape ``image``."""
+    return _values(richer, richer_kinds(richer.model))
+
+
+def richer_kinds(model: RicherModel) -> tuple[MapKind, ...]:
     """List the maps that a richer model of the decay has."""
-    return _RICHER_MAPS + (_STRETCHED if richer.model == "stretched" else _BIEXPONENTIAL)
+    return _RICHER_MAPS + (_STRETCHED if model == "stretched" else _BIEXPONENTIAL)
+
+
+def kind_of(dataset: str) -> MapKind:
+    """Tell what a data set of a file of maps is. Raises `KeyError` for what is none."""
+    kinds = (*T2_MAPS, *_RICHER_MAPS, *_BIEXPONENTIAL, *_STRETCHED, *_TRAIN_MAPS)
+    return {one.dataset: one for one in kinds}[dataset]
+
+
+def _values(source: T2Fit | RicherFit | VoxelTrains, kinds: tuple[MapKind, ...]) -> dict[MapKind, NDArray[Any]]:
+    values = {one: getattr(source, one.quantity) for one in kinds}
+    return {one: np.asarray(array) for one, array in values.items() if array is not None}
 
 
 def _write_maps(
-    source: T2Fit | RicherFit, kinds: tuple[MapKind, ...], series: ImageSeries, folder: Path, methods: str
+    maps: Mapping[MapKind, NDArray[Any]], series: ImageSeries, folder: Path, methods: str
 ) -> tuple[Path, ...]:
-    stacks = series.slice_stacks
+    stacks, of = series.slice_stacks, t2_name(series)
     paths = []
-    for one in kinds:
-        values = getattr(source, one.quantity)
+    for one, values in maps.items():
         for number, stack in enumerate(stacks, start=1):
             stem = one.name if len(stacks) == 1 else f"{one.name}_stack{number}"
             path = folder / f"{stem}.nii.gz"
-            write_durably(path, nifti_bytes(values[list(stack.slices)], stack.geometry, one.description))
-            write_sidecar(path, one, methods)
+            write_durably(path, nifti_bytes(values[list(stack.slices)], stack.geometry, one.description(of)))
+            write_sidecar(path, one, methods, of)
             paths.append(path)
     return tuple(paths)

@@ -16,6 +16,7 @@ from knightshift.core.durable import write_durably
 from knightshift.reconstruction.export.nifti import nifti_bytes
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import Populations, T2Fit
+from knightshift.reconstruction.t2_symbol import in_symbol, t2_name
 
 _MEANINGS = {
     "analysed": "voxels that have a T2",
@@ -55,7 +56,7 @@ def write_masks(fit: T2Fit, populations: Populations | None, series: ImageSeries
             stem = f"mask_{name}" if len(stacks) == 1 else f"mask_{name}_stack{number}"
             path = folder / f"{stem}.nii.gz"
             write_durably(path, nifti_bytes(mask[list(stack.slices)].astype(np.uint8), stack.geometry, stem))
-            sidecar = {"Description": mask_meaning(name), "Units": "1"}
+            sidecar = {"Description": in_symbol(mask_meaning(name), t2_name(series)), "Units": "1"}
             write_durably(folder / f"{stem}.json", (json.dumps(sidecar, indent=2) + "\n").encode())
             paths.append(path)
     return tuple(paths)

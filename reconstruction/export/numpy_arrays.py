@@ -14,6 +14,7 @@ from knightshift.core.durable import make_folder, write_durably
 from knightshift.reconstruction.export.analysis import Analysis
 from knightshift.reconstruction.export.masks import mask_meaning, region_masks
 from knightshift.reconstruction.relaxometry import T2Status
+from knightshift.reconstruction.t2_symbol import in_symbol, t2_name
 
 _VOXELS = ("slice", "phase_encode", "readout")
 _SERIES = ("echo", *_VOXELS)
@@ -46,7 +47,7 @@ def write_numpy(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
         write_durably(folder / f"{name}.npy", _npy(values))
     described = {
         name: {"axes": list(axes), "shape": list(values.shape), "dtype": str(values.dtype), "units": units,
-               "meaning": meaning}
+               "meaning": in_symbol(meaning, t2_name(series))}
         for name, (values, axes, units, meaning) in arrays.items()
     }  # fmt: skip
     page = {"format": "knightshift arrays 1", "arrays": described, **_coordinates(analysis)}

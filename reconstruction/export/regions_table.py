@@ -16,6 +16,7 @@ from knightshift.core.errors import InputError
 from knightshift.reconstruction.export.analysis import Analysis
 from knightshift.reconstruction.relaxometry import RegionStatistics, T2Fit, T2Status, pool_region, t2_interval
 from knightshift.reconstruction.relaxometry.populations import BULK_LABEL
+from knightshift.reconstruction.t2_symbol import in_symbol, t2_name
 
 _LEVEL = 0.95
 _HEADINGS = (
@@ -53,8 +54,10 @@ def write_region_tables(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
         groups.append((part, found.mask(number), significance))
     rows = [_region_row(part, mask, significance, fit) for part, mask, significance in groups]
     paths = folder / "regions.csv", folder / "voxels.csv"
-    write_durably(paths[0], _table(_HEADINGS, rows))
-    write_durably(paths[1], _table(_VOXEL_HEADINGS, _voxel_rows(analysis, fit)))
+    of = t2_name(analysis.series)
+    write_durably(paths[0], _table([in_symbol(heading, of) for heading in _HEADINGS], rows))
+    voxel_headings = [in_symbol(heading, of) for heading in _VOXEL_HEADINGS]
+    write_durably(paths[1], _table(voxel_headings, _voxel_rows(analysis, fit)))
     return paths
 
 

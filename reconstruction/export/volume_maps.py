@@ -1,11 +1,14 @@
 """T2 of a volume that is larger than memory: fitted a few slices at a time, written as HDF5 and as NIfTI.
 
 ``t2_maps.h5`` has the data sets ``t2``, ``t2_std``, ``amplitude`` and ``status``, each of shape ``(slice, phase_encode,
-readout)`` with the attribute ``units``; the attribute ``methods`` of the file says how they were made.
+readout)`` with the attribute ``units``, and those of a richer decay or of an echo train by the names of their NIfTI
+files; the attributes ``quantity`` (T2 or T2*), ``methods`` and ``richer_methods`` of the file say how they were made.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,25 +23,38 @@ from numpy.typing import NDArray
 from knightshift.core.arrays import ComplexArray
 from knightshift.core.durable import make_folder, part_of
 from knightshift.reconstruction.export.images_file import images_shape, load_slab
-from knightshift.reconstruction.export.maps import T2_MAPS, write_sidecar
+from knightshift.reconstruction.export.maps import fit_maps, kind_of, richer_maps, write_sidecar
 from knightshift.reconstruction.export.nifti import write_volume
-from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.relaxometry import T2Fit, T2Options, fit_series, with_train
+from knightshift.reconstruction.export.voxel_file import Grid
+from knightshift.reconstruction.image_fit import FittedImages, Slab, T2Request, VoxelInputs, fit_images
+from knightshift.reconstruction.relaxometry import ModelVerdict, RicherModel
+from knightshift.reconstruction.relaxometry.model_comparison import richer_sentence
 from knightshift.reconstruction.relaxometry.phase import turns_of_slabs
 from knightshift.reconstruction.relaxometry.result import has_t2
+from knightshift.reconstruction.t2_symbol import in_symbol, t2_name
 
 MAPS_FILE = "t2_maps.h5"
 """Name of the maps of a volume."""
 _COPIES = 5
 """Memory that a fit takes at most, in units of the images that it is given; `benchmarks/batch.py` measures it."""
+_RICHER_BYTES, _TRAIN_BYTES = 400, 150
+"""What a richer decay, and an echo train with maps or its B1, take besides [bytes a voxel]."""
 
 
-def fits_memory(image_bytes: int, memory: int) -> bool:
-    """Whether images of so many bytes can be fitted whole."""
-    return _COPIES * image_bytes <= memory
+def fits_memory(shape: tuple[int, ...], memory: int, request: T2Request | None = None) -> bool:
+    """Whether images of a shape ``(echo, slice, phase_encode, readout)`` can be fitted whole."""
+    return _bytes_of_voxel(shape[0], request) * math.prod(shape[1:]) <= memory
 
 
-def slab_edges(shape: tuple[int, int, int, int], memory: int) -> tuple[int, ...]:
+def _bytes_of_voxel(n_echoes: int, request: T2Request | None) -> int:
+    needed = _COPIES * n_echoes * 8
+    if request is not None:
+        of_a_train = request.b1 is not None or request.t1 is not None
+        needed += _RICHER_BYTES * (request.model is not None) + _TRAIN_BYTES * of_a_train
+    return needed
+
+
+def slab_edges(shape: tuple[int, int, int, int], memory: int, request: T2Request | None = None) -> tuple[int, ...]:
     """First slice of each slab, and one past the last slice; a slab holds one slice at least.
 
     Parameters
@@ -47,9 +63,11 @@ def slab_edges(shape: tuple[int, int, int, int], memory: int) -> tuple[int, ...]
         Of the images, ``(echo, slice, phase_encode, readout)``.
     memory
         Bytes that fitting one slab may take.
+    request
+        What is fitted, where that takes more.
     """
     n_echoes, n_slices, n_lines, n_read = shape
-    thick = max(1, memory // (_COPIES * n_echoes * n_lines * n_read * 8))
+    thick = max(1, memory // (_bytes_of_voxel(n_echoes, request) * n_lines * n_read))
     return (*range(0, n_slices, thick), n_slices)
 
 
@@ -68,29 +86,59 @@ def turns_of_volume(path: Path, memory: int) -> ComplexArray:
 
 
 def fit_slices(
-    path: Path, slices: tuple[int, int], options: T2Options, turns: ComplexArray, noise_std: float | None = None
-) -> tuple[ImageSeries, T2Fit]:
-    """Fit T2 to some slices of an images file.
+    path: Path, slices: tuple[int, int], request: T2Request, turns: ComplexArray, inputs: VoxelInputs | None = None
+) -> FittedImages:
+    """Fit T2, and a richer decay where one is asked for, to some slices of an images file.
 
     As many voxels of pure noise pass as in the whole volume at once, and `turns`, of `turns_of_volume`, are those of
     all of it. Only the slope of the phase across the image, which the smoothing follows, is that of these slices.
 
+    Parameters
+    ----------
+    path
+        The images file.
+    slices
+        First slice and one past the last.
+    request
+        How to fit.
+    turns
+        Of `turns_of_volume`.
+    inputs
+        Mask and maps of the whole volume, where they are open already.
+
     Raises
     ------
-    InputError, DamagedDataError
-        If the images cannot be fitted or read.
+    InputError, ShapeError, DamagedDataError, UnsupportedDataError
+        If the images cannot be fitted or read, or a mask or map is not what it should be.
     """
-    share = (slices[1] - slices[0]) / images_shape(path)[1]
-    series = load_slab(path, *slices)
-    if noise_std is not None:
-        series = series.with_noise(noise_std)
-    return series, fit_series(series, with_train(options, series), false_voxels=0.01 * share, turns=turns)
+    slab = Slab(*slices, images_shape(path)[1], turns)
+    return fit_images(load_slab(path, *slices), request, inputs or VoxelInputs(request, Grid.of_file(path)), slab)
 
 
-def map_arrays(fit: T2Fit) -> dict[str, NDArray[Any]]:
-    """Take the maps of a fit in the precision in which they are stored."""
-    stored = {one.quantity: np.asarray(getattr(fit, one.quantity)) for one in T2_MAPS}
-    return {name: values.astype(np.int8 if name == "status" else np.float32) for name, values in stored.items()}
+@dataclass(frozen=True)
+class SlabMaps:
+    """Maps of some slices, in the precision in which they are stored, and how they were made."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    """By the names of their data sets."""
+    methods: str
+    """What was chosen and assumed, and the fit."""
+    quantity: str = "T2"
+    """What was fitted."""
+    model: RicherModel | None = None
+    """Of a richer decay among the maps."""
+
+
+def slab_maps(fitted: FittedImages) -> SlabMaps:
+    """Take the maps of a fit."""
+    fit, richer, of = fitted.fit, fitted.richer, t2_name(fitted.series)
+    maps = fit_maps(fit) | ({} if richer is None else richer_maps(richer))
+    arrays = {
+        one.dataset: values.astype(np.int8 if values.dtype.kind == "i" else np.float32) for one, values in maps.items()
+    }
+    chosen = fitted.told.methods[len(fitted.series.methods) :]
+    methods = " ".join((*chosen, in_symbol(fit.methods_sentence(), of)))
+    return SlabMaps(arrays, methods, of, None if richer is None else richer.model)
 
 
 class MapsFile:
@@ -100,17 +148,21 @@ class MapsFile:
         self._file, self._shape = file, shape
         self.n_voxels = 0
         """Voxels with a T2 so far."""
+        self._verdicts: Counter[ModelVerdict] = Counter()
 
-    def add(self, start: int, maps: Mapping[str, NDArray[Any]], methods: str) -> None:
+    def add(self, start: int, slab: SlabMaps) -> None:
         """Put the maps of the slices from `start` on in their place."""
-        self._file.attrs["methods"] = methods
-        for one in T2_MAPS:
-            values = maps[one.quantity]
-            if one.quantity not in self._file:
-                self._file.create_dataset(one.quantity, self._shape, values.dtype, chunks=(1, *self._shape[1:]))
-                self._file[one.quantity].attrs["units"] = one.units
-            self._file[one.quantity][start : start + len(values)] = values
-        self.n_voxels += int(np.count_nonzero(has_t2(maps["status"])))
+        self._file.attrs.update({"methods": slab.methods, "quantity": slab.quantity})
+        for name, values in slab.arrays.items():
+            if name not in self._file:
+                self._file.create_dataset(name, self._shape, values.dtype, chunks=(1, *self._shape[1:]))
+                self._file[name].attrs["units"] = kind_of(name).units
+            self._file[name][start : start + len(values)] = values
+        self.n_voxels += int(np.count_nonzero(has_t2(slab.arrays["status"])))
+        if slab.model is not None:
+            found, counts = np.unique(slab.arrays["richer_verdict"], return_counts=True)
+            self._verdicts.update(dict(zip(map(ModelVerdict, found.tolist()), counts.tolist(), strict=True)))
+            self._file.attrs["richer_methods"] = richer_sentence(slab.model, self._verdicts)
 
 
 @contextmanager
@@ -143,14 +195,17 @@ def write_map_volumes(maps: Path, images: Path, folder: Path) -> tuple[Path, ...
     StorageError
         If the disk is full or read-only.
     """
-    geometry = load_slab(images, 0, 1).geometry
-    paths = tuple(folder / f"{one.name}.nii.gz" for one in T2_MAPS)
+    first = load_slab(images, 0, 1)
+    of, paths = t2_name(first), []
     with h5py.File(maps, "r") as file:
-        methods = str(file.attrs["methods"])
-        for path, one in zip(paths, T2_MAPS, strict=True):
-            write_volume(path, file[one.quantity], geometry, one.description)
-            write_sidecar(path, one, methods)
-    return paths
+        for name in file:
+            one = kind_of(name)
+            path = folder / f"{one.name}.nii.gz"
+            write_volume(path, file[name], first.geometry, one.description(of))
+            methods = "richer_methods" if name.startswith("richer_") else "methods"
+            write_sidecar(path, one, str(file.attrs[methods]), of)
+            paths.append(path)
+    return tuple(paths)
 
 
 @dataclass(frozen=True)
@@ -167,9 +222,7 @@ class VolumeFit:
     """Of `turns_of_volume`."""
 
 
-def fit_volume_file(
-    images: Path, folder: Path, options: T2Options, memory: int, noise_std: float | None = None
-) -> VolumeFit:
+def fit_volume_file(images: Path, folder: Path, request: T2Request, memory: int) -> VolumeFit:
     """Fit an images file of any size slab by slab, and write its maps.
 
     Parameters
@@ -178,37 +231,34 @@ def fit_volume_file(
         ``images.h5``, its slices in one stack.
     folder
         Output folder, made if need be.
-    options
+    request
         How to fit.
     memory
         Bytes that a fit may take.
-    noise_std
-        Noise of the real part; None: as it stands in the file.
 
     Raises
     ------
-    InputError, DamagedDataError
-        If the images cannot be fitted or read.
+    InputError, ShapeError, DamagedDataError, UnsupportedDataError
+        If the images cannot be fitted or read, or a mask or map is not what it should be.
     StorageError
         If the disk is full or read-only.
     """
+    inputs = VoxelInputs(request, Grid.of_file(images))
     make_folder(folder)
     shape = images_shape(images)
-    edges, turns = slab_edges(shape, memory), turns_of_volume(images, memory)
+    edges, turns = slab_edges(shape, memory, request), turns_of_volume(images, memory)
     with new_maps_file(folder, shape[1:]) as maps:
         for start, stop in pairwise(edges):
-            _, fit = fit_slices(images, (start, stop), options, turns, noise_std)
-            maps.add(start, map_arrays(fit), fit.methods_sentence())
+            fitted = fit_slices(images, (start, stop), request, turns, inputs)
+            maps.add(start, slab_maps(fitted))
     written = (folder / MAPS_FILE, *write_map_volumes(folder / MAPS_FILE, images, folder))
     return VolumeFit(written, maps.n_voxels, edges, turns)
 
 
-def middle_slab(
-    images: Path, volume: VolumeFit, options: T2Options, noise_std: float | None = None
-) -> tuple[ImageSeries, T2Fit]:
+def middle_slab(images: Path, volume: VolumeFit, request: T2Request) -> FittedImages:
     """Fit the slab in the middle again, for a report; the methods of its images say which slices it holds."""
     middle = (len(volume.edges) - 1) // 2
     start, stop = volume.edges[middle : middle + 2]
-    series, fit = fit_slices(images, (start, stop), options, volume.turns, noise_std)
-    told = f"This report is of slices {start + 1} to {stop} of {volume.edges[-1]}; the maps hold all of them."
-    return replace(series, methods=(*series.methods, told)), fit
+    fitted = fit_slices(images, (start, stop), request, volume.turns)
+    which = f"This report is of slices {start + 1} to {stop} of {volume.edges[-1]}; the maps hold all of them."
+    return replace(fitted, told=replace(fitted.told, methods=(*fitted.told.methods, which)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, TypeAlias
@@ -122,23 +123,36 @@ class RicherFit:
 
     def methods_sentence(self) -> str:
         """One sentence for the methods paragraph of a report, with what was found."""
-        what = {
-            "bi": "a bi-exponential (share of the fast part free)",
-            "bi-60-40": "a bi-exponential (60 % fast, as of a spin 3/2 in slow motion)",
-            "stretched": "a stretched exponential",
-        }[self.model]
-        rejected = self.count(ModelVerdict.PREFERRED) + self.count(ModelVerdict.UNDETERMINED)
-        unknown = {
-            "its parameters are not determined": self.count(ModelVerdict.UNDETERMINED),
-            "the criteria disagree or too few echoes are left to tell": self.count(ModelVerdict.UNDECIDED),
-            "it did not converge": self.count(ModelVerdict.NOT_CONVERGED),
-        }
-        others = "".join(f"; in {count} {words}" for words, count in unknown.items() if count)
-        return (
-            f"Beside one exponential {what} was fitted by least squares to each voxel with a T2; Akaike's criterion "
-            f"and the F test (which rejects a true single exponential in {100 * _LEVEL:g} %) both prefer it in "
-            f"{rejected} of {self.n_compared} voxels{others}."
-        )
+        return richer_sentence(self.model, Counter({verdict: self.count(verdict) for verdict in ModelVerdict}))
+
+
+def richer_sentence(model: RicherModel, counts: Counter[ModelVerdict]) -> str:
+    """Tell of a comparison of models in one sentence.
+
+    Parameters
+    ----------
+    model
+        Which one was compared with one exponential.
+    counts
+        Voxels of each verdict.
+    """
+    what = {
+        "bi": "a bi-exponential (share of the fast part free)",
+        "bi-60-40": "a bi-exponential (60 % fast, as of a spin 3/2 in slow motion)",
+        "stretched": "a stretched exponential",
+    }[model]
+    rejected = counts[ModelVerdict.PREFERRED] + counts[ModelVerdict.UNDETERMINED]
+    unknown = {
+        "its parameters are not determined": counts[ModelVerdict.UNDETERMINED],
+        "the criteria disagree or too few echoes are left to tell": counts[ModelVerdict.UNDECIDED],
+        "it did not converge": counts[ModelVerdict.NOT_CONVERGED],
+    }
+    others = "".join(f"; in {count} {words}" for words, count in unknown.items() if count)
+    return (
+        f"Beside one exponential {what} was fitted by least squares to each voxel with a T2; Akaike's criterion "
+        f"and the F test (which rejects a true single exponential in {100 * _LEVEL:g} %) both prefer it in "
+        f"{rejected} of {counts.total() - counts[ModelVerdict.NO_T2]} voxels{others}."
+    )
 
 
 @one_blas_thread()

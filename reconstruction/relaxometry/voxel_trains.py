@@ -147,8 +147,10 @@ def scaled_train(train: EchoTrain, b1: float, t1: float | None = None) -> EchoTr
 def _refuse(values: RealArray, largest: float, name: str, unit: str) -> None:
     wrong = values[~((values > 0) & (values <= largest))]
     if wrong.size:
+        low, high = float(wrong.min()), float(wrong.max())
+        what = f"is {low:.4g}" if low == high else f"lies between {low:.4g} and {high:.4g}"
         raise InputError(
-            f"{name} lies between {wrong.min():.4g} and {wrong.max():.4g} in {wrong.size} of the {values.size} voxels "
+            f"{name} {what} in {wrong.size} of the {values.size} voxels "
             f"to be fitted: give it above 0 and up to {largest:g}, {unit}, and NaN where it is not known"
         )
 

@@ -28,6 +28,7 @@ _ESTIMATORS = {
     "magnitude, noise in quadrature": T2Options(estimator="gaussian", offset="noise-quadrature"),
     "magnitude + noise floor (paper)": T2Options(estimator="gaussian", offset="noise"),
 }
+_NAMES = {"complex": "complex", "rician": "Rician", "gaussian": "magnitude"}
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class Spread:
     """Voxels of the region without a T2."""
 
 
-def compare_estimators(series: ImageSeries, regions: Mapping[str, BoolArray]) -> dict[str, dict[str, Spread | None]]:
+def compare_estimators(
+    series: ImageSeries, regions: Mapping[str, BoolArray], fit: T2Fit | None = None
+) -> dict[str, dict[str, Spread | None]]:
     """Fit the same voxels with every estimator that these images allow.
 
     Parameters
@@ -51,6 +54,8 @@ def compare_estimators(series: ImageSeries, regions: Mapping[str, BoolArray]) ->
         Complex images with their noise. A train of which a model is known is fitted with it first.
     regions
         Masks of shape ``image`` by name.
+    fit
+        How these images were fitted: tells the model of the train.
 
     Returns
     -------
@@ -59,14 +64,18 @@ def compare_estimators(series: ImageSeries, regions: Mapping[str, BoolArray]) ->
         where the phase changes from echo to echo.
     """
     mask = np.logical_or.reduce(list(regions.values()))
-    train = train_of(series)
-    estimators = _ESTIMATORS if train is None else {"complex, model of the train": T2Options(train=train)} | _ESTIMATORS
+    chosen = T2Options(train=train_of(series)) if fit is None or fit.options.train is None else fit.options
+    of_train = {} if chosen.train is None else {f"{_NAMES[chosen.estimator]}, model of the train": chosen}
+    estimators = of_train | _ESTIMATORS
     if series.are_magnitudes or reason_against_real_part(series.images, series.noise_std, mask) is not None:
         estimators = {name: options for name, options in estimators.items() if options.estimator != "complex"}
     table: dict[str, dict[str, Spread | None]] = {}
     for name, options in estimators.items():
-        fit = fit_t2_maps(series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask)
-        table[name] = {region: _spread(fit, inside) for region, inside in regions.items()}
+        trains = None if fit is None or options.train is None or options.fit_b1 else fit.trains
+        found = fit_t2_maps(
+            series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask, trains=trains
+        )
+        table[name] = {region: _spread(found, inside) for region, inside in regions.items()}
     return table
 
 
@@ -170,15 +179,10 @@ def _expected_widths(fit: T2Fit) -> RealArray:
 
     A point that the fit follows closely leaves a small residual: ``sqrt(1 - leverage)``. Of at most 2000 voxels.
     """
-    t2 = fit.t2[fit.ok][:: -(-int(np.count_nonzero(fit.ok)) // 2000)]
-    train, step = fit.options.train, 1e-3
-
-    def decays(times: RealArray) -> RealArray:
-        if train is not None:
-            return train.decays(times)
-        return np.asarray(np.exp(-np.divide.outer(fit.echo_times, times)))
-
-    columns = np.stack([decays(t2), decays(t2 * (1 + step)) - decays(t2)]) / fit.noise_std[:, None]
+    some, step = np.zeros_like(fit.ok), 1e-3
+    some.flat[np.flatnonzero(fit.ok)[:: -(-int(np.count_nonzero(fit.ok)) // 2000)]] = True
+    curves, changed = (fit.decays(fit.t2[some] * scale, some) for scale in (1.0, 1 + step))
+    columns = np.stack([curves, changed - curves]) / fit.noise_std[:, None]
     orthogonal, _ = np.linalg.qr(np.moveaxis(columns, (0, 1), (2, 1)))
     return np.asarray(np.sqrt(np.maximum(1 - np.sum(orthogonal**2, axis=2), 1e-6))).ravel()
 

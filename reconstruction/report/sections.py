@@ -155,7 +155,7 @@ def fit_table(fit: T2Fit, symbol: str = T2) -> Markup:
     rows.append((f"noise σ, units of the images ({_NOISE_SOURCES[fit.noise_source]})", ", ".join(noise)))
     good = fit.ok & np.isfinite(fit.chi2)
     if good.any():
-        parameters = 3 if fit.options.offset == "free" else 2
+        parameters = 3 if fit.options.offset == "free" or fit.options.fit_b1 else 2
         freedom = len(fit.echo_times) - parameters
         rows.append((f"χ² per voxel, median ({freedom} degrees of freedom)", f"{float(np.median(fit.chi2[good])):.2f}"))
     return table((), rows)

@@ -19,11 +19,12 @@ from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics
 from knightshift.reconstruction.report.comparison import Difference
 from knightshift.reconstruction.report.comparison_section import differences
-from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
+from knightshift.reconstruction.report.inputs import ComparedRun, ReportInputs, RunFacts
 from knightshift.reconstruction.report.night_summary import NightSummary, night_summary
 from knightshift.reconstruction.report.region_words import RegionWords, region_words
 from knightshift.reconstruction.report.residuals_summary import ResidualsSummary, residuals_summary
-from knightshift.reconstruction.report.t2_symbol import T2_STAR, t2_symbol
+from knightshift.reconstruction.report.train_summary import TrainSummary, train_summary
+from knightshift.reconstruction.t2_symbol import T2Name, t2_name
 
 SCHEMA_FILE = "summary.schema.json"
 """JSON schema of `Summary`, shipped beside this module."""
@@ -45,7 +46,7 @@ class RegionSummary(_Record):
     n_voxels: int = Field(ge=1)
     """Voxels (pixels of a projection) with a T2."""
     median_t2_s: float
-    """Median T2 [s]."""
+    """Median T2, or T2* where `FitSummary.quantity` says so [s]; likewise in all keys with ``t2``."""
     median_t2_std_s: float | None
     """Standard deviation of the median by bootstrap over voxels [s]."""
     pooled_t2_s: float | None = None
@@ -84,7 +85,7 @@ class DendriteSummary(_Record):
 class FitSummary(_Record):
     """How T2 was estimated."""
 
-    quantity: Literal["T2", "T2*"] = "T2"
+    quantity: T2Name = "T2"
     """What was fitted: T2* where the echoes are known to be gradient echoes (the keys say ``t2`` all the same)."""
     estimator: str
     """``complex``, ``rician`` or ``gaussian``."""
@@ -96,6 +97,8 @@ class FitSummary(_Record):
     """``given``, ``background`` or ``residuals``."""
     residuals: ResidualsSummary | None = None
     """Whether one exponential is all; null where that cannot be told."""
+    train: TrainSummary | None = None
+    """How an echo train was modelled; null for separate echoes, or a train that was fitted as if it were such."""
     voxels_by_status: dict[str, int]
     """Voxels with each status code of the fit, by its name in lower case; ``ok`` ones have a T2."""
 
@@ -170,6 +173,8 @@ class ComparisonSummary(_Record):
 
     title: str
     """What the other run is called."""
+    quantity: T2Name = "T2"
+    """What was fitted to the other run: `FitSummary.quantity` is that of this one."""
     differences: tuple[DifferenceSummary, ...]
     """Population by population."""
 
@@ -232,12 +237,13 @@ def summarise(inputs: ReportInputs, images_sha256: str, knightshift_version: str
         regions=()
         if populations is None
         else regions_of(populations, inputs.series.axes, region_words(inputs.series.nucleus), inputs.fit),
-        comparison=None if inputs.compared is None else _comparison(inputs.compared.title, differences(inputs)),
+        comparison=None if inputs.compared is None else _comparison(inputs.compared, differences(inputs)),
     )
 
 
-def _comparison(title: str, found: tuple[Difference, ...]) -> ComparisonSummary:
-    return ComparisonSummary(title=title, differences=tuple(_difference(one) for one in found))
+def _comparison(other: ComparedRun, found: tuple[Difference, ...]) -> ComparisonSummary:
+    rows = tuple(_difference(one) for one in found)
+    return ComparisonSummary(title=other.title, quantity=t2_name(other.series), differences=rows)
 
 
 def _difference(one: Difference) -> DifferenceSummary:
@@ -324,12 +330,13 @@ def _run(facts: RunFacts) -> RunSummary:
 
 def _fit(fit: T2Fit, inputs: ReportInputs) -> FitSummary:
     return FitSummary(
-        quantity="T2*" if t2_symbol(inputs.series) == T2_STAR else "T2",
+        quantity=t2_name(inputs.series),
         estimator=fit.options.estimator,
         offset=fit.options.offset,
         noise_std=tuple(float(noise) for noise in fit.noise_std),
         noise_source=fit.noise_source,
         residuals=None if inputs.misfit is None else residuals_summary(inputs.misfit),
+        train=train_summary(fit),
         voxels_by_status={status.name.lower(): fit.count(status) for status in T2Status},
     )
 

@@ -1,26 +1,5 @@
-"""What the relaxation time of a series of echoes is called: T₂ of spin echoes, T₂* of gradient echoes."""
+"""What the relaxation time of a series of echoes is called, as the modules of the report know it."""
 
-from __future__ import annotations
+from knightshift.reconstruction.t2_symbol import T2, T2_STAR, in_symbol, t2_symbol, t2_symbol_of_both
 
-from knightshift.reconstruction.images import ImageSeries
-
-T2 = "T₂"
-"""Of spin echoes, and of echoes that nobody knows to be others."""
-T2_STAR = "T₂*"
-"""Of gradient echoes."""
-
-
-def t2_symbol(series: ImageSeries) -> str:
-    """Name what a fit of these echoes gives, in every figure and word of a report."""
-    return T2_STAR if series.refocused is False else T2
-
-
-def t2_symbol_of_both(first: ImageSeries, second: ImageSeries) -> str:
-    """Name what two series give on one axis."""
-    names = sorted({t2_symbol(first), t2_symbol(second)})
-    return " or ".join(names)
-
-
-def in_symbol(words: str, symbol: str) -> str:
-    """Write ``T2`` in plain words about a fit as `symbol`; for T₂ they stay as they are."""
-    return words.replace("T2", "T2*") if symbol == T2_STAR else words
+__all__ = ["T2", "T2_STAR", "in_symbol", "t2_symbol", "t2_symbol_of_both"]

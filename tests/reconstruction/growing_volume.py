@@ -14,6 +14,7 @@ from knightshift.reconstruction import image_noise
 from knightshift.reconstruction.export.folder import save_images
 from knightshift.reconstruction.export.images_file import FILE_NAME
 from knightshift.reconstruction.export.volume_maps import fit_volume_file
+from knightshift.reconstruction.image_fit import T2Request
 from knightshift.reconstruction.kspace import KSpaceScan, Partitions, StoredKSpace
 from knightshift.reconstruction.reconstruct import images_of_scan
 from knightshift.reconstruction.relaxometry import T2Options
@@ -66,7 +67,7 @@ def scan(shape: tuple[int, ...] = SHAPE) -> KSpaceScan:
 def reconstruct_and_fit(volume: KSpaceScan, folder: Path) -> None:
     with disk_storage(folder, _MEMORY) as beside:
         save_images(images_of_scan(volume, storage=beside), folder, figures=False)
-    fit_volume_file(folder / FILE_NAME, folder, T2Options(threads=1), _MEMORY)
+    fit_volume_file(folder / FILE_NAME, folder, T2Request(fit=T2Options(threads=1)), _MEMORY)
 
 
 def main() -> None:

@@ -19,11 +19,12 @@ from knightshift.reconstruction.batch.volume import fit_slab
 from knightshift.reconstruction.export.images_file import load_images, load_slab, write_images_in_slabs
 from knightshift.reconstruction.export.volume_maps import (
     MAPS_FILE,
-    map_arrays,
     new_maps_file,
     slab_edges,
+    slab_maps,
     turns_of_volume,
 )
+from knightshift.reconstruction.image_fit import T2Request, fit_images
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import T2Options, T2Status, fit_series
 from knightshift.reconstruction.relaxometry.phase import turns_of_echoes
@@ -143,10 +144,10 @@ def test_an_images_file_that_claims_more_than_it_holds_is_not_believed(tmp_path)
 
 
 def test_voxels_whose_t2_is_known_from_above_only_are_counted_among_those_that_have_one(tmp_path) -> None:
-    fit = fit_series(volume(8), T2Options(estimator="rician"))
-    above = np.argwhere(fit.ok)[::2]
-    fit.status[tuple(above.T)] = T2Status.ONE_SIDED
-    with new_maps_file(tmp_path, fit.t2.shape) as maps:
-        maps.add(0, map_arrays(fit), "")
+    fitted = fit_images(volume(8), T2Request(fit=T2Options(estimator="rician")))
+    above = np.argwhere(fitted.fit.ok)[::2]
+    fitted.fit.status[tuple(above.T)] = T2Status.ONE_SIDED
+    with new_maps_file(tmp_path, fitted.fit.t2.shape) as maps:
+        maps.add(0, slab_maps(fitted))
     with h5py.File(tmp_path / MAPS_FILE) as file:
         assert maps.n_voxels == np.count_nonzero(np.isfinite(file["t2"][...])) > len(above)

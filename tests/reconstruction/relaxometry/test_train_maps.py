@@ -66,7 +66,7 @@ def test_voxels_without_b1_are_left_out_and_bad_maps_refused() -> None:
     assert found.status[1] == T2Status.MASKED
     with pytest.raises(ShapeError, match="do not match"):
         fit_train_with_maps(echoes(), TRAIN, b1=np.ones(2), noise_std=1e-4)
-    with pytest.raises(InputError, match="B1 lies between 90 and 90 in 3 of the 3 voxels"):
+    with pytest.raises(InputError, match="B1 is 90 in 3 of the 3 voxels"):
         fit_train_with_maps(echoes(), TRAIN, b1=np.full(3, 90.0), noise_std=1e-4)
     with pytest.raises(InputError, match="3 echoes"):
         fit_train_and_b1(echoes()[:3], TRAIN.model_copy(update={"n_echoes": 3}), noise_std=1e-4)

@@ -1,0 +1,333 @@
+"""Fits of images with masks, maps of B1 and T1 and richer decays: whole, in slabs, and as items of a batch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import nibabel as nib
+import numpy as np
+import pytest
+
+from knightshift.core.errors import InputError, ShapeError
+from knightshift.core.geometry import ImageGeometry
+from knightshift.reconstruction.batch.item import process_item
+from knightshift.reconstruction.batch.records import BatchOptions, BatchReport, ItemRecord
+from knightshift.reconstruction.batch.volume import fit_slab, is_large_volume
+from knightshift.reconstruction.export.analysis import analyse_series
+from knightshift.reconstruction.export.formats import ExportFormat, export
+from knightshift.reconstruction.export.images_file import write_images_file
+from knightshift.reconstruction.export.nifti import nifti_affine
+from knightshift.reconstruction.export.volume_maps import MAPS_FILE, fit_volume_file, slab_edges, turns_of_volume
+from knightshift.reconstruction.image_fit import T2Request, fit_images
+from knightshift.reconstruction.images import ECHO_FORMATION, GRADIENT_ECHO, ImageSeries, SharedExcitation
+from knightshift.reconstruction.relaxometry import EchoTrain, T2Options, T2Status, VoxelTrains
+from knightshift.reconstruction.relaxometry.phase import turns_of_echoes
+
+SHAPE = (6, 10, 12)
+OBJECT = (slice(None), slice(2, 8), slice(2, 10))
+NOISE = 1 / 200
+T2, T1 = 16e-3, 0.1
+TRAIN = EchoTrain(echo_spacing=6e-3, n_echoes=10, t1=T1)
+MAGNITUDES = T2Options(estimator="gaussian", threads=1)
+
+
+def b1_map() -> np.ndarray:
+    """B1 that changes along every axis, each in its own way."""
+    z, y, x = np.meshgrid(*(np.linspace(0, 1, n) for n in SHAPE), indexing="ij")
+    return np.asarray(0.65 + 0.2 * x + 0.1 * y**2 + 0.04 * z)
+
+
+def t1_map() -> np.ndarray:
+    return np.asarray(T1 * (1 + 0.5 * b1_map()))
+
+
+def series_of(decays: np.ndarray, echo_times: np.ndarray, **changes: Any) -> ImageSeries:
+    random = np.random.default_rng(3)
+    signal = np.zeros((len(echo_times), *SHAPE))
+    signal[(slice(None), *OBJECT)] = decays[(slice(None), *OBJECT)]
+    noise = random.normal(0, NOISE, (2, *signal.shape))
+    geometry = ImageGeometry((1e-3, 50e-6, 100e-6), np.eye(3)[[0, 2, 1]], np.array([0.0, -0.8e-3, -0.3e-3]))
+    images = (signal * np.exp(0.4j) + noise[0] + 1j * noise[1]).astype(np.complex64)
+    return replace(ImageSeries(images, echo_times, geometry, np.full(len(echo_times), NOISE), nucleus="1H"), **changes)
+
+
+def train_series(t1: np.ndarray | None = None) -> ImageSeries:
+    """Echoes of a train of 180 degrees of a liquid, in the B1 of `b1_map`."""
+    everywhere = np.ones(SHAPE, dtype=bool)
+    decays = VoxelTrains(TRAIN, b1_map(), t1).decays(np.full(everywhere.size, T2), everywhere)
+    shared = SharedExcitation(6e-3, np.pi / 2, np.pi, 0.0)
+    return series_of(decays.reshape(-1, *SHAPE), TRAIN.echo_times, train=shared)
+
+
+def two_pools() -> ImageSeries:
+    """One exponential on one side, 3 and 16 ms on the other."""
+    times = np.array([2e-3, 4e-3, 7e-3, 11e-3, 17e-3, 27e-3, 40e-3])
+    decays = np.empty((len(times), *SHAPE))
+    decays[..., :6] = np.exp(-times / 10e-3)[:, None, None, None]
+    decays[..., 6:] = (0.6 * np.exp(-times / 3e-3) + 0.4 * np.exp(-times / 16e-3))[:, None, None, None]
+    return series_of(decays, times)
+
+
+def corner() -> np.ndarray:
+    """Ask for an L with no symmetry."""
+    mask = np.zeros(SHAPE, dtype=np.uint8)
+    mask[1:4, 3:7, 4:9] = 1
+    mask[4, 3, 4:7] = 1
+    return mask
+
+
+def stored(series: ImageSeries, folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    write_images_file(series, folder / "images.h5")
+    return folder / "images.h5"
+
+
+def nifti_of(values: np.ndarray, series: ImageSeries, path: Path) -> Path:
+    nib.save(nib.Nifti1Image(values.T.astype(np.float32), nifti_affine(series.geometry)), path)
+    return path
+
+
+def test_b1_and_t1_of_every_voxel_give_back_its_t2(tmp_path: Path) -> None:
+    """Without the maps the same echoes read 3 to 20 % off."""
+    series = train_series(t1_map())
+    b1 = nifti_of(b1_map(), series, tmp_path / "b1.nii.gz")
+    np.save(tmp_path / "t1.npy", t1_map())
+    found = fit_images(series, T2Request(b1=b1, t1=tmp_path / "t1.npy"))
+    ok = found.fit.ok
+    assert ok[OBJECT].all()
+    np.testing.assert_allclose(np.median(found.fit.t2[ok]), T2, rtol=2e-3)
+    pulls = (found.fit.t2[ok] - T2) / found.fit.t2_std[ok]
+    assert 0.8 < np.std(pulls) < 1.2
+    assert np.ptp(fit_images(series, T2Request(t1=T1)).fit.t2[ok]) > 0.05 * T2
+    told = " ".join(found.told.methods)
+    assert "B1 of the pulses was taken from a map (b1.nii.gz)" in told
+    assert "T1 was taken from a map (t1.npy)" in told
+    assert found.told.provenance["b1"] == str(b1)
+    assert "B1 given: median 0.799" in found.fit.methods_sentence()
+
+
+def test_fitted_b1_is_the_true_one_and_its_price_is_in_the_error() -> None:
+    found = fit_images(train_series(), T2Request(b1="fit", t1=T1)).fit
+    assert found.trains is not None
+    assert found.trains.b1 is not None
+    inside = found.ok[OBJECT]
+    assert inside.mean() > 0.99
+    assert np.median(np.abs(found.trains.b1 - b1_map())[OBJECT][inside]) < 0.02
+    pulls = (found.t2[OBJECT] - T2)[inside] / found.t2_std[OBJECT][inside]
+    assert 0.8 < np.std(pulls) < 1.25
+    given = fit_images(train_series(), T2Request(b1=1.0, t1=T1)).fit
+    assert np.median(found.t2_std[found.ok]) > 1.05 * np.median(given.t2_std[found.ok])
+
+
+@pytest.mark.parametrize("kind", ["npy", "h5", "nii", "number"])
+def test_one_b1_everywhere_is_the_same_in_every_form(tmp_path: Path, kind: str) -> None:
+    series, values = train_series(), np.full(SHAPE, 0.8)
+    expected = fit_images(series, T2Request(b1=0.8, t1=T1)).fit
+    if kind == "number":
+        assert expected.options.train is not None
+        assert expected.options.train.refocusing == pytest.approx(0.8 * np.pi)
+        return
+    path = tmp_path / f"b1.{kind}"
+    if kind == "npy":
+        np.save(path, values)
+    elif kind == "nii":
+        nifti_of(values, series, path)
+    else:
+        with h5py.File(path, "w") as file:
+            file["b1"] = values
+    found = fit_images(series, T2Request(b1=path, t1=T1)).fit
+    np.testing.assert_array_equal(found.t2, expected.t2)
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"b1": "percent"}, "B1 lies between 69.13 and 91.41 in 288 of the 288 voxels to be fitted"),
+        ({"b1": "zero"}, "B1 is 0 in 48 of the 288 voxels"),
+        ({"t1": "negative"}, "T1 is -1 in 288"),
+        ({"b1": "turned"}, r"B1 map has shape \(12, 10, 6\), the images \(6, 10, 12\)"),
+        ({"b1": "moved"}, "B1 map lies elsewhere than the images.*0.3 mm apart"),
+        ({"t1": "absent"}, "there is no such T1 map"),
+        ({"b1": "complex"}, "a B1 map is made of real numbers"),
+    ],
+)
+def test_maps_that_cannot_be_are_refused_with_numbers(tmp_path: Path, request_: dict[str, str], words: str) -> None:
+    series, path = train_series(), tmp_path / "map.npy"
+    ((choice, what),) = request_.items()
+    values = {
+        "percent": 100 * b1_map(),
+        "zero": np.where(np.arange(SHAPE[0])[:, None, None] == 2, 0, b1_map()),
+        "negative": np.full(SHAPE, -1.0),
+        "turned": b1_map().T,
+        "complex": b1_map() * 1j,
+    }
+    if what == "moved":
+        path = tmp_path / "map.nii"
+        shifted = replace(series.geometry, origin=series.geometry.origin + np.array([3e-4, 0, 0]))
+        nifti_of(b1_map(), replace(series, geometry=shifted), path)
+    elif what != "absent":
+        np.save(path, values[what])
+    with pytest.raises((InputError, ShapeError), match=words):
+        fit_images(series, T2Request(**{"t1": T1, choice: path}))
+
+
+def test_voxels_without_a_b1_are_not_fitted(tmp_path: Path) -> None:
+    values = b1_map()
+    values[:, :, :5] = np.nan
+    np.save(tmp_path / "b1.npy", values)
+    fit = fit_images(train_series(), T2Request(b1=tmp_path / "b1.npy", t1=T1)).fit
+    assert (fit.status[:, :, :5] == T2Status.MASKED).all()
+    assert fit.ok[:, 2:8, 5:10].all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "request_", "words"),
+    [
+        ({"train": None, "provenance": {"run_id": "r"}}, {"t1": T1}, "an excitation of their own each"),
+        ({"train": None, "provenance": {ECHO_FORMATION: GRADIENT_ECHO}}, {"t1": T1}, "these are gradient echoes"),
+        ({"echo_times": 1e-3 + TRAIN.echo_times, "train": None}, {"t1": T1}, "these are at 7, 13, 19"),
+        ({}, {"b1": 0.9}, "give --t1 '120 ms'"),
+        ({}, {"t1": T1, "fit": T2Options(estimator="gaussian", offset="free")}, "without an offset"),
+        ({}, {"t1": T1, "model": "bi"}, "separate echoes"),
+        ({"noise_std": np.full(10, np.nan)}, {"t1": T1, "b1": "fit", "fit": MAGNITUDES}, "the noise must be known"),
+    ],
+)
+def test_what_has_no_meaning_for_these_images_is_refused(
+    changes: dict[str, Any], request_: dict[str, Any], words: str
+) -> None:
+    series = replace(train_series(), **changes)
+    if "noise_std" in changes:
+        series = replace(series, images=series.images[:, :, 2:8, 2:10])
+    with pytest.raises(InputError, match=words):
+        fit_images(series, T2Request(**request_))
+
+
+def test_nominal_angles_that_nobody_tells_are_assumed_and_said() -> None:
+    found = fit_images(replace(train_series(), train=None), T2Request(b1="fit", t1=T1))
+    assert "90 and 180 degrees were taken" in " ".join(found.told.methods)
+    assert np.median(found.fit.t2[found.fit.ok]) == pytest.approx(T2, rel=0.01)
+
+
+def test_slabs_give_the_maps_of_the_whole(tmp_path: Path) -> None:
+    """Mask, richer decay and statuses to the bit on magnitudes; nothing there depends on the slab."""
+    series = two_pools()
+    images = stored(series, tmp_path / "in")
+    mask = nifti_of(corner(), series, tmp_path / "mask.nii.gz")
+    request = T2Request(fit=MAGNITUDES, mask=mask, model="bi-60-40")
+    expected = fit_images(series, request)
+    assert expected.richer is not None
+    memory = 2 * 1000 * SHAPE[1] * SHAPE[2]
+    volume = fit_volume_file(images, tmp_path / "out", request, memory)
+    assert len(volume.edges) > 3
+    assert volume.n_voxels == expected.fit.ok.sum() == corner().sum()
+    with h5py.File(tmp_path / "out" / MAPS_FILE) as file:
+        np.testing.assert_array_equal(file["status"], expected.fit.status)
+        np.testing.assert_array_equal(file["t2"], expected.fit.t2.astype(np.float32))
+        np.testing.assert_array_equal(file["richer_verdict"], expected.richer.verdict)
+        np.testing.assert_array_equal(file["richer_t2"], expected.richer.t2.astype(np.float32))
+        assert file.attrs["richer_methods"] == expected.richer.methods_sentence()
+        assert f"{corner().sum()} of {corner().size} (mask.nii.gz)" in file.attrs["methods"]
+    sidecar = json.loads((tmp_path / "out/richer_t2.json").read_text())
+    assert sidecar["Methods"] == expected.richer.methods_sentence()
+
+
+def test_slabs_take_their_slices_of_b1_and_t1(tmp_path: Path) -> None:
+    series = train_series(t1_map())
+    images = stored(series, tmp_path / "in")
+    b1 = nifti_of(b1_map(), series, tmp_path / "b1.nii.gz")
+    with h5py.File(tmp_path / "t1.h5", "w") as file:
+        file["t1"] = t1_map()
+    request = T2Request(fit=MAGNITUDES, b1=b1, t1=tmp_path / "t1.h5")
+    expected = fit_images(series, request).fit
+    assert len(fit_volume_file(images, tmp_path / "out", request, 150_000).edges) > 3
+    with h5py.File(tmp_path / "out" / MAPS_FILE) as file:
+        np.testing.assert_array_equal(file["t2"], expected.t2.astype(np.float32))
+        np.testing.assert_allclose(file["train_b1"], b1_map(), rtol=1e-6)
+        np.testing.assert_allclose(file["train_t1"], t1_map(), rtol=1e-6)
+    sidecar = json.loads((tmp_path / "out/train_b1.json").read_text())
+    assert sidecar["Units"] == "1"
+    assert "Quantity" not in sidecar
+
+
+def test_workers_fit_the_slab_that_the_whole_has(tmp_path: Path) -> None:
+    series = two_pools()
+    images = stored(series, tmp_path / "in")
+    np.save(tmp_path / "mask.npy", corner())
+    options = BatchOptions(fit=MAGNITUDES, mask=tmp_path / "mask.npy", model="stretched", memory=1 << 20)
+    assert is_large_volume(images, options.model_copy(update={"memory": 200_000}))
+    assert not is_large_volume(images, options)
+    angles = json.dumps(np.angle(turns_of_volume(images, 1 << 20)).tolist())
+    fit_slab(str(images), 2, 5, angles, str(tmp_path / "slab.h5"), options.model_dump_json())
+    expected = fit_images(series, options)
+    assert expected.richer is not None
+    with h5py.File(tmp_path / "slab.h5") as file:
+        np.testing.assert_array_equal(file["status"], expected.fit.status[2:5])
+        np.testing.assert_array_equal(file["richer_stretch"], expected.richer.stretch[2:5].astype(np.float32))
+    np.testing.assert_allclose(
+        np.exp(1j * np.array(json.loads(angles))), turns_of_echoes(series.images, series.noise_std), atol=1e-6
+    )
+
+
+def do(source: Path, output: Path, options: BatchOptions, name: str = "scan") -> ItemRecord:
+    return ItemRecord.model_validate_json(process_item(name, str(source), str(output), options.model_dump_json()))
+
+
+def test_a_batch_takes_the_mask_of_each_scan_from_a_folder(tmp_path: Path) -> None:
+    images = stored(two_pools(), tmp_path / "in")
+    masks = tmp_path / "masks"
+    (masks / "archive").mkdir(parents=True)
+    np.save(masks / "archive/5.npy", corner())
+    options = BatchOptions(fit=MAGNITUDES, mask=masks, model="bi")
+    record = do(images, tmp_path / "out", options, "archive/5")
+    assert (record.result, record.n_voxels, record.note) == ("T2 map", corner().sum(), None)
+    assert (tmp_path / "out/archive/5/richer_verdict.nii.gz").is_file()
+    assert not do(images, tmp_path / "out", options, "archive/5").repeated
+    smaller = corner()
+    smaller[1] = 0
+    np.save(masks / "archive/5.npy", smaller)  # another mask is another treatment
+    again = do(images, tmp_path / "out", options, "archive/5")
+    assert (again.repeated, again.n_voxels) == (True, smaller.sum())
+    other = do(images, tmp_path / "out", options, "archive/6")
+    assert (other.status, other.result) == ("done", "images")
+    assert "archive/6.nii.gz: there is no such mask" in (other.note or "")
+
+
+def test_gradient_echoes_are_called_t2_star_in_every_export(tmp_path: Path) -> None:
+    """File names and keys stay; headings, descriptions and tables say what it is."""
+    series = replace(two_pools(), provenance={ECHO_FORMATION: GRADIENT_ECHO})
+    request = T2Request(fit=MAGNITUDES, model="bi")
+    source = stored(series, tmp_path / "in")
+    formats = (ExportFormat.NIFTI, ExportFormat.CSV, ExportFormat.NUMPY, ExportFormat.BIDS)
+    export(source, formats, tmp_path / "out", request=request)
+    texts = [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".json", ".csv")]
+    assert len(texts) > 20
+    for path in texts:
+        words = path.read_text()
+        assert "T2" not in words.replace("T2*", "").replace("T2star", ""), path
+    header: Any = nib.load(tmp_path / "out/nifti/t2_map.nii.gz").header
+    assert header["descrip"].item().decode() == "t2_map (T2*), units: s"
+    assert json.loads((tmp_path / "out/nifti/t2_std.json").read_text())["Quantity"] == "T2*"
+    assert "T2* median (ms)" in (tmp_path / "out/csv/regions.csv").read_text().splitlines()[0]
+    record = do(source, tmp_path / "batch", BatchOptions(fit=MAGNITUDES))
+    assert record.result == "T2* map"
+    BatchReport(items=(record,)).write(tmp_path)
+    assert "T2* map" in (tmp_path / "batch.csv").read_text()
+
+
+def test_spin_echoes_keep_their_name(tmp_path: Path) -> None:
+    analysis = analyse_series(two_pools(), Path("x"), T2Request(fit=MAGNITUDES))
+    assert analysis.fit is not None
+    export(
+        stored(two_pools(), tmp_path / "in"), (ExportFormat.CSV,), tmp_path / "out", request=T2Request(fit=MAGNITUDES)
+    )
+    assert "T2*" not in (tmp_path / "out/voxels.csv").read_text()
+
+
+def test_what_a_richer_decay_takes_is_in_the_slabs() -> None:
+    shape = (7, 100, 64, 64)
+    plain, richer = (slab_edges(shape, 20_000_000, request) for request in (None, T2Request(model="bi")))
+    assert len(richer) > 1.5 * len(plain)
