@@ -57,6 +57,18 @@ class T2Histogram:
     quartiles: tuple[float, float]
     """Lower and upper quartile [s]."""
 
+    @property
+    def peaks(self) -> RealArray:
+        """T2 of the peaks of `density` [s], shape ``(peak,)``.
+
+        A peak is at least a fifth of the highest, and falls by half of its own height before the next.
+        """
+        from scipy.signal import find_peaks
+
+        padded = np.concatenate([[0.0], self.density, [0.0]])
+        tops, found = find_peaks(padded, height=0.2 * padded.max(), prominence=0.1 * padded.max())
+        return np.asarray(self.times[tops[found["prominences"] >= 0.5 * padded[tops]] - 1])
+
 
 def t2_histogram(
     t2: RealArray, t2_std: RealArray | None = None, *, bar_width: float = 0.5e-3, bandwidth: float | None = None

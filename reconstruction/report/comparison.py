@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from knightshift.reconstruction.relaxometry import Populations, RegionStatistics, T2Fit
 from knightshift.reconstruction.relaxometry.regions import region_statistics
 from knightshift.reconstruction.report.chosen_voxels import isolated_mask
-from knightshift.reconstruction.report.t2_figures import t2_range_of
 
 
 @dataclass(frozen=True)
@@ -81,9 +78,3 @@ def _quantities(region: RegionStatistics | None) -> dict[str, Measured]:
         "median_t2": Measured(region.t2_median, region.t2_median_std),
         "fwhm_t2": Measured(region.fwhm, region.fwhm_std),
     }
-
-
-def common_range(first: T2Fit, second: T2Fit) -> tuple[float, float]:
-    """Find one range of T2 [s] for the colours of two maps: the wider of theirs."""
-    ranges = np.array([t2_range_of(fit.t2, fit.t2_std) for fit in (first, second)])
-    return float(ranges[:, 0].min()), float(ranges[:, 1].max())

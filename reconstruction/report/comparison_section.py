@@ -9,8 +9,8 @@ import numpy as np
 from knightshift.core.arrays import BoolArray
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import Populations, T2Fit
-from knightshift.reconstruction.report.chosen_voxels import isolated_mask, slice_to_show
-from knightshift.reconstruction.report.comparison import Difference, Measured, common_range, compare
+from knightshift.reconstruction.report.chosen_voxels import isolated_mask, slice_to_show, t2_range_with_isolated
+from knightshift.reconstruction.report.comparison import Difference, Measured, compare
 from knightshift.reconstruction.report.comparison_figure import ShownRun
 from knightshift.reconstruction.report.image_axes import plane_of_slice
 from knightshift.reconstruction.report.inputs import ReportInputs
@@ -44,10 +44,15 @@ def t2_slice_of(series: ImageSeries, fit: T2Fit, populations: Populations | None
 
 
 def range_of_both(inputs: ReportInputs) -> tuple[float, float]:
-    """Choose the range of T2 [s] that both runs are drawn in."""
-    assert inputs.compared is not None
+    """Choose the range of T2 [s] that both runs are drawn in: the wider of theirs."""
+    other = inputs.compared
+    assert other is not None
     assert inputs.fit is not None
-    return inputs.t2_range or common_range(inputs.fit, inputs.compared.fit)
+    ranges = [
+        t2_range_with_isolated(inputs.fit, inputs.populations),
+        t2_range_with_isolated(other.fit, other.populations),
+    ]
+    return inputs.t2_range or (min(low for low, _ in ranges), max(high for _, high in ranges))
 
 
 def differences(inputs: ReportInputs) -> tuple[Difference, ...]:

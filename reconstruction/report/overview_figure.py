@@ -44,7 +44,8 @@ def overview_figure(
         Ends of the colour bar and of the axis of the histogram [s].
     """
     index, t2_slice = shown
-    aspect = float(np.clip(t2_slice.plane.aspect, 0.45, 1.0))
+    lowest = 0.56 if any(population.isolated for population in populations) else 0.45
+    aspect = float(np.clip(t2_slice.plane.aspect, lowest, 1.0))
     panels = make_panels(TWO_COLUMNS, 4, 2, aspect, _MARGINS)
     intensity, t2_map, histogram, decays = panels.axes
     drawn = draw_intensity(intensity, series, index, t2_slice.plane)
@@ -53,8 +54,8 @@ def overview_figure(
     for axes, color in ((intensity, "white"), (t2_map, BLACK)):
         draw_scale_bar(axes, t2_slice.plane, color)
         draw_b0_arrow(axes, t2_slice.plane, color)
-    draw_histogram(histogram, populations, t2_range, small=True)
+    above = draw_histogram(histogram, populations, t2_range, small=True)
     draw_decays(decays, fit, voxels)
-    for axes, letter in zip(panels.axes, "abcd", strict=True):
+    for axes, letter in zip((intensity, t2_map, above, decays), "abcd", strict=True):
         axes.set_title(letter, loc="left", pad=4, fontweight="bold", fontsize=9)
     return panels.figure

@@ -18,9 +18,14 @@ from knightshift.reconstruction.relaxometry import (
     T2Fit,
     t2_distribution,
 )
-from knightshift.reconstruction.relaxometry.histogram import t2_histogram
+from knightshift.reconstruction.relaxometry.histogram import T2Histogram, t2_histogram
 from knightshift.reconstruction.relaxometry.populations import BULK_LABEL, Populations
-from knightshift.reconstruction.report.chosen_voxels import isolated_mask, slice_to_show, typical_voxels
+from knightshift.reconstruction.report.chosen_voxels import (
+    isolated_mask,
+    slice_to_show,
+    t2_range_with_isolated,
+    typical_voxels,
+)
 from knightshift.reconstruction.report.comparison_figure import comparison_figure, histograms_figure
 from knightshift.reconstruction.report.comparison_section import range_of_both, shown_runs, t2_slice_of
 from knightshift.reconstruction.report.decay_figure import decay_figure
@@ -43,7 +48,6 @@ from knightshift.reconstruction.report.t2_figures import (
     histogram_figure,
     t2_detail_figure,
     t2_map_figure,
-    t2_range_of,
 )
 from knightshift.reconstruction.report.t2_symbol import in_symbol, t2_symbol, t2_symbol_of_both
 
@@ -99,7 +103,7 @@ def _t2(inputs: ReportInputs, fit: T2Fit) -> Iterator[CaptionedFigure]:
     yield _histogram(series, fit, populations, t2_range)
     if populations is not None:
         yield _decays(inputs, fit, populations)
-        yield _estimators(replace(series, noise_std=fit.noise_std), populations)
+        yield _estimators(replace(series, noise_std=fit.noise_std), fit, populations)
         if inputs.with_distributions:
             yield _distributions(series, fit, populations)
     if fit.options.estimator != "rician" and fit.options.offset == "none":
@@ -122,7 +126,7 @@ def _range(inputs: ReportInputs, fit: T2Fit) -> tuple[float, float]:
     """Choose the range of every T2 scale of a report [s]; beside another run it is the range of both."""
     if inputs.compared is not None:
         return range_of_both(inputs)
-    return inputs.t2_range or t2_range_of(fit.t2, fit.t2_std)
+    return inputs.t2_range or t2_range_with_isolated(fit, inputs.populations)
 
 
 def _overview(inputs: ReportInputs, fit: T2Fit, populations: Populations) -> CaptionedFigure:
@@ -130,7 +134,8 @@ def _overview(inputs: ReportInputs, fit: T2Fit, populations: Populations) -> Cap
     index = slice_to_show(fit, populations)
     shown = (index, t2_slice_of(series, fit, populations, index))
     every = typical_voxels(series, fit, populations)
-    voxels = [next(voxel for voxel in every if not voxel.isolated), *[voxel for voxel in every if voxel.isolated][:1]]
+    plain, marked = ([voxel for voxel in every if voxel.isolated == isolated] for isolated in (False, True))
+    voxels = [plain[0], *(marked[:1] if marked or len(plain) < 3 else plain[-1:])]
     groups = _histogram_groups(series, fit, populations, t2_range)
     outlined = "; the orange line frames the isolated population" if isolated_mask(populations).any() else ""
     caption = (
@@ -160,11 +165,11 @@ def _distributions(series: ImageSeries, fit: T2Fit, populations: Populations) ->
     """Find the distribution of T2 in the mean decay of each population."""
     words, t2 = region_words(series.nucleus), t2_symbol(series)
     regions = {words.bulk: populations.labels == BULK_LABEL, words.isolated: isolated_mask(populations)}
-    options = DistributionOptions(train=fit.options.train)
     found: dict[str, tuple[T2Distribution, tuple[int, ...]]] = {}
     for name, mask in regions.items():
         inside = mask & fit.ok
         if inside.any():
+            options = DistributionOptions(train=fit.typical_train(inside))
             noise = fit.noise_std / np.sqrt(np.count_nonzero(inside))
             found[name] = (t2_distribution(fit.signal[:, inside].mean(axis=1), fit.echo_times, noise, options), ())
     caption = (
@@ -266,12 +271,21 @@ def _histogram(
     series: ImageSeries, fit: T2Fit, populations: Populations | None, t2_range: tuple[float, float]
 ) -> CaptionedFigure:
     groups, t2 = _histogram_groups(series, fit, populations, t2_range), t2_symbol(series)
-    apart = " The isolated population is orange." if len(groups) > 1 else ""
+    apart = " The isolated population is above, on an axis of its own; dashed: its median." if len(groups) > 1 else ""
     caption = (
-        f"{t2} of all voxels that have one.{apart} Lines: smooth density, in which uncertain voxels count for less; "
-        "arrows: full width at half maximum, the width of the smoothing taken out, with its bootstrap error."
+        f"{t2} of all voxels that have one.{apart} Line: smooth density, in which uncertain voxels count for less; "
+        "arrow: full width at half maximum, the width of the smoothing taken out, with its bootstrap error."
+        f"{_peak_words(groups[0].histogram)}"
     )
     return CaptionedFigure("t2_histogram", f"{t2} histogram", histogram_figure(groups, t2_range), caption)
+
+
+def _peak_words(histogram: T2Histogram) -> str:
+    """Say that there are several peaks, where there are: one width and one median do not describe them."""
+    if len(histogram.peaks) < 2:
+        return ""
+    times = ", ".join(f"{t2 * _MS:.1f}" for t2 in histogram.peaks)
+    return f" There are {len(histogram.peaks)} peaks, at {times} ms: the width is that of the highest alone."
 
 
 def _histogram_groups(
@@ -312,13 +326,14 @@ def _residuals(inputs: ReportInputs, fit: T2Fit) -> CaptionedFigure:
     return CaptionedFigure("residuals", "Quality of the fit", residuals_figure(fit, inputs.misfit_sentence), caption)
 
 
-def _estimators(series: ImageSeries, populations: Populations) -> CaptionedFigure:
+def _estimators(series: ImageSeries, fit: T2Fit, populations: Populations) -> CaptionedFigure:
     words = region_words(series.nucleus)
     regions = {words.bulk: populations.labels == BULK_LABEL}
     if isolated_mask(populations).any():
         regions[words.isolated] = isolated_mask(populations)
-    train = "" if series.train is None else " Without a model of the train, all read too long."
-    table = compare_estimators(series, regions)
+    modelled = fit.options.train is not None
+    train = " Without a model of the train, all read too long." if modelled or series.train is not None else ""
+    table = compare_estimators(series, regions, fit)
     left_out = "" if "complex" in table else " The complex estimator is left out: these images have no phase to use."
     caption = (
         "The same voxels by several estimators: median and range from 16 to 84 %. Dashed: the first of them. A "

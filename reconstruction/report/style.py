@@ -34,7 +34,7 @@ NO_VALUE = "#D9D9D9"
 
 INTENSITY_MAP = "gray"
 T2_MAP = "viridis"
-UNCERTAINTY_MAP = "cividis"
+UNCERTAINTY_MAP = "plasma"
 
 Format = Literal["png", "pdf"]
 

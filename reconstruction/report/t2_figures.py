@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.core.errors import InputError
@@ -40,6 +41,10 @@ _MS = 1e3
 _KNOWN = 0.25
 _HALO = withStroke(linewidth=1.8, foreground="white")
 """Keeps text legible over bars."""
+_BULK_SHARE, _ISOLATED_SHARE = 0.64, 0.27
+"""Of the height of a histogram: the bulk, and the isolated population above it."""
+_WORDS = 1.2
+"""What the width of a peak takes in words [inch]."""
 _FLAT = 0.7
 """Panels lower than this share of their width stand above each other."""
 
@@ -226,7 +231,7 @@ class T2Population:
 
 @styled
 def histogram_figure(populations: list[T2Population], t2_range: tuple[float, float]) -> Figure:
-    """Draw the histogram of T2, the isolated population in another colour, the FWHM as an arrow with its value.
+    """Draw the histogram of T2 with the FWHM as an arrow, the isolated population in a strip of its own above.
 
     Parameters
     ----------
@@ -235,62 +240,74 @@ def histogram_figure(populations: list[T2Population], t2_range: tuple[float, flo
     t2_range
         Ends of the axis [s]; voxels beyond are counted in the legend.
     """
-    panels = make_panels(ONE_COLUMN, 1, 1, 0.65, Margins(left=0.5, right=0.15, top=0.08))
+    apart = any(population.isolated for population in populations)
+    panels = make_panels(ONE_COLUMN, 1, 1, 0.85 if apart else 0.65, Margins(left=0.5, right=0.15, top=0.08))
     draw_histogram(panels.axes[0], populations, t2_range)
     return panels.figure
 
 
 def draw_histogram(
     axes: Axes, populations: list[T2Population], t2_range: tuple[float, float], *, small: bool = False
-) -> None:
-    """Draw what `histogram_figure` shows into axes of another figure, with fewer words where these are `small`."""
-    axes.set_xlim(t2_range[0] * _MS, t2_range[1] * _MS)
+) -> Axes:
+    """Draw what `histogram_figure` shows into axes of another figure, with fewer words where these are `small`.
+
+    Gives back the uppermost axes, for a title.
+    """
+    above = _strip_above(axes) if any(population.isolated for population in populations) else None
     for population in populations:
-        _draw_population(axes, population, t2_range, small=small)
-    highest = axes.get_ylim()[1]
-    axes.set_ylim(0, highest * (1.7 if small else 1.55))  # room for the legend
+        place = above if above is not None and population.isolated else axes
+        _draw_bars(place, population, t2_range, small=small)
+    for place in (axes,) if above is None else (axes, above):
+        place.set_xlim(t2_range[0] * _MS, t2_range[1] * _MS)
+        place.set_ylim(0, (1.6 if small else 1.3) * place.get_ylim()[1])  # room for the words
     for population in populations:
-        if population.isolated:
-            _point_at(axes, population, "" if small else population.name)
+        if above is not None and population.isolated:
+            _mark_median(above, population)
+        elif np.isfinite(population.histogram.fwhm):
+            _draw_width(axes, population.histogram, _bar_width(population))
     axes.locator_params(steps=[1, 2, 5, 10])
     axes.set_xlabel(f"{populations[0].symbol} (ms)")
     axes.set_ylabel(f"voxels per {_bar_width(populations[0]) * _MS:.3g} ms")
-    axes.legend(loc="upper right", handlelength=1.2)
+    return axes if above is None else above
+
+
+def _strip_above(axes: Axes) -> Axes:
+    """Give the upper part of a panel to a population of its own: among hundreds of voxels a few cannot be seen."""
+    box = axes.get_position()
+    axes.set_position((box.x0, box.y0, box.width, _BULK_SHARE * box.height))
+    strip = axes.figure.add_axes(
+        (box.x0, box.y0 + (1 - _ISOLATED_SHARE) * box.height, box.width, _ISOLATED_SHARE * box.height), sharex=axes
+    )
+    strip.tick_params(labelbottom=False)
+    strip.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+    return strip
 
 
 def _bar_width(population: T2Population) -> float:
     return float(population.histogram.edges[1] - population.histogram.edges[0])
 
 
-def _draw_population(axes: Axes, population: T2Population, t2_range: tuple[float, float], *, small: bool) -> None:
+def _draw_bars(axes: Axes, population: T2Population, t2_range: tuple[float, float], *, small: bool) -> None:
     color = ORANGE if population.isolated else BLUE
     shown = population.histogram
     inside = (shown.edges[:-1] >= t2_range[0] - 1e-9) & (shown.edges[1:] <= t2_range[1] + 1e-9)
-    beyond = int(shown.counts[~inside].sum())
-    median = f", median {shown.median * _MS:.1f} ms" if population.isolated else ""
-    label = f"{population.name}: {int(shown.counts.sum())} voxels{median}"
-    label += f",\n{beyond} beyond the axis" if beyond and not small else ""
-    bars: dict[str, Any] = {"color": color, "alpha": 0.75, "edgecolor": "white", "linewidth": 0.3}
+    beyond = int(shown.counts[~inside].sum()) + shown.n_beyond
+    words = f"{population.name}: {int(shown.counts.sum()) + shown.n_beyond} voxels"
+    words += f", median {shown.median * _MS:.1f} ms" if population.isolated else ""
+    words += f", {beyond} beyond the axis" if beyond and not small else ""
     width = _bar_width(population)
-    axes.bar(shown.edges[:-1] * _MS, shown.counts, width * _MS, align="edge", label=label, **bars)
-    if np.isfinite(shown.fwhm):
+    bars: dict[str, Any] = {"color": color, "alpha": 0.75, "edgecolor": "white", "linewidth": 0.3}
+    axes.bar(shown.edges[:-1] * _MS, shown.counts, width * _MS, align="edge", **bars)
+    if np.isfinite(shown.fwhm) and not population.isolated:  # a handful of voxels has no width worth a curve
         axes.plot(shown.times * _MS, shown.density * width, color=color, linewidth=0.9)
-        if not population.isolated:  # a handful of voxels has no width worth an arrow
-            _draw_width(axes, shown, width)
+    in_the_middle = shown.median > 0.4 * t2_range[1] + 0.6 * t2_range[0]
+    x, side = (0.02, "left") if in_the_middle and population.isolated else (0.99, "right")
+    look: dict[str, Any] = {"color": color, "ha": side, "va": "top", "fontsize": 7, "path_effects": [_HALO]}
+    axes.text(x, 0.99, words, transform=axes.transAxes, **look)
 
 
-def _point_at(axes: Axes, population: T2Population, name: str) -> None:
-    """Point at a population that may be a few voxels among hundreds."""
-    shown = population.histogram
-    left, right = axes.get_xlim()
-    if not left <= shown.median * _MS <= right:
-        return
-    top = float(shown.counts[np.abs(shown.edges[:-1] - shown.median) <= 0.1 * (right - left) / _MS].max(initial=0))
-    arrow = {"arrowstyle": "-|>", "color": ORANGE, "lw": 0.9, "mutation_scale": 7, "shrinkA": 0, "shrinkB": 1}
-    place = (shown.median * _MS, max(top, shown.density.max(initial=0.0) * _bar_width(population)))
-    how: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 7}
-    text = axes.annotate(name, place, (0, 15 if name else 11), color=ORANGE, arrowprops=arrow, **how)
-    text.set_path_effects([_HALO])
+def _mark_median(axes: Axes, population: T2Population) -> None:
+    axes.axvline(population.histogram.median * _MS, ymax=0.72, color=BLACK, linewidth=0.8, linestyle="--")
 
 
 def _draw_width(axes: Axes, shown: T2Histogram, bar_width: float) -> None:
@@ -303,14 +320,28 @@ def _draw_width(axes: Axes, shown: T2Histogram, bar_width: float) -> None:
     arrow = {"arrowstyle": "<|-|>", "color": BLACK, "lw": 0.9, "mutation_scale": head, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", (left, height), (right, height), arrowprops=arrow)
     text = f"FWHM {shown.fwhm * _MS:.1f} ± {shown.fwhm_std * _MS:.1f} ms"
-    left_end, right_end = axes.get_xlim()
-    look: dict[str, Any]
-    if right < left_end + 0.6 * (right_end - left_end):
-        place, look = (right, height), {"xytext": (4, 0), "va": "center", "ha": "left"}
-    else:  # no room on the right: above the bars
-        top = max(2 * height, float(shown.counts.max()))
-        place, look = (min(right, right_end), top), {"xytext": (0, 3), "va": "bottom", "ha": "right"}
+    place, look = _place_of_words(axes, shown, (left, right, height))
     axes.annotate(text, place, textcoords="offset points", fontsize=7, **look).set_path_effects([_HALO])
+
+
+def _place_of_words(
+    axes: Axes, shown: T2Histogram, arrow: tuple[float, float, float]
+) -> tuple[tuple[float, float], dict[str, Any]]:
+    """Find room for the words of an arrow `(left, right, height)`: on its right, or above the peak."""
+    (left_end, right_end), (left, right, height) = axes.get_xlim(), arrow
+    inches = axes.get_position().width * axes.figure.get_figwidth()  # type: ignore[union-attr]
+    words, gap = (length * (right_end - left_end) / inches for length in (_WORDS, 4 / 72))
+    edges = shown.edges * _MS
+    beside = (edges[1:] > right + gap) & (edges[:-1] < right + words)
+    if right + words < right_end and shown.counts[beside].max(initial=0) < 0.9 * height:
+        return (right, height), {"xytext": (4, 0), "va": "center", "ha": "left"}
+    middle = float(np.clip((left + right) / 2, left_end + words / 2, max(left_end, right_end - words / 2)))
+    below = (edges[1:] > middle - words / 2) & (edges[:-1] < middle + words / 2)
+    return (middle, max(2 * height, float(shown.counts[below].max(initial=0)))), {
+        "xytext": (0, 2),
+        "va": "bottom",
+        "ha": "center",
+    }
 
 
 def _feet(shown: T2Histogram) -> tuple[float, float]:

@@ -19,6 +19,9 @@ from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import Spectrum
 from knightshift.reconstruction.relaxometry import T2Fit
 from knightshift.reconstruction.relaxometry.histogram import t2_histogram
+from knightshift.reconstruction.relaxometry.populations import BULK_LABEL
+from knightshift.reconstruction.report import ReportInputs
+from knightshift.reconstruction.report.chosen_voxels import isolated_mask, t2_range_with_isolated, typical_voxels
 from knightshift.reconstruction.report.decay_figure import ChosenVoxel, decay_figure
 from knightshift.reconstruction.report.image_axes import (
     draw_image,
@@ -209,9 +212,12 @@ def test_histogram_marks_the_isolated_population_and_writes_the_width() -> None:
     figure = histogram_figure(
         [T2Population("electrodes", bulk, False), T2Population("dendrite", apart, True)], (0.0, 20e-3)
     )
-    bars = [patch for patch in figure.axes[0].patches if patch.get_height() > 0]  # type: ignore[attr-defined]
-    assert len({bar.get_facecolor() for bar in bars}) == 2
-    assert sum(bar.get_height() for bar in bars) == 4004  # type: ignore[attr-defined]
+    below, above = figure.axes
+    heights = [sum(patch.get_height() for patch in axes.patches) for axes in (below, above)]  # type: ignore[attr-defined]
+    assert heights == [4000, 4]
+    assert above.get_ylim()[1] < 10 < below.get_ylim()[1]  # four voxels are seen on an axis of their own
+    assert above.get_position().y0 > below.get_position().y1
+    assert above.get_xlim() == below.get_xlim() == (0.0, 20.0)
     written = texts(figure)
     assert f"FWHM {bulk.fwhm * 1e3:.1f} ±" in written
     assert bulk.fwhm == pytest.approx(2.355e-3, rel=0.1)  # of a Gaussian
@@ -219,11 +225,53 @@ def test_histogram_marks_the_isolated_population_and_writes_the_width() -> None:
     assert "electrodes: 4000 voxels" in written
 
 
+@pytest.mark.parametrize("times", [(30e-3, 80e-3), (80e-3, 30e-3), (10e-3, 40e-3)])
+def test_words_of_a_width_do_not_cover_the_bars_of_another_peak(times: tuple[float, float]) -> None:
+    random = np.random.default_rng(5)
+    two = np.concatenate([random.normal(times[0], 3e-3, 6000), random.normal(times[1], 4e-3, 5000)])
+    figure = histogram_figure([T2Population("bulk", t2_histogram(two, bar_width=2e-3), False)], (0.0, 120e-3))
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    words = next(text for text in axes.texts if "FWHM" in text.get_text()).get_window_extent()
+    bars = [patch.get_window_extent() for patch in axes.patches if patch.get_height() > 0]  # type: ignore[attr-defined]
+    assert not any(words.overlaps(bar) for bar in bars)
+    assert axes.get_window_extent().x0 <= words.x0
+    assert words.x1 <= axes.get_window_extent().x1
+
+
 def test_voxels_beyond_the_axis_are_counted_not_dropped() -> None:
     histogram = t2_histogram(np.array([5.2e-3, 5.4e-3, 25e-3]))
-    assert "3 voxels,\n1 beyond the axis" in texts(
+    assert "3 voxels, 1 beyond the axis" in texts(
         histogram_figure([T2Population("electrodes", histogram, False)], (0.0, 20e-3))
     )
+
+
+def test_peaks_of_a_histogram_are_those_with_a_valley_between() -> None:
+    random = np.random.default_rng(6)
+    two = np.concatenate([random.normal(30e-3, 3e-3, 6000), random.normal(80e-3, 6e-3, 5000)])
+    assert t2_histogram(two).peaks == pytest.approx([30e-3, 80e-3], rel=0.03)
+    near = np.concatenate([random.normal(30e-3, 3e-3, 6000), random.normal(35e-3, 3e-3, 5000)])
+    assert len(t2_histogram(near).peaks) == 1
+
+
+def test_the_scale_holds_a_dendrite_whose_voxels_are_not_well_known(both_cells: dict[str, ReportInputs]) -> None:
+    fit, populations = both_cells["shorted"].fit, both_cells["shorted"].populations
+    assert fit is not None
+    assert populations is not None
+    dendrite = isolated_mask(populations)
+    vague = replace(fit, t2=np.where(dendrite, 0.03, fit.t2), t2_std=np.where(dendrite, 0.03, fit.t2_std))
+    longer = replace(populations, isolated=tuple(replace(one, t2_median=0.03) for one in populations.isolated))
+    assert t2_range_with_isolated(vague, None)[1] < 20e-3
+    assert t2_range_with_isolated(vague, longer) == (0.0, 0.03)
+
+
+def test_of_a_single_region_voxels_at_the_quartiles_stand_for_it(both_cells: dict[str, ReportInputs]) -> None:
+    cell = both_cells["pristine"]
+    assert cell.fit is not None
+    assert cell.populations is not None
+    voxels = typical_voxels(cell.series, cell.fit, replace(cell.populations, electrodes=()))
+    bulk = cell.fit.t2[(cell.populations.labels == BULK_LABEL) & cell.fit.ok]
+    assert [cell.fit.t2[one.index] for one in voxels] == pytest.approx(np.quantile(bulk, [0.25, 0.5, 0.75]), rel=0.02)
 
 
 def test_decay_is_drawn_in_units_of_the_noise(series_of: SeriesOf, fit_of: Callable[[ImageSeries], T2Fit]) -> None:
