@@ -10,6 +10,7 @@ import numpy as np
 from knightshift.core.arrays import RealArray
 from knightshift.core.errors import InputError
 from knightshift.core.journal import JournalEvent
+from knightshift.core.run_folder import Run
 
 GAP = "host_gap_s"
 """What a commit record calls the time from the end of the pass before to the start of its own [s]."""
@@ -34,6 +35,20 @@ class IdleTime:
         """
         mean = float(self.gaps.mean())
         return mean / ((self.pass_duration if pass_duration is None else pass_duration) + mean)
+
+
+def host_gaps(run: Run) -> list[float]:
+    """Give the gaps that made a night longer [s]: none where the clock of the run is virtual and stands still in them.
+
+    Raises
+    ------
+    DamagedDataError
+        If the journal is damaged.
+    """
+    if run.manifest.setup.clock == "virtual":
+        return []
+    commits = [event.payload for event in run.events() if event.event == "committed"]
+    return [float(commit[GAP]) for commit in commits if GAP in commit]
 
 
 def idle_time(events: Iterable[JournalEvent]) -> IdleTime:

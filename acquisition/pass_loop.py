@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 from knightshift.acquisition.adjustments.before_passes import (
@@ -18,6 +19,7 @@ from knightshift.acquisition.adjustments.bench import Bench
 from knightshift.acquisition.adjustments.extra_player import ExtraPlayer, keeper_of
 from knightshift.acquisition.adjustments.referencing import numbers_done, play_reference, write_down
 from knightshift.acquisition.committer import Committer
+from knightshift.acquisition.idle_time import GAP, host_gaps
 from knightshift.acquisition.interlock_guard import InterlockGuard, PassAbortedError
 from knightshift.acquisition.options import (
     AcquisitionOptions,
@@ -68,6 +70,7 @@ class PassLoop:
     """How long nothing was played before this epoch [s]."""
     _guard: InterlockGuard = field(init=False)
     _flags: dict[int, tuple[str, ...]] = field(default_factory=dict, init=False)
+    _gaps: list[float] = field(default_factory=list, init=False)
     _playing: int | None = field(default=None, init=False)
     _wish: str = field(default="", init=False)
 
@@ -96,6 +99,7 @@ class PassLoop:
         remaining = [index for index in range(self.measurement.n_passes) if index not in self._flags]
         if not remaining:
             return self._result()
+        self._count_gaps(host_gaps(self.writer.run))
         bench = self._bench(epoch)
         take_stop_wish(self.writer.run.path)  # one that was left for an epoch that ended before it looked
         try:
@@ -236,8 +240,17 @@ class PassLoop:
         if reference is not None:
             self._committed(committer.wait())
             write_down(bench, reference)
-        facts = self._readings() | _gap(player.host_gap, gap) | _quality(record)
+        measured = _gap(player.host_gap, gap)
+        if self.writer.run.manifest.setup.clock != "virtual":
+            self._count_gaps(measured.values())
+        facts = self._readings() | measured | _quality(record)
         self._committed(committer.submit(record, self.clock.now(), **facts))
+
+    def _count_gaps(self, gaps: Iterable[float]) -> None:
+        """Plan what is left with the gaps that were measured: ten milliseconds are a pass in a night."""
+        self._gaps.extend(gaps)
+        if self._gaps:
+            self.measurement = replace(self.measurement, host_gap=fmean(self._gaps))
 
     def _residual_test(self) -> ResidualTest:
         """Go on judging where the epoch before ended, so that a resumed run flags what an undisturbed one would."""
@@ -316,7 +329,7 @@ class PassLoop:
 
 
 def _gap(host_gap: float | None, before_reference: float) -> dict[str, float]:
-    return {} if host_gap is None else {"host_gap_s": round(host_gap + before_reference, 6)}
+    return {} if host_gap is None else {GAP: round(host_gap + before_reference, 6)}
 
 
 def _quality(record: PassRecord) -> dict[str, Any]:

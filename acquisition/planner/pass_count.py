@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import tzinfo
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt, model_validator
 
 from knightshift.acquisition.adjustments.schedule import SiteRules, as_site_wants, fit_into
 from knightshift.acquisition.local_time import local_text
@@ -34,6 +34,8 @@ class TimeWish(BaseModel):
     """Time to fill [s]."""
     until: float | None = None
     """Deadline, seconds since the Unix epoch (UTC)."""
+    host_gap: NonNegativeFloat = 0.0
+    """Time for which the scanner will stand still before each pass [s]."""
 
     @model_validator(mode="after")
     def _at_most_one(self) -> Self:
@@ -74,8 +76,8 @@ def measurement_for(
         If the protocol cannot be played on this scanner.
     """
     if wish.averages is None and wish.duration is None and wish.until is None:
-        return _at_site(build(protocol, limits), site)
-    one = build(_with_averages(protocol, 1), limits)
+        return replace(_at_site(build(protocol, limits), site), host_gap=wish.host_gap)
+    one = replace(build(_with_averages(protocol, 1), limits), host_gap=wish.host_gap)
     averages = wish.averages or averages_that_fit(one.duration, _room(wish), wish, zone)
     planned = _at_site(with_averages(one, protocol, averages), site)
     if wish.averages is not None:

@@ -45,6 +45,8 @@ class NightPlan:
     """Adjustments and checks before the first pass [s]; part of the duration."""
     references: ReferencePlan | None = None
     """Reference FIDs between passes."""
+    host_gap: float = 0.0
+    """Time for which the scanner stands still before each pass [s]; part of the duration."""
 
     @property
     def finish(self) -> float:
@@ -63,7 +65,7 @@ class NightPlan:
 
     @property
     def passes_duration(self) -> float:
-        """Time of all passes, without what is played before and between them [s]."""
+        """Time of all passes with the gaps before them, without what is played before and between them [s]."""
         return self.summary.duration_s - self.lead - self.n_references * self.reference_duration
 
     def local(self, moment: float) -> datetime:
@@ -81,6 +83,7 @@ class NightPlan:
             "lead_s": self.lead,
             "references": self.n_references,
             "reference_duration_s": self.reference_duration,
+            "host_gap_s": self.host_gap,
             "night_duty": asdict(self.duty),
             "signal_origin": self.signal_origin or None,
             "expectations": [_finite(asdict(entry)) for entry in self.expectations],
@@ -124,6 +127,7 @@ def plan_night(
     return NightPlan(
         lead=measurement.lead,
         references=measurement.references,
+        host_gap=measurement.host_gap,
         summary=describe(measurement, limits),
         start=start,
         zone=zone,

@@ -8,11 +8,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from knightshift.acquisition.idle_time import host_gaps
 from knightshift.acquisition.local_time import local_text, local_zone, parse_moment
 from knightshift.acquisition.options import AcquisitionOptions
 from knightshift.acquisition.planner import (
@@ -32,6 +34,7 @@ from knightshift.acquisition.planner import (
 from knightshift.core.clock import VirtualClock
 from knightshift.core.errors import ConfigError, InputError
 from knightshift.core.quantities import to_si
+from knightshift.core.run_folder import open_run
 from knightshift.core.yaml_files import as_plain
 from knightshift.hardware.backends import open_scanner
 from knightshift.hardware.faults import FaultScript
@@ -122,7 +125,14 @@ def _wish(choices: PlanChoices, start: float, until: float | None) -> TimeWish:
         raise InputError(f"{' and '.join(given)} contradict each other: give one of them")
     if until is not None and until <= start:
         raise InputError(f"--until {choices.until} lies before --start: give a later time, or a date with it")
-    return TimeWish(start=start, averages=choices.averages, duration=duration, until=until)
+    gap = 0.0 if choices.from_run is None else _host_gap(choices.from_run)
+    return TimeWish(start=start, averages=choices.averages, duration=duration, until=until, host_gap=gap)
+
+
+def _host_gap(path: Path) -> float:
+    """Take the mean gap between passes from a run [s]; 0 where it has none that cost time."""
+    gaps = host_gaps(open_run(path))
+    return fmean(gaps) if gaps else 0.0
 
 
 def _seconds(option: str, text: str) -> float:
@@ -220,10 +230,14 @@ def _rows(plan: NightPlan) -> list[tuple[str, str]]:
 
 
 def _beside_passes(plan: NightPlan) -> list[tuple[str, str]]:
-    if not plan.lead and not plan.n_references:
-        return []
-    references = f", {plan.n_references} references of {plan.reference_duration:.2f} s" if plan.n_references else ""
-    return [("beside the passes", f"{plan.lead:.1f} s before the first{references}")]
+    words = []
+    if plan.lead or plan.n_references:
+        words.append(f"{plan.lead:.1f} s before the first")
+    if plan.n_references:
+        words.append(f"{plan.n_references} references of {plan.reference_duration:.2f} s")
+    if plan.host_gap:
+        words.append(f"{plan.host_gap * 1e3:.3g} ms before each, as in that run")
+    return [("beside the passes", ", ".join(words))] if words else []
 
 
 def _per_axis(values: dict[str, float], fractions: dict[str, float], of: str) -> str:

@@ -121,21 +121,23 @@ class Measurement:
     """What the site wants between the passes."""
     lead: float = 0.0
     """Time that the site wants for adjustments and checks before the first pass [s]."""
+    host_gap: float = 0.0
+    """Time for which the scanner stands still before each pass, where it was measured [s]."""
 
     @property
     def duration(self) -> float:
-        """Time of all passes, and of what the site wants before and between them [s]."""
+        """Time of all passes with the gaps before them, and of what the site wants before and between them [s]."""
         cycles, rest = divmod(self.n_passes, len(self.programs))
         lengths = [program.duration for program in self.programs]
-        passes = cycles * sum(lengths) + sum(lengths[:rest])
+        passes = cycles * sum(lengths) + sum(lengths[:rest]) + self.n_passes * self.host_gap
         between = 0.0 if self.references is None else self.references.count(self.n_passes) * self.references.duration
         return passes + self.lead + between
 
     @property
     def longest_step(self) -> float:
-        """Time of the longest pass with a reference before it [s]."""
+        """Time of the longest pass with the gap and a reference before it [s]."""
         reference = 0.0 if self.references is None else self.references.duration
-        return max(program.duration for program in self.programs) + reference
+        return max(program.duration for program in self.programs) + reference + self.host_gap
 
     def program_of(self, pass_index: int) -> PassProgram:
         """Program that pass `pass_index` (from 0) plays."""

@@ -6,13 +6,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from uniform_cell import EVERYWHERE, acquire_uniform
 
+from knightshift.acquisition import ProgressEvent, ProgressKind
 from knightshift.acquisition.idle_time import IdleTime, idle_time
 from knightshift.acquisition.run_writer import RunWriter
 from knightshift.acquisition.stop_rules import RuleObserver, parse_rules
-from knightshift.core.clock import SystemClock
+from knightshift.core.clock import Clock, SystemClock, VirtualClock
 from knightshift.core.errors import InputError
 from knightshift.core.journal import JournalEvent
 from knightshift.core.passes import PassRecord
@@ -65,6 +67,21 @@ def test_a_disk_slower_than_a_pass_is_waited_for_and_that_is_seen(
     slow_disk(monkeypatch, SLOW)
     found = gaps(tmp_path, SLOW / 4)
     assert found.gaps[1:].min() > SLOW / 2, "a pass never begins before the one but one before is durable"
+
+
+@pytest.mark.parametrize("clock", [SystemClock(), VirtualClock()], ids=["system", "virtual"])
+def test_what_is_left_is_planned_with_the_gaps_of_the_journal_where_they_take_time(
+    tmp_path: Path, clock: Clock
+) -> None:
+    told: list[ProgressEvent] = []
+    run = open_run(acquire_uniform(tmp_path, 6, None, clock=clock, duration=0.02, on_progress=told.append).path)
+    found = idle_time(run.events()).gaps
+    for event in told[:-1]:
+        if event.kind is ProgressKind.COMMITTED:
+            known = found[: event.n_committed] if isinstance(clock, SystemClock) else []
+            gap = float(np.mean(known)) if len(known) else 0.0
+            assert event.next_pass == pytest.approx(0.02 + gap, abs=1e-9)
+            assert event.finish_time == pytest.approx(event.time + (6 - event.n_committed) * (0.02 + gap), abs=1e-6)
 
 
 def test_stop_rules_on_a_virtual_clock_are_measured_in_real_time(tmp_path: Path) -> None:

@@ -69,11 +69,12 @@ class UniformCell(FakeScanner):
 def acquire_uniform(runs: Path, n_passes: int, rules: StopRules | None, **choices: Any) -> RunResult:
     """A run that rules may end; `choices` are of the scanner, of the options, and ``clock`` and ``duration``."""
     clock: Clock = choices.pop("clock", None) or VirtualClock()
+    told = {"on_progress": choices.pop("on_progress")} if "on_progress" in choices else {}
     options, duration = _options(rules, choices), choices.get("duration", 24.0)
     kind = "system" if isinstance(clock, SystemClock) else "virtual"
     return acquire(
         measurement(n_passes, duration), UniformCell(clock, **choices), runs, setup=RunSetup(clock=kind, seed=1),
-        clock=clock, options=options,
+        clock=clock, options=options, **told,
     )  # fmt: skip
 
 

@@ -49,6 +49,15 @@ def test_passes_are_whole_averages(limits, wish, passes) -> None:
     assert night.summary.duration_s == pytest.approx(24.0 * passes)
 
 
+@pytest.mark.parametrize(("gap", "averages"), [(0.0, 345), (0.01, 344), (1.2, 328)])
+def test_the_gaps_that_an_earlier_run_had_count_before_a_deadline(limits, gap: float, averages: int) -> None:
+    night = plan(limits, until=EVENING + 41400.0, host_gap=gap)
+    assert night.summary.passes == 5 * averages
+    assert night.finish == pytest.approx(EVENING + 5 * averages * (24.0 + gap))
+    assert night.finish <= EVENING + 41400.0 < night.finish + 5 * (24.0 + gap)
+    assert night.as_json()["host_gap_s"] == gap
+
+
 def test_overridden_plan_is_the_one_that_the_protocol_itself_would_give(limits) -> None:
     protocol = coarse_protocol(averages=5)
     changed = measurement_for(coarse_protocol(averages=2), limits, TimeWish(start=0, averages=5), LONDON)
