@@ -11,6 +11,7 @@ from knightshift.core.errors import DamagedDataError
 from knightshift.reconstruction.kspace import PartialFourier
 from knightshift.reconstruction.readers._paravision_files import ScanFiles
 from knightshift.reconstruction.readers._raw_files import isotope
+from knightshift.reconstruction.readers.jcamp import ParameterFile
 
 _MAX_ECHO_TIME = 1e7
 """Largest believable echo time [ms]."""
@@ -119,3 +120,41 @@ def repetitions_differ(files: ScanFiles, n_repetitions: int, n_movie_frames: int
     if "PVM_NRepetitions" in method and (asked := method.number("PVM_NRepetitions")) != n_repetitions:
         return f"there are {n_repetitions} (NR) where {asked:g} were asked for (PVM_NRepetitions)"
     return ""
+
+
+def protocol(files: ScanFiles) -> dict[str, str]:
+    """Say what was asked of the scan beside its echo times: name, repetition time, flip angle, averages."""
+    acqp, method = files.acqp, files.method
+    words = {"method": method_name(files), "version": files.version}
+    for name in ("ACQ_scan_name", "ACQ_protocol_name"):
+        if name in acqp and "protocol" not in words and (text := " ".join(acqp.values(name)).strip()):
+            words["protocol"] = text
+    if (times := _numbers(acqp, "ACQ_repetition_time", method, "PVM_RepetitionTime")).size:
+        words["repetition time"] = ", ".join(f"{time:g} ms" for time in np.unique(times)[:8])
+    if (angle := _excitation_angle(files)) is not None:
+        words["flip angle"] = f"{angle:g} deg"
+    if (averages := _numbers(method, "PVM_NAverages", acqp, "NA")).size:
+        words["averages"] = f"{averages[0]:g}"
+    if (thickness := _numbers(acqp, "ACQ_slice_thick", method, "PVM_SliceThick")).size:
+        words["excited slice or slab"] = f"{thickness[0]:g} mm"
+    return words
+
+
+def _numbers(first: ParameterFile, name: str, second: ParameterFile, other: str) -> RealArray:
+    """Values of the first of two parameters that is there; none where neither is."""
+    for source, label in ((first, name), (second, other)):
+        if label in source:
+            return source.bounded(label, _MAX_ECHO_TIME)
+    return np.zeros(0)
+
+
+def _excitation_angle(files: ScanFiles) -> float | None:
+    """Flip angle of the excitation [deg]: third of its pulse; ACQ_flip_angle may be that of the refocusing pulse."""
+    for name in ("ExcPulse1", "ExcPulse"):
+        words = files.method.values(name) if name in files.method else []
+        if len(words) > 2:
+            try:
+                return float(words[2])
+            except ValueError:
+                return None
+    return files.acqp.number("ACQ_flip_angle") if "ACQ_flip_angle" in files.acqp else None

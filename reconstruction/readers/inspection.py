@@ -13,9 +13,10 @@ from knightshift.core.errors import UnsupportedDataError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.core.run_folder import open_run
 from knightshift.reconstruction.fid_series import FidSeries
-from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.images import ImageSeries, SliceStack
 from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.readers.detection import RawData, RawKind, detect, read_raw
+from knightshift.reconstruction.stacks import find_stacks
 
 _KSPACE_AXES = (
     ("repetition", "repetitions"),
@@ -26,6 +27,7 @@ _KSPACE_AXES = (
     ("sample", "samples"),
 )
 _MOST_TIMES = 32
+_MOST_SLICES = 12
 
 Rows = tuple[tuple[str, str], ...]
 
@@ -108,6 +110,7 @@ def _kspace_rows(scan: KSpaceScan) -> Rows:
         *((("repetitions", f"not of the same image: {scan.repetitions_differ}"),) if scan.repetitions_differ else ()),
         *_frequency_rows(scan),
         *_geometry_rows(scan.slice_geometries, scan.matrix),
+        *_slice_rows(find_stacks(scan.slice_geometries)),
         *scan.parameters.items(),
     )
 
@@ -166,10 +169,28 @@ def _geometry_rows(geometries: tuple[ImageGeometry, ...], matrix: tuple[int, int
     ]
     names = ("slice", "phase-encode", "readout")
     for name, direction in zip(names, first.directions, strict=True):
-        rows.append((f"{name} direction", "(" + ", ".join(f"{part:+.3f}" for part in direction) + ")"))
-    if any(not np.allclose(first.directions, other.directions) for other in geometries[1:]):
-        rows.append(("orientations", "slices in several directions: those of the first are given"))
+        rows.append((f"{name} direction", _direction(direction)))
     return tuple(rows)
+
+
+def _slice_rows(stacks: Sequence[SliceStack]) -> Rows:
+    """Say how far from the isocentre the slices of each stack lie, along their normal."""
+    rows = []
+    for stack in stacks:
+        first, last = stack.slices[0] + 1, stack.slices[-1] + 1
+        normal, n_slices = stack.geometry.directions[0], len(stack.slices)
+        places = stack.geometry.origin @ normal + stack.geometry.voxel_size[0] * np.arange(n_slices)
+        if n_slices <= _MOST_SLICES:
+            where = ", ".join(f"{round(1e3 * place, 4) + 0.0:g}" for place in places) + " mm"
+        else:
+            where = f"{_length(places[0])} to {_length(places[-1])}"
+        name = "slices" if len(stacks) == 1 else f"slice {first}" if n_slices == 1 else f"slices {first} to {last}"
+        rows.append((f"{name} at", f"{where} along {_direction(normal)}"))
+    return tuple(rows)
+
+
+def _direction(direction: RealArray) -> str:
+    return "(" + ", ".join(f"{round(float(part), 3) + 0.0:+.3f}" for part in direction) + ")"
 
 
 def _times(times: RealArray | Sequence[float]) -> str:
@@ -185,7 +206,7 @@ def _time(seconds: float) -> str:
 
 
 def _length(metres: float) -> str:
-    scale, unit = (1e3, "mm") if metres > 0.9995e-3 else (1e6, "um")
+    scale, unit = (1e3, "mm") if abs(metres) > 0.9995e-3 or metres == 0 else (1e6, "um")
     return f"{metres * scale:.4g} {unit}"
 
 

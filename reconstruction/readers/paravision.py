@@ -91,7 +91,7 @@ def read_paravision(path: Path) -> KSpaceScan:
         refocused=contrast.is_refocused(files),
         methods=_sentences(files, layout, samples),
         missing=where.missing + told + _left_open(files, layout, grid, samples),
-        parameters={"method": contrast.method_name(files), "version": files.version},
+        parameters=contrast.protocol(files),
     )
 
 

@@ -49,6 +49,29 @@ def test_rows_of_images_tell_sizes_and_orientation(tmp_path: Path) -> None:
     assert any("psi, phi and theta" in line for line in inspection.missing)
 
 
+def test_rows_of_a_scan_tell_what_was_asked_of_it(synthetic_scan: Any, tmp_path: Path) -> None:
+    acqp = {"ACQ_scan_name": "( 64 )\n<T2 of cell 3 (E5)>", "ACQ_repetition_time": "( 2 )\n2500 800",
+            "ACQ_flip_angle": "180", "NA": "2", "ACQ_slice_thick": "0.7"}  # fmt: skip
+    method = {"PVM_NAverages": "4", "ExcPulse1": "(2, 3000, 90, Yes, 4, 6000, 0.16, <$ExcPulse1Shape>)"}
+    scan = synthetic_scan(labelled(1, 3, 1, 8, 16), acqp=acqp, method=method).write(tmp_path)
+    rows = dict(inspect_raw(scan).rows)
+    assert rows["protocol"] == "T2 of cell 3 (E5)"
+    assert rows["repetition time"] == "800 ms, 2500 ms"
+    assert (rows["flip angle"], rows["averages"]) == ("90 deg", "4")
+    assert rows["excited slice or slab"] == "0.7 mm"
+    assert rows["slices at"] == "0, 2, 4 mm along (+0.000, +0.000, +1.000)"
+    assert rows["readout direction"] == "(-1.000, +0.000, +0.000)"
+
+
+def test_slices_of_each_direction_are_listed(synthetic_scan: Any, tmp_path: Path) -> None:
+    method = {"PVM_SPackArrNSlices": "( 2 )\n2 1", "PVM_SPackArrSliceDistance": "( 2 )\n2 2",
+              "PVM_SPackArrGradOrient": "( 2, 3, 3 )\n1 0 0 0 1 0 0 0 1 0 0 1 0 1 0 1 0 0",
+              "PVM_SPackArrReadOffset": "( 2 )\n0 0", "PVM_SPackArrPhase1Offset": "( 2 )\n0 0"}  # fmt: skip
+    rows = dict(inspect_raw(synthetic_scan(labelled(1, 3, 1, 8, 16), method=method).write(tmp_path)).rows)
+    assert rows["slices 1 to 2 at"] == "0, 2 mm along (+0.000, +0.000, +1.000)"
+    assert rows["slice 3 at"] == "4 mm along (+1.000, +0.000, +0.000)"
+
+
 def test_what_is_refused_is_said_and_not_raised(tmp_path: Path) -> None:
     inspection = inspect_raw(Agilent(labelled(8, 2, 16), AGILENT_IMAGE | {"seqfil": ["epi"]}).write(tmp_path))
     assert "more than an FFT" in inspection.refused
