@@ -127,26 +127,25 @@ def _words(reco: ParameterFile, name: str) -> list[str]:
     return reco.values(name) if name in reco else []
 
 
-def negates_every_other_point(reco: ParameterFile, version: str, n_dims: int) -> tuple[bool, ...]:
+def negates_every_other_point(reco: ParameterFile, n_dims: int, *, before_6: bool) -> tuple[bool, ...]:
     """Whether ``RECO_qopts`` changes the sign of every other point, for each transformed axis.
 
     ParaVision 6 and later write the option down but apply it only where their network has the filter for it.
     """
     options = _words(reco, "RECO_qopts")[:n_dims]
-    by_itself = "RecoStageNodes" not in reco or version.startswith("PV 5")
-    applied = by_itself or "RecoConjQnegFilter" in _filters(reco)
+    applied = before_6 or "RecoStageNodes" not in reco or "RecoConjQnegFilter" in _filters(reco)
     negated = tuple(applied and option in ("QUAD_NEGATION", "CONJ_AND_QNEG") for option in options)
     return negated + (False,) * (n_dims - len(options))
 
 
-def transforms_forward(reco: ParameterFile | None, version: str) -> bool:
+def transforms_forward(reco: ParameterFile | None, *, before_6: bool) -> bool:
     """Whether the console's image is the forward transform of the samples and not, as of most scans, the inverse.
 
     ParaVision 5.1 transforms forward, and its methods ask for the complex conjugate of the samples before
     (``COMPLEX_CONJUGATE`` or ``CONJ_AND_QNEG`` of the readout), which makes that an inverse transform. Later versions
     transform as their network says, whatever ``RECO_qopts``.
     """
-    if reco is None or not version.startswith("PV 5") or "RecoConjQnegFilter" in _filters(reco):
+    if reco is None or not before_6 or "RecoConjQnegFilter" in _filters(reco):
         return False
     return _words(reco, "RECO_qopts")[:1] in (["NO_QOPTS"], ["QUAD_NEGATION"])
 

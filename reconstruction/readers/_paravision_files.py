@@ -48,6 +48,12 @@ class ScanFiles:
         return "360" in self.version
 
     @property
+    def is_before_6(self) -> bool:
+        """Whether ParaVision 5.1 or an older one wrote the scan."""
+        digits = re.search(r"\d+", self.version)
+        return digits is not None and int(digits.group()) < 6
+
+    @property
     def job(self) -> str:
         """Name of the job whose samples are read, ``"job0"``; empty where they are those of no job."""
         if self.raw.name.startswith("rawdata.job"):

@@ -47,7 +47,7 @@ def job_word(acqp: ParameterFile, name: str) -> str:
 def _job_index(acqp: ParameterFile, name: str) -> int:
     jobs, title = acqp.structs("ACQ_jobs"), name
     for index, job in enumerate(jobs):
-        if len(job) >= _NAMED_FIELDS and job[-1] == title:
+        if title in job[_NAMED_FIELDS - 1 :]:
             return index
     number = int(title.removeprefix("job")) if title.removeprefix("job").isdigit() else len(jobs)
     if number < len(jobs) and len(jobs[number]) < _NAMED_FIELDS:  # entries without names are in order

@@ -77,7 +77,7 @@ def _placed(
     field = third(files, "PVM_Fov") * third(files, "PVM_AntiAlias", 1.0)
     offset = _slab_offset(files)
     thickness = field / size
-    between = not files.version.startswith("PV 5")  # ParaVision 6 and later centre the slab between two slices
+    between = not files.is_before_6  # ParaVision 6 and later centre the slab between two slices
     shift = -(offset + thickness / 2 * between) / thickness
     if files.reco is not None and "RECO_rotate" in files.reco:
         shift = float(rotations(files, 1, n_images)[2, 0] - 0.5) * size

@@ -154,7 +154,7 @@ def rotations(files: ScanFiles, n_slices: int, n_images: int) -> RealArray:
     assert files.reco is not None
     n_dims = dimensions(files)
     rotate = of_each_slice(files.reco, "RECO_rotate", (n_dims, n_slices, n_images), _MAX_ROTATION).copy()
-    for axis, negated in enumerate(negates_every_other_point(files.reco, files.version, n_dims)):
+    for axis, negated in enumerate(negates_every_other_point(files.reco, n_dims, before_6=files.is_before_6)):
         rotate[axis] += 0.5 * negated  # a change of sign of every other point is the half-field shift
     return rotate
 

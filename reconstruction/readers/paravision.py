@@ -103,7 +103,7 @@ def _raw_samples(files: ScanFiles, layout: RawLayout, images: ImageOrder, partit
         scales=channel_scales(files.reco, files.method, layout.n_receivers),
         order=None if partitions is None else encoding_order(files, layout),
         reverses_even_echoes=images.reverses_even_echoes,
-        conjugated=transforms_forward(files.reco, files.version),
+        conjugated=transforms_forward(files.reco, before_6=files.is_before_6),
     )
 
 
@@ -127,7 +127,7 @@ def _console_left_open(files: ScanFiles, layout: RawLayout) -> list[str]:
     told, reco = [], files.reco
     if reco is None:
         told.append("the reconstruction parameters (reco): grid and shifts were computed")
-    elif files.version.startswith("PV 5") and "RECO_qopts" not in reco:
+    elif files.is_before_6 and "RECO_qopts" not in reco:
         told.append("whether the console moved the image by half the field (RECO_qopts)")
     elif "RECO_qopts" in reco and any("CONJ" in option for option in reco.values("RECO_qopts")[1:]):
         told.append("what RECO_qopts of the phase encoding, a conjugation, did: it is not applied")

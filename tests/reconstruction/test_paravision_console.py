@@ -177,7 +177,7 @@ def test_paravision_5_transforms_forward_what_it_does_not_conjugate(
         "RECO_rotate": f"( 2, 1 )\n{rotate}",
         "RECO_ft_mode": "( 2 )\nCOMPLEX_FFT COMPLEX_FFT",
     }
-    version = {"ACQ_sw_version": "( 65 )\n<PV 5.1>"}
+    version = {"ACQ_sw_version": "( 65 )\n<PV 5.1>" if forward else "( 65 )\n<PV 4.0>"}
     series = reconstruct(synthetic_scan(kspace, acqp=version, reco=reco).write(tmp_path))
     samples = kspace[0, 0, 0].copy()
     for axis, option in zip((1, 0), options.split(), strict=True):
@@ -211,6 +211,14 @@ def test_a_network_of_paravision_5_applies_the_options_all_the_same(synthetic_sc
             "RecoStageNodes": "( 1 )\n(<compute>, 0, <RecoFTFilter FT0{direction=0}>)"}  # fmt: skip
     scan = synthetic_scan(kspace, acqp={"ACQ_sw_version": "( 65 )\n<PV 5.1>"}, reco=reco).write(tmp_path)
     np.testing.assert_allclose(reconstruct(scan).images[0, 0], by_numpy(kspace[0, 0, 0]), atol=1e-3)
+
+
+def test_a_field_more_in_the_entry_of_a_job_changes_nothing(synthetic_scan: Any, tmp_path: Path) -> None:
+    kspace = random_kspace(1, 1, 1, 8, 128)
+    jobs = "( 2 )\n(64, 8, 0, 8, 101, 5e4, 8, 1, <Navigator>, 0) (256, 8, 0, 8, 101, 5e4, 8, 1, <job0>, 0)"
+    scan = synthetic_scan(kspace, acqp={"ACQ_sw_version": "<PV-360.3.9>", "ACQ_jobs": jobs}).write(tmp_path)
+    (scan / "fid").rename(scan / "rawdata.job0")
+    np.testing.assert_allclose(reconstruct(scan).images[0, 0], by_numpy(kspace[0, 0, 0]), atol=1e-2)
 
 
 @pytest.mark.parametrize("partitions_inside", [False, True])
