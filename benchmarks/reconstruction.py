@@ -88,6 +88,12 @@ def ours_in_place(kspace: np.ndarray, n_axes: int) -> Run:
     return run
 
 
+def ours_magnitude(kspace: np.ndarray, n_axes: int) -> Run:
+    from knightshift.reconstruction.fft import centered_ifft_magnitude
+
+    return lambda: centered_ifft_magnitude(kspace, n_axes=n_axes)
+
+
 def by_numpy(kspace: np.ndarray, n_axes: int) -> Run:
     axes = tuple(range(-n_axes, 0))
     return lambda: np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(kspace, axes), axes=axes), axes)
@@ -134,6 +140,7 @@ PROGRAMS = {
     "ours, into array": Program(ours_into, "pyfftw", "pip install pyfftw"),
     "ours, in place": Program(ours_in_place, "pyfftw", "pip install pyfftw"),
     "ours, new array": Program(ours, "pyfftw", "pip install pyfftw"),
+    "ours, magnitude": Program(ours_magnitude, "pyfftw", "pip install pyfftw"),
     "numpy": Program(by_numpy, "numpy", "pip install numpy"),
     "scipy, 2 workers": Program(by_scipy, "scipy", "pip install scipy"),
     "sigpy": Program(by_sigpy, "sigpy", "pip install sigpy"),

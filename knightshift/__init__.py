@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from knightshift.api.runs import RunData, open_run
     from knightshift.api.scans import ScanData, open_scan
     from knightshift.core.errors import KnightshiftError
+    from knightshift.reconstruction.fft import centered_ifft, centered_ifft_magnitude
     from knightshift.reconstruction.recipe import Recipe
     from knightshift.reconstruction.relaxometry.options import T2Options
 
@@ -27,6 +28,8 @@ __all__ = [
     "ScanData",
     "T2Options",
     "__version__",
+    "centered_ifft",
+    "centered_ifft_magnitude",
     "open_run",
     "open_scan",
 ]
@@ -37,6 +40,8 @@ _HOME = {
     "RunData": "knightshift.api.runs",
     "ScanData": "knightshift.api.scans",
     "T2Options": "knightshift.reconstruction.relaxometry.options",
+    "centered_ifft": "knightshift.reconstruction.fft",
+    "centered_ifft_magnitude": "knightshift.reconstruction.fft",
     "open_run": "knightshift.api.runs",
     "open_scan": "knightshift.api.scans",
 }

@@ -22,12 +22,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.errors import ShapeError
 from knightshift.reconstruction.fft_plans import borrowed_plan, in_threads, thread_count
 
-__all__ = ["centered_ifft", "centered_ifft2", "centered_ifft2_magnitude", "thread_count"]
+__all__ = ["centered_ifft", "centered_ifft2", "centered_ifft_magnitude", "thread_count"]
 
 _SLAB_BYTES = 256 * 1024
 """Images are transformed together up to this size, so that they stay in the cache of a core."""
@@ -107,12 +108,48 @@ def centered_ifft(
     return image
 
 
-def centered_ifft2_magnitude(
-    kspace: ComplexArray, *, windows: Sequence[RealArray | None] | None = None, measure: bool = False
+def centered_ifft_magnitude(
+    kspace: ComplexArray,
+    *,
+    n_axes: int,
+    windows: Sequence[RealArray | None] | None = None,
+    shifts: Sequence[float] | None = None,
+    measure: bool = False,
 ) -> RealArray:
-    """Magnitude of `centered_ifft2`."""
-    magnitude: RealArray = np.abs(centered_ifft2(kspace, windows=windows, measure=measure))
-    return magnitude
+    """Transform the last `n_axes` axes from k-space to the magnitude of the image.
+
+    The complex image is never there as a whole: besides the result, half as large as `kspace`, this takes the memory of
+    a few small images, or of one volume.
+
+    Parameters
+    ----------
+    kspace, n_axes, windows, shifts, measure
+        As in `centered_ifft`; `kspace` is not changed.
+
+    Returns
+    -------
+    RealArray
+        Same shape, float32 or float64 as the input.
+
+    Raises
+    ------
+    ShapeError
+        As in `centered_ifft`.
+    """
+    lengths = _checked_lengths(kspace, n_axes)
+    dtype = _dtype_of(kspace)
+    modulation = _modulation_of(lengths, windows, shifts)
+    source = np.ascontiguousarray(kspace, dtype).reshape(-1, *lengths)
+    magnitude = np.empty(source.shape, np.zeros(1, dtype).real.dtype)
+    how = measure, thread_count(source.size)
+    if _fits_buffer(source):
+        _transform_slabs(source, magnitude, modulation, how)
+    else:
+        image = np.empty((1, *lengths), dtype)
+        for number, target in enumerate(magnitude):
+            _transform(source[number : number + 1], image, modulation, how)
+            np.abs(image[0], out=target)
+    return magnitude.reshape(kspace.shape)
 
 
 def _target(kspace: ComplexArray, dtype: np.dtype[Any], out: ComplexArray | None) -> ComplexArray:
@@ -141,7 +178,7 @@ def _checked_lengths(kspace: ComplexArray, n_axes: int) -> tuple[int, ...]:
 def _transform(source: ComplexArray, image: ComplexArray, modulation: _Modulation, how: tuple[bool, int]) -> None:
     """Transform images of shape ``(image, *lengths)`` whole or, where they are large, by planes and the first axis."""
     lengths = image.shape[1:]
-    if image[0].nbytes <= _BUFFER_BYTES or len(lengths) == 1:
+    if _fits_buffer(source):
         _transform_slabs(source, image, modulation, how)
         return
     n_planes, n_first = len(image) * lengths[0], lengths[0]
@@ -150,20 +187,28 @@ def _transform(source: ComplexArray, image: ComplexArray, modulation: _Modulatio
     _transform_first_axis(image.reshape(len(image), n_first, -1), modulation, how)
 
 
-def _transform_slabs(source: ComplexArray, image: ComplexArray, modulation: _Modulation, how: tuple[bool, int]) -> None:
-    """Transform images as many at a time as fit the cache, in the buffer of a plan."""
+def _fits_buffer(images: ComplexArray) -> bool:
+    """Whether images are transformed whole."""
+    return images[0].nbytes <= _BUFFER_BYTES or images.ndim == 2
+
+
+def _transform_slabs(source: ComplexArray, image: NDArray[Any], modulation: _Modulation, how: tuple[bool, int]) -> None:
+    """Transform images as many at a time as fit the cache, in the buffer of a plan; a real `image` takes magnitudes."""
     measure, n_threads = how
-    before, after = modulation.of_image(image.dtype)
-    step = max(1, _SLAB_BYTES // image[0].nbytes)
-    axes = tuple(range(1, image.ndim))
+    before, after = modulation.of_image(source.dtype)
+    step = max(1, _SLAB_BYTES // source[0].nbytes)
+    axes = tuple(range(1, source.ndim))
 
     def one_slab(number: int) -> None:
         start = number * step
         target = image[start : start + step]
-        with borrowed_plan(target.shape, axes, image.dtype, measure) as plan:
+        with borrowed_plan(target.shape, axes, source.dtype, measure) as plan:
             _modulate(source[start : start + step], before, plan.input_array)
             plan.execute()
-            _modulate(plan.output_array, after, target)
+            if np.iscomplexobj(target):
+                _modulate(plan.output_array, after, target)
+            else:  # the modulation is a phase
+                np.abs(plan.output_array, out=target)
 
     in_threads(one_slab, range(-(-len(image) // step)), n_threads)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knightshift.core.errors import ShapeError
-from knightshift.reconstruction.fft import centered_ifft, centered_ifft2, centered_ifft2_magnitude
+from knightshift.reconstruction.fft import centered_ifft, centered_ifft2, centered_ifft_magnitude
 
 
 def noise(shape: tuple[int, ...], dtype: type = np.complex128, seed: int = 0) -> np.ndarray:
@@ -48,9 +48,16 @@ def test_large_array_with_measured_plan_and_threads() -> None:
     assert not np.array_equal(again, got)  # the buffer of the first result was not reused under it
 
 
-def test_magnitude_is_that_of_the_image() -> None:
-    kspace = noise((2, 16, 10))
-    np.testing.assert_allclose(centered_ifft2_magnitude(kspace), np.abs(by_numpy(kspace)), atol=1e-15)
+@pytest.mark.parametrize("buffer", [1 << 10, 1 << 21], ids=["large images", "small images"])
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128, np.float32])
+def test_magnitude_is_that_of_the_image(buffer: int, dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("knightshift.reconstruction.fft._BUFFER_BYTES", buffer)
+    kspace = noise((3, 9, 16, 10)).real.astype(dtype) if dtype is np.float32 else noise((3, 9, 16, 10), dtype)
+    for n_axes in (1, 2, 3):
+        got = centered_ifft_magnitude(kspace[::2], n_axes=n_axes, shifts=(0.5,) * n_axes)
+        expected = np.abs(centered_ifft(kspace[::2], n_axes=n_axes, shifts=(0.5,) * n_axes))
+        assert got.dtype == (np.float64 if dtype is np.complex128 else np.float32)
+        np.testing.assert_allclose(got, expected, atol=1e-6 * expected.max())
 
 
 def test_input_is_not_changed_and_results_do_not_share_memory() -> None:
@@ -135,9 +142,13 @@ def test_transform_in_place_takes_a_fraction_of_the_data() -> None:
     tracemalloc.reset_peak()
     centered_ifft(kspace, n_axes=3)
     new_array = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    centered_ifft_magnitude(kspace, n_axes=3)
+    magnitude = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert in_place < 0.2 * kspace.nbytes
     assert new_array < 1.2 * kspace.nbytes
+    assert magnitude < 0.7 * kspace.nbytes
 
 
 def test_windows_and_shifts_of_large_volumes_are_those_of_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
