@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +16,7 @@ from knightshift.core.errors import InputError
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import T2Distribution, T2Fit, T2Options, fit_t2_maps, train_of
 from knightshift.reconstruction.relaxometry.phase_evolution import reason_against_real_part
+from knightshift.reconstruction.relaxometry.voxel_trains import B1_STEP
 from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, TWO_COLUMNS, styled
 from knightshift.reconstruction.report.t2_symbol import T2
@@ -182,7 +183,10 @@ def _expected_widths(fit: T2Fit) -> RealArray:
     some, step = np.zeros_like(fit.ok), 1e-3
     some.flat[np.flatnonzero(fit.ok)[:: -(-int(np.count_nonzero(fit.ok)) // 2000)]] = True
     curves, changed = (fit.decays(fit.t2[some] * scale, some) for scale in (1.0, 1 + step))
-    columns = np.stack([curves, changed - curves]) / fit.noise_std[:, None]
+    followed = [curves, changed - curves]
+    if fit.trains is not None and fit.trains.b1 is not None and fit.trains.b1_is_fitted:
+        followed.append(replace(fit.trains, b1=fit.trains.b1 - 2 * B1_STEP).decays(fit.t2[some], some) - curves)
+    columns = np.stack(followed) / fit.noise_std[:, None]
     orthogonal, _ = np.linalg.qr(np.moveaxis(columns, (0, 1), (2, 1)))
     return np.asarray(np.sqrt(np.maximum(1 - np.sum(orthogonal**2, axis=2), 1e-6))).ravel()
 

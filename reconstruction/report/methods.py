@@ -7,6 +7,7 @@ from typing import Any
 
 from knightshift.core.human_units import duration, isotope, quantity
 from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.relaxometry import T2Fit
 from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.relaxometry.train import TRAIN_CAUTION
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
@@ -20,6 +21,23 @@ _KINDS = {
 
 GRADIENT_ECHO_CAUTION = "The echoes are gradient echoes: what is fitted is T2*, which is shorter than T2"
 """What a report says of images whose echoes no pulse refocuses."""
+
+
+def model_words(fit: T2Fit) -> str:
+    """Say in a few words what a T2 map assumes, for captions."""
+    what = "one exponential" if fit.options.train is None else "the decay of an echo train"
+    how = {
+        "complex": "fitted to the real part after removal of the phase",
+        "rician": "fitted to magnitudes by Rician likelihood",
+        "gaussian": "fitted to magnitudes by least squares",
+    }[fit.options.estimator]
+    offset = {
+        "none": "without an offset",
+        "noise": "with an offset fixed at the noise floor",
+        "noise-quadrature": "with the noise floor in quadrature",
+        "free": "with a free offset",
+    }[fit.options.offset]
+    return f"{what} {offset}, {how}"
 
 
 def methods_paragraph(inputs: ReportInputs) -> str:
@@ -64,7 +82,8 @@ def _acquisition_sentence(run: RunFacts) -> str:
     again = {0: "", 1: ", interrupted and resumed once"}.get(
         run.resumes, f", interrupted and resumed {run.resumes} times"
     )
-    return f"{run.passes_used} of {run.passes_planned} passes entered the images{took}{again}{lost}"
+    simulated = f"Scanner and sample ({run.sample}) were simulated. " if run.sample else ""
+    return f"{simulated}{run.passes_used} of {run.passes_planned} passes entered the images{took}{again}{lost}"
 
 
 def _populations_sentence(populations: Populations) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from knightshift.core.durable import make_folder, write_durably
 from knightshift.core.human_units import isotope, quantity
+from knightshift.reconstruction.relaxometry import T2Fit
 from knightshift.reconstruction.report.comparison_section import comparison_table
 from knightshift.reconstruction.report.digests import image_digest
 from knightshift.reconstruction.report.inputs import ReportInputs
@@ -15,7 +16,7 @@ from knightshift.reconstruction.report.markup import Markup, element
 from knightshift.reconstruction.report.methods import methods_paragraph
 from knightshift.reconstruction.report.night_section import night_story
 from knightshift.reconstruction.report.page import inline_figure, page
-from knightshift.reconstruction.report.report_figures import COMPARISON, NIGHT, report_figures
+from knightshift.reconstruction.report.report_figures import COMPARISON, NIGHT, QUALITY, report_figures
 from knightshift.reconstruction.report.sections import (
     fit_table,
     headline,
@@ -87,20 +88,25 @@ def _figure_sections(inputs: ReportInputs, directory: Path) -> list[Markup]:
         by_heading.setdefault(item.heading, []).append(inline_figure(png, item.caption, width))
     if inputs.compared is not None:
         by_heading[COMPARISON].append(comparison_table(inputs))
+    if inputs.fit is not None:
+        by_heading.setdefault(QUALITY, [])
+        by_heading[QUALITY] += _quality(inputs, inputs.fit)
     if inputs.run is not None:
         by_heading.setdefault(NIGHT, [])
         by_heading[NIGHT] += night_story(inputs, inputs.run)
     return [section(heading, *content, anchor=_ANCHORS.get(heading, "")) for heading, content in by_heading.items()]
 
 
+def _quality(inputs: ReportInputs, fit: T2Fit) -> list[Markup]:
+    misfit = inputs.misfit_sentence
+    words = [element("p", element("strong", misfit))] if misfit else []
+    return [*words, fit_table(fit, t2_symbol(inputs.series))]
+
+
 def _tables(inputs: ReportInputs, summary: Summary) -> list[Markup]:
     tables = []
     if summary.regions:
         tables.append(section("Regions", regions_table(summary, t2_symbol(inputs.series))))
-    if inputs.fit is not None:
-        misfit = inputs.misfit_sentence
-        words = [element("p", element("strong", misfit))] if misfit else []
-        tables.append(section("Quality of the fit", *words, fit_table(inputs.fit, t2_symbol(inputs.series))))
     if inputs.run is not None:
         tables += [protocol_section(inputs.run), run_section(inputs.run)]
     return tables
@@ -110,6 +116,7 @@ def _subtitle(inputs: ReportInputs) -> str:
     parts = []
     if inputs.run is not None:
         parts += [f"run {inputs.run.run_id}", f"protocol {inputs.run.protocol_name}"]
+        parts += [f"simulated sample: {inputs.run.sample}"] if inputs.run.sample else []
     if inputs.series.nucleus is not None:
         frequency = inputs.series.working_frequency
         parts.append(isotope(inputs.series.nucleus) + (f" at {quantity(frequency, 'Hz', 6)}" if frequency else ""))

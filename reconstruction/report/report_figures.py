@@ -38,6 +38,7 @@ from knightshift.reconstruction.report.estimator_figures import (
 from knightshift.reconstruction.report.image_axes import plane_of_slice
 from knightshift.reconstruction.report.inputs import ReportInputs
 from knightshift.reconstruction.report.intensity_figures import echoes_figure, intensity_figure, shown_slices
+from knightshift.reconstruction.report.methods import model_words
 from knightshift.reconstruction.report.night_figure import night_figure, night_panels
 from knightshift.reconstruction.report.overview_figure import overview_figure
 from knightshift.reconstruction.report.region_words import region_words
@@ -54,6 +55,8 @@ from knightshift.reconstruction.report.t2_symbol import in_symbol, t2_symbol, t2
 _MS = 1e3
 NIGHT = "The night"
 """Heading of the section of the night."""
+QUALITY = "Quality of the fit"
+"""Heading of the section that judges the fit."""
 COMPARISON = "Compared with another run"
 """Heading of the section that holds two runs beside each other."""
 
@@ -256,8 +259,8 @@ def _t2_maps(
     clipped = int(np.count_nonzero((values < t2_range[0]) | (values > t2_range[1])))
     beyond = f" {clipped} voxels lie beyond the colour bar." if clipped else ""
     caption = (
-        f"{which}{t2} (first panel, colours from {low} to {high} ms) and its standard deviation from the fit (second). "
-        f"Grey: no signal above the noise, or no {t2}.{outlined}{beyond}"
+        f"{which}{t2} (first panel, colours from {low} to {high} ms) and its standard deviation from the fit (second): "
+        f"{model_words(fit)}. Grey: no signal above the noise, or no {t2}.{outlined}{beyond}"
     )
     yield CaptionedFigure("t2_map", f"{t2} map", t2_map_figure(shown, t2_range), caption)
     if shown.outline.any():
@@ -323,7 +326,7 @@ def _residuals(inputs: ReportInputs, fit: T2Fit) -> CaptionedFigure:
         "the histogram beside what the noise alone would leave. Early echoes leave less, because the fit follows "
         f"them. {inputs.misfit_sentence}"
     )
-    return CaptionedFigure("residuals", "Quality of the fit", residuals_figure(fit, inputs.misfit_sentence), caption)
+    return CaptionedFigure("residuals", QUALITY, residuals_figure(fit, inputs.misfit_sentence), caption)
 
 
 def _estimators(series: ImageSeries, fit: T2Fit, populations: Populations) -> CaptionedFigure:
@@ -341,7 +344,7 @@ def _estimators(series: ImageSeries, fit: T2Fit, populations: Populations) -> Ca
         f"read it too long.{train}{left_out}"
     )
     figure = estimators_figure(table, t2_symbol(series))
-    return CaptionedFigure("estimators", "Quality of the fit", figure, caption)
+    return CaptionedFigure("estimators", QUALITY, figure, caption)
 
 
 def _spectrum(spectrum: Spectrum) -> CaptionedFigure:

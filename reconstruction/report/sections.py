@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import numpy as np
 
 from knightshift.core.human_units import duration, local_and_utc, plain, quantity
@@ -15,7 +18,12 @@ from knightshift.reconstruction.report.summary import RegionSummary, Summary
 from knightshift.reconstruction.report.t2_symbol import T2, in_symbol
 
 _MS = 1e3
-_NOISE_SOURCES = {"given": "known before the fit", "background": "from the background", "residuals": "from residuals"}
+_Number = TypeVar("_Number", int, float)
+_NOISE_SOURCES = {
+    "given": "known before",
+    "background": "from the background",
+    "residuals": "from residuals",
+}
 
 
 def section(title: str, *content: str, anchor: str = "") -> Markup:
@@ -46,17 +54,25 @@ def headline(summary: Summary, symbol: str = T2) -> Markup:
         )
         return element("div", element("strong", title), element("p", text), others, class_="result")
     pairs = zip(dendrites, summary.dendrite.significance, strict=True)
-    found = [
-        element(
-            "p",
-            f"{region.name.capitalize()}: {_t2_words(region, symbol)}{_pooled_words(region, symbol)}"
-            f"{_place_words(region)}; {sigma:.0f} σ above the bulk.",
-        )
-        for region, sigma in pairs
-    ]
+    found = [part for region, sigma in pairs for part in _region_words(region, sigma, summary, symbol)]
     one = "Dendrite found" if words.isolated == "dendrite" else f"One isolated region of long {symbol} found"
     title = one if len(dendrites) == 1 else f"{len(dendrites)} regions of long {symbol} found"
     return element("div", element("strong", title), *found, others, class_="result found")
+
+
+def _region_words(region: RegionSummary, sigma: float, summary: Summary, symbol: str) -> tuple[Markup, Markup]:
+    """Tell what an isolated region is: its T2; its place and size, how strong it is, how it compares with the bulk."""
+    assert summary.dendrite is not None
+    error = "" if region.median_over_bulk_std is None else f" ± {region.median_over_bulk_std:.2f}"
+    ratio = "" if region.median_over_bulk is None else f"{region.median_over_bulk:.2f}{error} times the median of the "
+    compared = f"{ratio}{region_words(summary.nucleus).bulk}" if ratio else ""
+    ends = [(snr, time) for snr, time in zip(region.snr_per_echo, summary.echo_times_s, strict=True) if snr is not None]
+    strength = ", ".join(f"{snr:.1f} at {quantity(time, 's', 4)}" for snr, time in dict.fromkeys((ends[0], ends[-1])))
+    edge = f"{sigma:.0f} σ above the edge of their distribution ({summary.dendrite.bulk_edge_t2_s * _MS:.1f} ms)"
+    return (
+        element("p", f"{region.name.capitalize()}: {_t2_words(region, symbol)}{_pooled_words(region, symbol)}."),
+        element("p", f"{_place_words(region)} Signal / noise {strength}. {compared}: {edge}."),
+    )
 
 
 def _no_t2(summary: Summary, symbol: str) -> tuple[str, ...]:
@@ -89,16 +105,23 @@ def _width_words(region: RegionSummary) -> str:
 
 def _place_words(region: RegionSummary) -> str:
     if region.centroid_um is None or region.extent_um is None:
-        return ""
+        return f"{_voxels(region)}."
     centre = ", ".join(f"{axis} = {_micrometres(region.centroid_um[axis])}" for axis in ("y", "z"))
-    return f", centred at {centre} µm, {_extent(region)} in extent"
+    return f"Centred at {centre} µm, {_extent(region)} in extent, {_voxels(region)}."
 
 
 def _extent(region: RegionSummary) -> str:
     if region.extent_um is None:
         return "n/a"
-    in_plane = list(region.extent_um.items())[1:]  # the first is the slice, or the depth of a projection
-    return " × ".join(f"{_micrometres(size)} µm ({axis})" for axis, size in in_plane)
+    return " × ".join(f"{_micrometres(size)} µm ({axis})" for axis, size in _in_plane(region.extent_um))
+
+
+def _voxels(region: RegionSummary) -> str:
+    return f"{' × '.join(str(count) for _, count in _in_plane(region.extent_voxels))} voxels"
+
+
+def _in_plane(by_axis: Mapping[str, _Number]) -> list[tuple[str, _Number]]:
+    return list(by_axis.items())[1:]  # the first is the slice, or the depth of a projection
 
 
 def _micrometres(value: float) -> str:
@@ -107,7 +130,8 @@ def _micrometres(value: float) -> str:
 
 def regions_table(summary: Summary, symbol: str = T2) -> Markup:
     """Tabulate the regions, and the signal over noise of each at every echo time."""
-    head = ("region", "voxels", f"{symbol} median (ms)", "quartiles (ms)", "FWHM (ms)", "centre x, y, z (µm)", "extent")
+    median, centre = f"{symbol} median (ms)", "centre x, y, z (µm)"
+    head = ("region", "voxels", median, "quartiles (ms)", "FWHM (ms)", centre, "extent", "in voxels")
     rows = [_region_row(region) for region in summary.regions]
     times = tuple(f"{quantity(echo_time, 's', 4)}" for echo_time in summary.echo_times_s)
     ratios = [(region.name, *(_ratio(snr) for snr in region.snr_per_echo)) for region in summary.regions]
@@ -132,6 +156,7 @@ def _region_row(region: RegionSummary) -> tuple[str, ...]:
         _with_error(region.fwhm_t2_s, region.fwhm_t2_std_s),
         place,
         _extent(region),
+        _voxels(region).removesuffix(" voxels"),
     )
 
 
@@ -147,18 +172,25 @@ def _ratio(snr: float | None) -> str:
 
 def fit_table(fit: T2Fit, symbol: str = T2) -> Markup:
     """Tabulate how many voxels have a T2, why others have none, and the noise."""
-    rows = [(in_symbol(status.words, symbol), str(fit.count(status))) for status in T2Status if fit.count(status)]
-    noise = [
-        f"{float(sigma):.3g} at {quantity(float(echo_time), 's', 4)}"
-        for echo_time, sigma in zip(fit.echo_times, fit.noise_std, strict=True)
+    rows = [
+        (in_symbol(status.words, symbol), f"{fit.count(status)} voxels") for status in T2Status if fit.count(status)
     ]
-    rows.append((f"noise σ, units of the images ({_NOISE_SOURCES[fit.noise_source]})", ", ".join(noise)))
+    rows.append((f"noise σ, units of the images ({_NOISE_SOURCES[fit.noise_source]})", _noise_words(fit)))
     good = fit.ok & np.isfinite(fit.chi2)
     if good.any():
         parameters = 3 if fit.options.offset == "free" or fit.options.fit_b1 else 2
         freedom = len(fit.echo_times) - parameters
         rows.append((f"χ² per voxel, median ({freedom} degrees of freedom)", f"{float(np.median(fit.chi2[good])):.2f}"))
     return table((), rows)
+
+
+def _noise_words(fit: T2Fit) -> str:
+    """Tell the noise of each echo, or of all where they are alike within a percent."""
+    mean = float(fit.noise_std.mean())
+    if np.ptp(fit.noise_std) < 0.01 * mean:
+        return f"{mean:.3g} at every echo time"
+    pairs = zip(fit.noise_std, fit.echo_times, strict=True)
+    return ", ".join(f"{float(sigma):.3g} at {quantity(float(time), 's', 4)}" for sigma, time in pairs)
 
 
 def protocol_section(run: RunFacts) -> Markup:

@@ -65,6 +65,12 @@ class RegionSummary(_Record):
     """Centre, weighted by amplitude, in the frame of the images (own runs: the laboratory, B0 along z) [µm]."""
     extent_um: dict[str, float] | None
     """Size of the bounding box along each image axis, by the laboratory axis it follows (or its own name) [µm]."""
+    extent_voxels: dict[str, int]
+    """The same in voxels."""
+    median_over_bulk: float | None = None
+    """Of a dendrite: its median T2 over that of the bulk."""
+    median_over_bulk_std: float | None = None
+    """Standard deviation of that ratio, from those of both medians."""
 
 
 class DendriteSummary(_Record):
@@ -276,7 +282,8 @@ def regions_of(
         regions.append(_region(part, words.part_number(number), "electrode", axes))
     for number, part in enumerate(populations.isolated, start=1):
         named = _region(part, words.isolated_number(number), "dendrite", axes)
-        regions.append(named.model_copy(update=_pooled(fit, populations.mask(number - 1))))
+        more = _pooled(fit, populations.mask(number - 1)) | _over_bulk(part, populations.bulk)
+        regions.append(named.model_copy(update=more))
     return tuple(regions)
 
 
@@ -287,6 +294,13 @@ def _pooled(fit: T2Fit | None, mask: BoolArray) -> dict[str, Any]:
     pooled = pool_region(fit, mask)
     low, high = pooled.interval
     return {"pooled_t2_s": pooled.t2, "pooled_interval_t2_s": (low, _or_none(high))}
+
+
+def _over_bulk(part: RegionStatistics, bulk: RegionStatistics) -> dict[str, Any]:
+    """Divide the median of a region by that of the bulk; errors of both medians are independent."""
+    ratio = part.t2_median / bulk.t2_median
+    error = ratio * math.hypot(part.t2_median_std / part.t2_median, bulk.t2_median_std / bulk.t2_median)
+    return {"median_over_bulk": ratio, "median_over_bulk_std": _or_none(error)}
 
 
 def _region(
@@ -306,6 +320,7 @@ def _region(
         snr_per_echo=tuple(_or_none(float(snr)) for snr in part.snr),
         centroid_um=None if position is None else {axis: metres / _MICROMETRE for axis, metres in position},
         extent_um=None if extent is None else {axis: metres / _MICROMETRE for axis, metres in extent},
+        extent_voxels={axis: stop - start for axis, (start, stop) in zip(axes, part.bounding_box, strict=True)},
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -131,11 +132,16 @@ def test_the_headline_tells_the_dendrite_with_place_and_uncertainty(reports: dic
     assert "Dendrite found" in words
     found = re.search(
         r"Dendrite: T₂ = ([\d.]+) ± ([\d.]+) ms \(median of (\d+) voxels\); one T₂ for all of them ([\d.]+) ms "
-        r"\(95 %: ([\d.]+) to ([\d.]+) ms\), centred at y = (\d+), z = (\d+)",
+        r"\(95 %: ([\d.]+) to ([\d.]+) ms\)\. Centred at y = (\d+), z = (\d+) µm, 46 µm \(z\) × 800 µm \(y\) in "
+        r"extent, 2 × 8 voxels\. Signal / noise ([\d.]+) at 4 ms, ([\d.]+) at 30 ms\. ([\d.]+) ± ([\d.]+) times the "
+        r"median of the electrodes: (\d+) σ above",
         words,
     )
     assert found is not None
-    t2, error, voxels, pooled, low, high, y, z = (float(group) for group in found.groups())
+    t2, error, voxels, pooled, low, high, y, z, *strength, ratio, ratio_error, sigma = map(float, found.groups())
+    assert strength == pytest.approx([0.5 * math.exp(-time / 16) / 0.012 for time in (4, 30)], rel=0.1)
+    assert abs(ratio - 16 / 7.5) < 3 * ratio_error < 0.5
+    assert sigma > 5
     assert low < pooled < high
     assert low - 0.1 < 16 < high + 0.1
     assert 14.5 < t2 < 17.5
