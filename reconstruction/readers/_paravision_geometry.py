@@ -41,7 +41,8 @@ def slice_geometries(
     if not all(name in method for name in needed) or "ACQ_slice_offset" not in acqp:
         missing = "orientation and position of the slices (PVM_SPackArrGradOrient, ACQ_slice_offset)"
         size = (_thickness(files), *grid_voxel)
-        return (_geometry(np.eye(3), np.zeros(3), size, matrix),) * n_slices, (missing,)
+        beside = np.outer(np.arange(n_slices), [0, 0, size[0]])  # one stack, side by side
+        return tuple(_geometry(np.eye(3), centre, size, matrix) for centre in beside), (missing,)
     per_pack = [int(n) for n in method.integers("PVM_SPackArrNSlices")]
     if sum(per_pack) != n_slices or min(per_pack, default=0) < 1:
         raise DamagedDataError(method.path, "PVM_SPackArrNSlices", f"{per_pack} do not sum to {n_slices} slices")

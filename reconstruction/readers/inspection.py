@@ -96,6 +96,7 @@ def _run_rows(path: Path) -> Rows:
 
 
 def _kspace_rows(scan: KSpaceScan) -> Rows:
+    stacks = find_stacks(scan.slice_geometries)
     sizes = zip(_KSPACE_AXES, scan.kspace.shape, strict=True)
     inversion = () if scan.inversion_times is None else (("inversion times", _times(scan.inversion_times)),)
     return (
@@ -109,8 +110,8 @@ def _kspace_rows(scan: KSpaceScan) -> Rows:
         *inversion,
         *((("repetitions", f"not of the same image: {scan.repetitions_differ}"),) if scan.repetitions_differ else ()),
         *_frequency_rows(scan),
-        *_geometry_rows(scan.slice_geometries, scan.matrix),
-        *_slice_rows(find_stacks(scan.slice_geometries)),
+        *_geometry_rows(stacks[0].geometry, len(stacks[0].slices), scan.matrix),
+        *_slice_rows(stacks),
         *scan.parameters.items(),
     )
 
@@ -124,7 +125,7 @@ def _image_rows(series: ImageSeries) -> Rows:
         ("echo times", _times(series.echo_times)),
         *inversion,
         ("nucleus", series.nucleus or "not stated"),
-        *_geometry_rows((series.geometry,), (shape[2], shape[3])),
+        *_geometry_rows(series.geometry, shape[1], (shape[2], shape[3])),
     )
 
 
@@ -159,12 +160,11 @@ def _frequency_rows(raw: KSpaceScan | FidSeries) -> Rows:
     )
 
 
-def _geometry_rows(geometries: tuple[ImageGeometry, ...], matrix: tuple[int, int]) -> Rows:
-    first = geometries[0]
-    size = first.voxel_size
+def _geometry_rows(first: ImageGeometry, n_slices: int, matrix: tuple[int, int]) -> Rows:
+    size, apart = first.voxel_size, "apart" if n_slices > 1 else "thick"
     field = size[1] * matrix[0], size[2] * matrix[1]
     rows = [
-        ("voxel", f"{_length(size[1])} x {_length(size[2])}, slices {_length(size[0])} apart"),
+        ("voxel", f"{_length(size[1])} x {_length(size[2])}, slices {_length(size[0])} {apart}"),
         ("field of view", f"{_length(field[0])} x {_length(field[1])} (phase encode x readout)"),
     ]
     names = ("slice", "phase-encode", "readout")
@@ -176,7 +176,7 @@ def _geometry_rows(geometries: tuple[ImageGeometry, ...], matrix: tuple[int, int
 def _slice_rows(stacks: Sequence[SliceStack]) -> Rows:
     """Say how far from the isocentre the slices of each stack lie, along their normal."""
     rows = []
-    for stack in stacks:
+    for stack in stacks[:_MOST_SLICES]:
         first, last = stack.slices[0] + 1, stack.slices[-1] + 1
         normal, n_slices = stack.geometry.directions[0], len(stack.slices)
         places = stack.geometry.origin @ normal + stack.geometry.voxel_size[0] * np.arange(n_slices)
@@ -186,6 +186,8 @@ def _slice_rows(stacks: Sequence[SliceStack]) -> Rows:
             where = f"{_length(places[0])} to {_length(places[-1])}"
         name = "slices" if len(stacks) == 1 else f"slice {first}" if n_slices == 1 else f"slices {first} to {last}"
         rows.append((f"{name} at", f"{where} along {_direction(normal)}"))
+    if len(stacks) > _MOST_SLICES:
+        rows.append(("…", f"{len(stacks)} stacks of slices in all"))
     return tuple(rows)
 
 

@@ -279,6 +279,7 @@ def test_slices_whose_gradients_are_not_there_keep_their_thickness(synthetic_sca
     without(scan, "method", "PVM_SPackArrGradOrient")
     series = reconstruct(scan)
     assert series.geometry.voxel_size[0] == pytest.approx(0.7e-3)
+    assert len(series.split()) == 1
     assert any("PVM_SPackArrGradOrient" in line for line in series.missing)
     visu = ["##TITLE=Parameter List", "##$VisuCoreOrientation=( 2, 9 )\n1 0 0 0 1 0 0 0 1 1 0 0 0 1 0 0 0 1",
             "##$VisuCorePosition=( 2, 3 )\n-5 -2 0 -5 -2 2", "##END=", ""]  # fmt: skip

@@ -69,7 +69,13 @@ def test_slices_of_each_direction_are_listed(synthetic_scan: Any, tmp_path: Path
               "PVM_SPackArrReadOffset": "( 2 )\n0 0", "PVM_SPackArrPhase1Offset": "( 2 )\n0 0"}  # fmt: skip
     rows = dict(inspect_raw(synthetic_scan(labelled(1, 3, 1, 8, 16), method=method).write(tmp_path)).rows)
     assert rows["slices 1 to 2 at"] == "0, 2 mm along (+0.000, +0.000, +1.000)"
+    assert rows["voxel"].endswith("slices 2 mm apart")
     assert rows["slice 3 at"] == "4 mm along (+1.000, +0.000, +0.000)"
+
+
+def test_a_single_slice_has_a_thickness_and_no_distance(synthetic_scan: Any, tmp_path: Path) -> None:
+    rows = dict(inspect_raw(synthetic_scan(labelled(1, 1, 1, 8, 16)).write(tmp_path)).rows)
+    assert rows["voxel"] == "500 um x 1 mm, slices 1 mm thick"
 
 
 def test_what_is_refused_is_said_and_not_raised(tmp_path: Path) -> None:
