@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,12 +12,11 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from scipy.special import ndtr
 
 from knightshift.core.arrays import BoolArray, RealArray
-from knightshift.core.errors import InputError
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import T2Distribution, T2Fit, T2Options, fit_t2_maps, train_of
 from knightshift.reconstruction.relaxometry.phase_evolution import reason_against_real_part
-from knightshift.reconstruction.relaxometry.voxel_trains import B1_STEP
 from knightshift.reconstruction.report.panels import Margins, make_panels
+from knightshift.reconstruction.report.residuals import expected_widths, standard_residuals
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, TWO_COLUMNS, styled
 from knightshift.reconstruction.report.t2_symbol import T2
 
@@ -135,12 +134,12 @@ def _draw_spread(axes: Axes, spread: Spread | None, height: float, color: str, l
 
 @styled
 def residuals_figure(fit: T2Fit, verdict: str = "") -> Figure:
-    """Draw the residuals in units of the noise: at each echo, and their distribution beside the normal one.
+    """Draw the residuals in units of their spread: at each echo, and their distribution beside the normal one.
 
     Parameters
     ----------
     fit
-        By least squares (for a Rician fit the residuals of magnitudes are not normal).
+        Below a signal of twice the noise the residuals of magnitudes are not normal.
     verdict
         What a test says of them, written above; empty for nothing.
 
@@ -149,15 +148,12 @@ def residuals_figure(fit: T2Fit, verdict: str = "") -> Figure:
     InputError
         If no voxel has a T2.
     """
-    if not fit.ok.any():
-        raise InputError("no voxel has a T2: there are no residuals")
-    measured = fit.signal[:, fit.ok] / fit.noise_std[:, None]
-    residuals = measured - fit.snr[:, fit.ok]
+    residuals = standard_residuals(fit)
     top = 0.3 if verdict else 0.12
     panels = make_panels(TWO_COLUMNS, 2, 2, 0.55, Margins(left=0.5, right=0.15, top=top, between_columns=0.6))
     panels.axes[0].set_title(verdict, loc="left", pad=4, color=ORANGE, fontsize=6.5)
     _residuals_by_echo(panels.axes[0], fit, residuals)
-    _residual_histogram(panels.axes[1], residuals, _expected_widths(fit))
+    _residual_histogram(panels.axes[1], residuals, expected_widths(fit))
     return panels.figure
 
 
@@ -173,22 +169,6 @@ def _residuals_by_echo(axes: Axes, fit: T2Fit, residuals: RealArray) -> None:
     axes.set_xlim(0, 1.08 * float(times[-1]))
     axes.set_xlabel("echo time (ms)")
     axes.set_ylabel("residual / σ")
-
-
-def _expected_widths(fit: T2Fit) -> RealArray:
-    """Tell how wide noise alone makes each residual, in units of the noise, shape ``(residual,)``.
-
-    A point that the fit follows closely leaves a small residual: ``sqrt(1 - leverage)``. Of at most 2000 voxels.
-    """
-    some, step = np.zeros_like(fit.ok), 1e-3
-    some.flat[np.flatnonzero(fit.ok)[:: -(-int(np.count_nonzero(fit.ok)) // 2000)]] = True
-    curves, changed = (fit.decays(fit.t2[some] * scale, some) for scale in (1.0, 1 + step))
-    followed = [curves, changed - curves]
-    if fit.trains is not None and fit.trains.b1 is not None and fit.trains.b1_is_fitted:
-        followed.append(replace(fit.trains, b1=fit.trains.b1 - 2 * B1_STEP).decays(fit.t2[some], some) - curves)
-    columns = np.stack(followed) / fit.noise_std[:, None]
-    orthogonal, _ = np.linalg.qr(np.moveaxis(columns, (0, 1), (2, 1)))
-    return np.asarray(np.sqrt(np.maximum(1 - np.sum(orthogonal**2, axis=2), 1e-6))).ravel()
 
 
 def _residual_histogram(axes: Axes, residuals: RealArray, widths: RealArray) -> None:

@@ -109,8 +109,7 @@ def _t2(inputs: ReportInputs, fit: T2Fit) -> Iterator[CaptionedFigure]:
         yield _estimators(replace(series, noise_std=fit.noise_std), fit, populations)
         if inputs.with_distributions:
             yield _distributions(series, fit, populations)
-    if fit.options.estimator != "rician" and fit.options.offset == "none":
-        yield _residuals(inputs, fit)
+    yield _residuals(inputs, fit)
 
 
 def _richer(inputs: ReportInputs, fit: T2Fit, richer: RicherFit) -> CaptionedFigure:
@@ -321,8 +320,10 @@ def _decays(inputs: ReportInputs, fit: T2Fit, populations: Populations) -> Capti
 
 
 def _residuals(inputs: ReportInputs, fit: T2Fit) -> CaptionedFigure:
+    rician = fit.options.estimator == "rician"
+    unit = "of the spread of magnitudes with the fitted signal" if rician else "of the noise"
     caption = (
-        "What the fit leaves, in units of the noise: median, 68 % and 95 % range of all voxels at each echo time, and "
+        f"What the fit leaves, in units {unit}: median, 68 % and 95 % range of all voxels at each echo time, and "
         "the histogram beside what the noise alone would leave. Early echoes leave less, because the fit follows "
         f"them. {inputs.misfit_sentence}"
     )

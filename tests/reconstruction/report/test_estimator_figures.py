@@ -8,7 +8,13 @@ import pytest
 from knightshift.core.errors import InputError
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.relaxometry import fit_series, fit_t2, t2_distribution
+from knightshift.reconstruction.relaxometry import (
+    T2Options,
+    fit_series,
+    fit_t2,
+    fit_t2_maps,
+    t2_distribution,
+)
 from knightshift.reconstruction.report.estimator_figures import (
     Spread,
     compare_estimators,
@@ -16,6 +22,7 @@ from knightshift.reconstruction.report.estimator_figures import (
     estimators_figure,
     residuals_figure,
 )
+from knightshift.reconstruction.report.residuals import expected_widths, standard_residuals
 
 pytestmark = pytest.mark.xdist_group("test_estimator_figures")  # its costly fixtures are made once
 
@@ -64,6 +71,26 @@ def test_residuals_of_a_right_model_are_as_wide_as_expected(series: ImageSeries)
     assert np.abs(heights - expected.get_ydata()).max() < 0.04
     with pytest.raises(InputError, match="no residuals"):
         residuals_figure(fit_t2(np.zeros((5, 3)), TIMES, noise_std=1.0))
+
+
+@pytest.mark.parametrize("snr", [6, 20])
+@pytest.mark.parametrize(
+    ("estimator", "offset"),
+    [("complex", "none"), ("rician", "none"), ("gaussian", "noise-quadrature"), ("complex", "free")],
+)
+def test_standard_residuals_are_as_wide_as_the_leverage_of_each_point_lets_them(
+    estimator: str, offset: str, snr: float
+) -> None:
+    random = np.random.default_rng(8)
+    echo_times = 2e-3 * np.arange(1, 9)
+    decay = 1.4 * snr * np.exp(-echo_times / 12e-3)[:, None, None]
+    images = decay + random.normal(size=(8, 70, 70)) + 1j * random.normal(size=(8, 70, 70))
+    signal = images if estimator == "complex" else np.abs(images)
+    options = T2Options(estimator=estimator, offset=offset)  # type: ignore[arg-type]
+    fit = fit_t2_maps(signal, echo_times, options, noise_std=1.0)
+    residuals, widths = standard_residuals(fit), expected_widths(fit)
+    assert np.sqrt(np.mean(residuals**2)) == pytest.approx(np.sqrt(np.mean(widths**2)), rel=0.04)
+    assert np.abs(residuals.mean(axis=1)).max() < 0.12
 
 
 def test_area_under_a_distribution_is_one() -> None:
