@@ -30,7 +30,9 @@ FitRegions = Annotated[
 FitDelays = Annotated[
     str | None,
     typer.Option(
-        "--delays", metavar="LIST", help="For spectra: the delay of every step, '10 ms, 90 ms', or a file of them."
+        "--delays",
+        metavar="LIST",
+        help="Delay of every spectrum, or echo time of every image, where no file has them: '10 ms, 90 ms', or a file.",
     ),
 ]
 FitEchoTrain = Annotated[

@@ -128,7 +128,7 @@ def bytes_of(memory_mb: int | None) -> int:
 def fit_to(source: Path, output: Path, choices: ReportChoices, memory_mb: int | None = None) -> None:
     """Fit T2 to `source`: maps, regions, summary and figures into `output`; what is larger than memory, in slabs."""
     memory, request = bytes_of(memory_mb), choices.images.request()
-    loaded = _load_within(source, output, memory, request)
+    loaded = _load_within(source, output, memory, (request, Recipe(echo_times=choices.echo_times)))
     if isinstance(loaded, Path):
         _fit_volume(loaded, output, request, memory)
         return
@@ -139,14 +139,17 @@ def fit_to(source: Path, output: Path, choices: ReportChoices, memory_mb: int | 
     print_outcome(outcome, Console())
 
 
-def _load_within(source: Path, output: Path, memory: int, request: T2Request) -> _Loaded | Path:
+def _load_within(source: Path, output: Path, memory: int, how: tuple[T2Request, Recipe]) -> _Loaded | Path:
     """Load images, or tell the file of those that are too large to be fitted whole."""
+    request, recipe = how
+    if recipe.echo_times is not None and (is_images(source) or run_or_none(source) is not None):
+        raise InputError(f"{source}: the echo times of these images are known: leave --delays out")
     if (path := images_path(source)) is not None:
         return _load(source) if fits_memory(images_shape(path), memory, request) else path
     if run_or_none(source) is not None:
         return _load(source)
     with disk_storage(output, memory) as storage:
-        series = reconstruct(source, storage=storage)
+        series = reconstruct(source, recipe, storage)
         if fits_memory(series.images.shape, memory, request):
             return _Loaded(series, None)
         save_images(series, output)
@@ -182,6 +185,8 @@ class ReportChoices:
     """Ends of the T2 colour bar [s], so that two reports compare."""
     distributions: bool = False
     """Whether to show distributions of T2 too."""
+    echo_times: tuple[float, ...] | None = None
+    """Echo times that are not in the files [s]."""
     compare: Path | None = None
     """A run, scan or folder of images to hold beside this one."""
 

@@ -34,15 +34,18 @@ def fit_any(source: Path, output: Path, request: FitRequest) -> None:
     if isinstance(found, FidSeries):
         _fit_spectra(found, output, request)
         return
-    for name in ("experiment", "loop_time", "regions", "delays", "echo_train"):
+    for name in ("experiment", "loop_time", "regions", "echo_train"):
         if getattr(request, name):
             raise InputError(f"{source}: --{_OPTIONS.get(name, name)} is for spectra, and these are images")
+    times = spectra_options(FitRequest(delays=request.delays)).delays
+    if times is not None and (found is not None or min(times, default=0) <= 0):
+        raise InputError(f"{source}: --delays of images are their echo times, above zero")
     if found is not None:
         _fit_inversion(source, found, output, request)
         return
     from knightshift.cli.processing import ReportChoices, fit_to
 
-    fit_to(source, output, ReportChoices(request), memory_mb=request.memory_mb)
+    fit_to(source, output, ReportChoices(request, echo_times=times), memory_mb=request.memory_mb)
 
 
 def _other_than_echoes(source: Path) -> FidSeries | ImageSeries | None:
