@@ -25,7 +25,6 @@ _LONGEST_WAY = 0.5  # by plain steps: they may have passed over a ridge
 _ROUGH_STEPS = 2  # Newton steps in single precision: of all voxels, and as many again of those that are still far
 _FAR = 5e-3
 _NEAR = 1e-6  # size of the last step times how old its Hessian is: about the error that is left
-_AMPLITUDE_STEPS = 12
 _FAINTEST = -7.0  # ln of an amplitude, in noise: fainter ones are none
 _STEEP, _FLAT = 2.0, 1.0  # rate times the first gap, and times the whole time, where other maxima are looked for
 _APART = 0.5  # in ln R: a maximum as near is the same
@@ -213,27 +212,6 @@ def _descend(scaled: RealArray, problem: Problem, law: Law, start: RealArray) ->
         if active.size == 0:
             break
     return log_amplitude, log_rate, converged, side
-
-
-def profile(signal: RealArray, problem: Problem, law: Law, log_rate: RealArray) -> RealArray:
-    """Twice the loss at given rates, with the best amplitude; shape ``(voxel,)``."""
-    scaled = signal / problem.noise_std[:, None]
-    shape = _decay(problem, np.zeros_like(log_rate), np.exp(log_rate))
-    return np.asarray(2 * law.loss(scaled, best_amplitude(scaled, shape, law) * shape).sum(axis=0))
-
-
-def best_amplitude(scaled: RealArray, shape: RealArray, law: Law) -> RealArray:
-    """Amplitude of a given decay, both in units of the noise and of shape ``(echo, voxel)``; shape ``(voxel,)``."""
-    smallest = np.finfo(float).tiny  # a decay that is over before the first echo has no amplitude
-    norm = np.maximum(np.einsum("ev,ev->v", shape, shape), smallest)
-    amplitude = np.maximum(np.einsum("ev,ev->v", scaled, shape) / norm, 0.01)
-    for _ in range(_AMPLITUDE_STEPS):  # Fisher scoring: never leaves the positive side, and stops at the optimum
-        signal_now = amplitude * shape
-        slope, _ = law.derivatives(scaled, signal_now)
-        weight = np.maximum(law.information(signal_now), 0.05)
-        curvature = np.maximum(np.einsum("ev,ev->v", weight * shape, shape), smallest)
-        amplitude = np.maximum(amplitude - np.einsum("ev,ev->v", slope, shape) / curvature, amplitude / 4)
-    return np.asarray(amplitude)
 
 
 def _start(rough: RealArray, problem: Problem) -> RealArray:

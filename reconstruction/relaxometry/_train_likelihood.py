@@ -13,7 +13,7 @@ import numpy as np
 from knightshift.core.arrays import IntArray, RealArray
 from knightshift.reconstruction.relaxometry._laws import RicianLaw
 from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution, Tabulated, grid_of
-from knightshift.reconstruction.relaxometry._likelihood import best_amplitude
+from knightshift.reconstruction.relaxometry._profile import Profile, best_amplitude
 
 _GOLDEN = (np.sqrt(5) - 1) / 2
 _SECTIONS = 34  # narrow a bracket of two grid steps to 5e-8 in ln R
@@ -36,11 +36,7 @@ def solve(signal: RealArray, problem: Problem, decays: Callable[[RealArray], Rea
     """
     curves, law = train_curves(problem, decays), RicianLaw()
     scaled = signal * curves.weights[:, None]
-
-    def misfit(log_rate: RealArray) -> RealArray:
-        return profile(scaled, curves, log_rate)
-
-    log_rate, side = _lowest(misfit, grid_of(curves)[0], scaled.shape[1])
+    log_rate, side = _lowest(Profile(scaled, curves, law), grid_of(curves)[0], scaled.shape[1])
     decay = curves.at(log_rate)
     amplitude = best_amplitude(scaled, decay, law)
     expected = amplitude * decay
@@ -66,12 +62,6 @@ def solve(signal: RealArray, problem: Problem, decays: Callable[[RealArray], Rea
 def train_curves(problem: Problem, decays: Callable[[RealArray], RealArray]) -> Tabulated:
     """Return the decays of a train as magnitudes show them."""
     return Tabulated(problem, lambda t2: np.abs(decays(t2)))
-
-
-def profile(scaled: RealArray, curves: Tabulated, log_rate: RealArray) -> RealArray:
-    """Twice the loss at given rates, with the best amplitude; shape ``(voxel,)``."""
-    law, decay = RicianLaw(), np.maximum(curves.at(log_rate), 0)  # the spline of a decay that is over swings about zero
-    return np.asarray(2 * law.loss(scaled, best_amplitude(scaled, decay, law) * decay).sum(axis=0))
 
 
 def _lowest(misfit: Misfit, grid: RealArray, count: int) -> tuple[RealArray, IntArray]:

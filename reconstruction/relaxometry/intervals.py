@@ -11,17 +11,20 @@ from scipy.special import chdtri
 
 from knightshift.core.arrays import BoolArray, IntArray, RealArray
 from knightshift.core.errors import InputError
-from knightshift.reconstruction.relaxometry import _least_squares, _likelihood, _train_likelihood
+from knightshift.reconstruction.relaxometry import _least_squares, _train_likelihood
 from knightshift.reconstruction.relaxometry._laws import QuadratureLaw, RicianLaw
 from knightshift.reconstruction.relaxometry._least_squares import Problem
+from knightshift.reconstruction.relaxometry._profile import Profile
 from knightshift.reconstruction.relaxometry._threads import for_each, parts_of
 from knightshift.reconstruction.relaxometry.noise import RAYLEIGH_MEAN
-from knightshift.reconstruction.relaxometry.result import T2Fit
+from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.voxel_trains import VoxelTrains
 
-_BISECTIONS = 28
-_CHUNK = 8192  # voxels at a time, so that what is worked on stays in the cache
-_REACH = 1e3  # the rate is looked for up to so many times beyond the range of the fit
+_CHUNK = 4096  # voxels at a time, so that what is worked on stays in the cache
+_LONGEST, _SHORTEST = 1e3, 40.0  # T2 over the last echo time, and rate times the first gap, that count as open ends
+_LONG = (1e3, 1e2, 30.0, 12.0, 6.0, 3.5)  # T2 over the last echo time: a flat decay changes little with it
+_FINE, _SHORT = 0.35, (3.0, 6.0, 12.0, 40.0)  # step of ln R in between; rates times the first gap
+_SECANTS, _NEAR = 20, 1e-6
 
 Misfit: TypeAlias = Callable[[RealArray], RealArray]
 
@@ -30,8 +33,10 @@ def t2_interval(fit: T2Fit, level: float = 0.95) -> tuple[RealArray, RealArray]:
     """Confidence interval of T2 from the profile of the likelihood.
 
     The interval holds all T2 for which twice the log-likelihood, with the best amplitude (and offset), is lower than at
-    the fit by less than the quantile of chi-squared with one degree of freedom [1]_. It is longer to the side of long
-    T2 and may be open there, which ``t2 +- t2_std`` cannot be.
+    its maximum by less than the quantile of chi-squared with one degree of freedom [1]_, and what lies between them. It
+    is longer to the side of long T2 and may be open there, which ``t2 +- t2_std`` cannot be. Voxels without a T2 have
+    an interval too: decays too flat or too fast for the echoes still say how short, or how long, T2 is at least or at
+    most, and where nothing is told from noise every T2 is possible, from 0 to infinity.
 
     Parameters
     ----------
@@ -43,7 +48,8 @@ def t2_interval(fit: T2Fit, level: float = 0.95) -> tuple[RealArray, RealArray]:
     Returns
     -------
     tuple[RealArray, RealArray]
-        Lower and upper end [s], shape ``image``; 0 or infinity where the interval is open, NaN where there is no T2.
+        Lower and upper end [s], shape ``image``; 0 or infinity where the interval is open, NaN where nothing was fitted
+        (masked or not finite; where B1 was fitted as well, also voxels without a T2).
 
     Raises
     ------
@@ -55,7 +61,9 @@ def t2_interval(fit: T2Fit, level: float = 0.95) -> tuple[RealArray, RealArray]:
     .. [1] Venzon & Moolgavkar, Appl. Statist. 37 (1988) 87.
     """
     maps = (np.full(fit.t2.shape, np.nan), np.full(fit.t2.shape, np.nan))
-    voxels = np.flatnonzero(fit.ok)
+    needs_t2 = fit.trains is not None and fit.trains.b1_is_fitted
+    measured = (fit.status != T2Status.MASKED) & (fit.status != T2Status.INVALID_INPUT)
+    voxels = np.flatnonzero(fit.ok if needs_t2 else measured)
 
     def find(part: slice) -> None:
         chosen = np.zeros(fit.t2.shape, dtype=bool)
@@ -71,6 +79,8 @@ def t2_interval(fit: T2Fit, level: float = 0.95) -> tuple[RealArray, RealArray]:
 def interval_ends(misfit: Misfit, log_rate: RealArray, fit: T2Fit, level: float) -> tuple[RealArray, RealArray]:
     """Rates at which the misfit is larger than at its minimum by the quantile: of the shortest and the longest T2.
 
+    `log_rate` is where the misfit is least, or not a number where that is not known; shape ``(voxel,)``.
+
     Raises
     ------
     InputError
@@ -78,27 +88,87 @@ def interval_ends(misfit: Misfit, log_rate: RealArray, fit: T2Fit, level: float)
     """
     if not 0 < level < 1:
         raise InputError(f"level {level} is not a probability between 0 and 1")
-    lowest, highest = _reach(fit)
-    least = np.fmin(misfit(log_rate), misfit(np.full_like(log_rate, highest)))  # one-sided: it is least at no T2
+    grid = _grid(fit)
+    heights = np.stack([misfit(np.full(log_rate.shape, place)) for place in grid])
+    best = np.where(np.isfinite(log_rate), log_rate, _vertex(grid, heights))
+    best = np.clip(best, grid[0], grid[-1])
+    at_best = misfit(best)
+    least = np.fmin(at_best, heights.min(axis=0))
     limit = least + float(chdtri(1, 1 - level))
-    return _crossing(misfit, log_rate, limit, highest), _crossing(misfit, log_rate, limit, lowest)
+    top, levels = (best, at_best), (least, limit)
+    shortest = _outermost(misfit, (grid[::-1], heights[::-1]), top, levels)
+    return shortest, _outermost(misfit, (grid, heights), top, levels)
 
 
-def _reach(fit: T2Fit) -> tuple[float, float]:
-    """Lowest and highest ``ln R`` that an interval may reach before it counts as open."""
-    last = float(fit.echo_times[-1])
-    return -float(np.log(_REACH * last)), float(np.log(_REACH / last)) + 3
+def _grid(fit: T2Fit) -> RealArray:
+    """Return ``ln R`` from where a decay is flat to where it is over before the second echo."""
+    last, gap = fit.echo_times[-1], fit.echo_times[1] - fit.echo_times[0]
+    flat, steep = -np.log(np.multiply(_LONG, last)), np.log(np.divide(_SHORT, gap))
+    between = np.arange(flat[-1] + _FINE, steep[0], _FINE)
+    return np.asarray(np.concatenate([flat, between, steep]))
 
 
-def _crossing(misfit: Misfit, start: RealArray, limit: RealArray, farthest: float) -> RealArray:
-    """Where the misfit passes its limit between the optimum and the farthest rate; infinite where it does not."""
-    inside, outside = start.copy(), np.full_like(start, farthest)
-    open_ = ~(misfit(outside) > limit)
-    for _ in range(_BISECTIONS):
-        middle = (inside + outside) / 2
-        beyond = misfit(middle) > limit
-        inside, outside = np.where(beyond, inside, middle), np.where(beyond, middle, outside)
-    return np.where(open_, np.copysign(np.inf, farthest - start), (inside + outside) / 2)
+def _vertex(grid: RealArray, heights: RealArray) -> RealArray:
+    """Lowest point of the parabola through the lowest of the grid and its neighbours."""
+    index = np.clip(heights.argmin(axis=0), 1, grid.size - 2)
+    (x0, x1, x2), voxels = (grid[index + shift] for shift in (-1, 0, 1)), np.arange(index.size)
+    y0, y1, y2 = (heights[index + shift, voxels] for shift in (-1, 0, 1))
+    rise, fall = (y2 - y1) / (x2 - x1), (y1 - y0) / (x1 - x0)
+    bend = (rise - fall) / (x2 - x0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        vertex = (x0 + x1) / 2 - fall / (2 * bend)
+    return np.asarray(np.where((bend > 0) & (vertex > x0) & (vertex < x2), vertex, grid[heights.argmin(axis=0)]))
+
+
+def _outermost(
+    misfit: Misfit,
+    profile: tuple[RealArray, RealArray],
+    top: tuple[RealArray, RealArray],
+    levels: tuple[RealArray, RealArray],
+) -> RealArray:
+    """Where the misfit, followed from the first point of a grid inwards, falls below its limit; infinite if at once.
+
+    Between the last point outside and the first one inside the root of what the misfit exceeds its minimum by is nearly
+    straight: secants with the weights of Anderson and Björck.
+    """
+    (grid, heights), (best, at_best), (least, limit) = profile, top, levels
+    sign = np.sign(grid[0] - grid[-1])
+    within = (heights <= limit) & (sign * (grid[:, None] - best) > 0)
+    first = np.where(within.any(axis=0), within.argmax(axis=0), np.sum(sign * (grid[:, None] - best) > 0, axis=0))
+    voxels, is_open = np.arange(best.size), heights[0] <= limit
+    from_best = ~within.any(axis=0)
+    before = np.clip(first - 1, 0, grid.size - 1)
+    first = np.clip(first, 0, grid.size - 1)
+    inside, outside = np.where(from_best, best, grid[first]), grid[before]
+    target = np.sqrt(limit - least)
+
+    def excess(height: RealArray) -> RealArray:
+        return np.asarray(np.sqrt(np.maximum(height - least, 0)) - target)
+
+    at_inside = excess(np.where(from_best, at_best, heights[first, voxels]))
+    found = _root(lambda place: excess(misfit(place)), (inside, at_inside), (outside, excess(heights[before, voxels])))
+    return np.where(is_open, np.copysign(np.inf, sign), found)
+
+
+def _root(function: Misfit, inside: tuple[RealArray, RealArray], outside: tuple[RealArray, RealArray]) -> RealArray:
+    """Root between a place where a function is not positive and one where it is."""
+    (a, at_a), (b, at_b) = inside, outside
+    middle = a
+    for _ in range(_SECANTS):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.nan_to_num(at_a / (at_a - at_b), nan=0.5)
+        middle = a + np.clip(share, 1e-3, 1 - 1e-3) * (b - a)
+        value = function(middle)
+        same = value <= 0
+        if np.all((np.abs(value) < _NEAR) | (np.abs(b - a) < _NEAR)):
+            break
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for_a = np.nan_to_num(1 - value / at_b, nan=0.5)
+            for_b = np.nan_to_num(1 - value / at_a, nan=0.5)
+        weight_a, weight_b = (np.where(one > 0, np.minimum(one, 1), 0.5) for one in (for_a, for_b))
+        at_a, at_b = np.where(same, value, at_a * weight_a), np.where(same, at_b * weight_b, value)
+        a, b = np.where(same, middle, a), np.where(same, b, middle)
+    return np.asarray(middle)
 
 
 def misfit_of(fit: T2Fit, chosen: BoolArray) -> Misfit:
@@ -114,20 +184,19 @@ def misfit_of(fit: T2Fit, chosen: BoolArray) -> Misfit:
     if fit.trains is not None:
         return _misfit_of_trains(fit, fit.trains, chosen)
     options = fit.options
-    problem = Problem(fit.echo_times, fit.noise_std, _reach(fit), options.offset == "free", 0)
+    ends = _grid(fit)[[0, -1]]
+    delays = fit.echo_times - fit.echo_times[0]  # what comes before the first echo is in the amplitude
+    problem = Problem(delays, fit.noise_std, (ends[0], ends[1]), options.offset == "free", 0)
     columns = fit.signal[:, chosen]
-    if options.train is not None and options.estimator == "rician":
-        train = _train_likelihood.train_curves(problem, options.train.decays)
-        scaled = columns * train.weights[:, None]
-        return lambda log_rate: _train_likelihood.profile(scaled, train, log_rate)
-    if options.estimator == "rician" or options.offset == "noise-quadrature":
-        law = RicianLaw() if options.estimator == "rician" else QuadratureLaw()
-        return lambda log_rate: _likelihood.profile(columns, problem, law, log_rate)
+    is_rician, train = options.estimator == "rician", options.train
+    curves: _least_squares.Curves = _least_squares.Exponentials(problem)
+    if train is not None:
+        of_train = _train_likelihood.train_curves if is_rician else _least_squares.Tabulated
+        curves = of_train(problem, train.decays)
+    if is_rician or options.offset == "noise-quadrature":
+        law = RicianLaw() if is_rician else QuadratureLaw()
+        return Profile(columns / fit.noise_std[:, None], curves, law)
     floor = RAYLEIGH_MEAN * fit.noise_std[:, None] if options.offset == "noise" else 0.0
-    if options.train is not None:
-        curves: _least_squares.Curves = _least_squares.Tabulated(problem, options.train.decays)
-    else:
-        curves = _least_squares.Exponentials(problem)
     return lambda log_rate: _least_squares.profile(columns - floor, curves, log_rate)
 
 

@@ -31,6 +31,16 @@ def bias_and_spread(fit: T2Fit, t2: float) -> tuple[float, float]:
     return middle - t2, (high - low) / 2
 
 
+def least_rician_loss(magnitudes: np.ndarray, decay: np.ndarray) -> np.ndarray:
+    """Loss with the best amplitude, by expectation-maximisation, of magnitudes over the noise; shape ``(voxel,)``."""
+    amplitude = magnitudes[0].copy()
+    for _ in range(60):
+        product = magnitudes * amplitude * decay
+        amplitude = (magnitudes * i1e(product) / i0e(product) * decay).sum(axis=0) / (decay**2).sum(axis=0)
+    signal = amplitude * decay
+    return (0.5 * (magnitudes - signal) ** 2 - np.log(i0e(magnitudes * signal))).sum(axis=0)
+
+
 @pytest.mark.parametrize("t2", [8e-3, 12e-3, 16e-3])
 def test_complex_estimator_is_unbiased(noisy_voxels, t2: float) -> None:
     for snr, limit in ((4, 0.5e-3), (10, 0.05e-3)):
@@ -82,7 +92,50 @@ def test_likelihood_intervals_hold_what_they_promise(noisy_voxels, estimator: st
     for level, limits in ((0.95, (0.93, 0.97)), (0.683, (0.64, 0.72))):
         low, high = t2_interval(fit, level)
         covered = (low < t2) & (high > t2)
+        assert limits[0] < covered.mean() < limits[1]
         assert limits[0] < covered[fit.ok].mean() < limits[1]
+
+
+@pytest.mark.parametrize("estimator", ["complex", "rician"])
+def test_voxels_without_t2_have_an_interval_that_is_open(noisy_voxels, estimator: str) -> None:
+    voxels = noisy_voxels(16e-3, 4, shape=(70, 70))
+    signal = voxels.signal if estimator == "complex" else np.abs(voxels.signal)
+    fit = fit_t2(signal, voxels.echo_times, estimator=estimator, noise_std=voxels.noise_std)
+    low, high = t2_interval(fit)
+    flat = fit.status == T2Status.TOO_LONG
+    assert np.count_nonzero(flat) > 40
+    assert np.isinf(high[flat]).all()
+    assert (low[flat] > 0).mean() > 0.9
+
+
+def test_noise_alone_allows_nearly_every_t2_and_what_is_not_fitted_has_no_interval() -> None:
+    random = np.random.default_rng(5)
+    noise = random.normal(size=(5, 30, 30)) + 1j * random.normal(size=(5, 30, 30))
+    noise[2, 0, 0] = np.nan
+    mask = np.ones(noise.shape[1:], bool)
+    mask[1, 1] = False
+    times = 4e-3 * np.arange(1, 6)
+    low, high = t2_interval(fit_t2(noise, times, noise_std=1.0, mask=mask))
+    assert np.isnan(low[[0, 1], [0, 1]]).all()
+    assert np.count_nonzero(np.isnan(low)) == np.count_nonzero(np.isnan(high)) == 2
+    assert np.nanmean((low == 0) & np.isinf(high)) > 0.5
+
+
+def test_ends_of_an_interval_are_where_the_likelihood_has_fallen_by_its_quantile(noisy_voxels) -> None:
+    """Half of chi-squared of one degree of freedom: 3.841 / 2 at 95 %."""
+    voxels = noisy_voxels(8e-3, 6, shape=(30, 30))
+    magnitudes = np.abs(voxels.signal).reshape(5, -1) / voxels.noise_std
+    fit = fit_t2(magnitudes, voxels.echo_times, estimator="rician", noise_std=1.0)
+    delays = (voxels.echo_times - voxels.echo_times[0])[:, None]
+    ends, inside = t2_interval(fit), fit.status == T2Status.OK
+    for end in ends:
+        closed = inside & np.isfinite(end) & (end > 0)
+        columns = magnitudes[:, closed]
+        rise = least_rician_loss(columns, np.exp(-delays / end[closed])) - least_rician_loss(
+            columns, np.exp(-delays / fit.t2[closed])
+        )
+        assert closed.mean() > 0.5
+        np.testing.assert_allclose(rise, 3.8415 / 2, atol=0.01)
 
 
 def test_magnitudes_that_only_say_how_long_t2_is_at_most_are_one_sided(noisy_voxels) -> None:
@@ -97,16 +150,6 @@ def test_magnitudes_that_only_say_how_long_t2_is_at_most_are_one_sided(noisy_vox
     assert np.isfinite(fit.t2_std[one_sided]).all()
     assert np.mean(fit.t2[one_sided] < np.median(fit.t2[fit.ok])) > 0.9
     assert np.mean(high[one_sided] > 8e-3) > 0.5  # leaving them out, or calling them too short, would be wrong
-
-
-def least_rician_loss(magnitudes: np.ndarray, decay: np.ndarray) -> np.ndarray:
-    """Loss with the best amplitude, by expectation-maximisation, of magnitudes over the noise; shape ``(voxel,)``."""
-    amplitude = magnitudes[0].copy()
-    for _ in range(60):
-        product = magnitudes * amplitude * decay
-        amplitude = (magnitudes * i1e(product) / i0e(product) * decay).sum(axis=0) / (decay**2).sum(axis=0)
-    signal = amplitude * decay
-    return (0.5 * (magnitudes - signal) ** 2 - np.log(i0e(magnitudes * signal))).sum(axis=0)
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
