@@ -106,7 +106,7 @@ def _kspace_rows(scan: KSpaceScan) -> Rows:
         ("k = 0 at", f"sample {scan.center_sample}, line {int(np.argmin(np.abs(scan.line_steps)))} of those acquired"),
         ("image", f"{scan.matrix[0]} x {scan.matrix[1]} voxels from a grid of {scan.grid[0]} x {scan.grid[1]}"),
         ("partial Fourier", scan.partial_fourier.replace("_", " ")),
-        ("echo times", _times(scan.echo_times)),
+        ("echo times", _echo_times(scan.echo_times)),
         *inversion,
         *((("repetitions", f"not of the same image: {scan.repetitions_differ}"),) if scan.repetitions_differ else ()),
         *_frequency_rows(scan),
@@ -122,7 +122,7 @@ def _image_rows(series: ImageSeries) -> Rows:
     return (
         ("format", series.provenance.get("format", "images")),
         ("images", f"{shape[0]} echoes, {shape[1]} slices of {shape[2]} x {shape[3]} voxels"),
-        ("echo times", _times(series.echo_times)),
+        ("echo times", _echo_times(series.echo_times)),
         *inversion,
         ("nucleus", series.nucleus or "not stated"),
         *_geometry_rows(series.geometry, shape[1], (shape[2], shape[3])),
@@ -193,6 +193,10 @@ def _slice_rows(stacks: Sequence[SliceStack]) -> Rows:
 
 def _direction(direction: RealArray) -> str:
     return "(" + ", ".join(f"{round(float(part), 3) + 0.0:+.3f}" for part in direction) + ")"
+
+
+def _echo_times(times: RealArray) -> str:
+    return _times(times) if times.any() else "not stated"
 
 
 def _times(times: RealArray | Sequence[float]) -> str:

@@ -16,6 +16,7 @@ from knightshift.core.errors import DamagedDataError, InputError, KnightshiftErr
 from knightshift.reconstruction.export.nifti import write_nifti
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
+from knightshift.reconstruction.readers.inspection import inspect_raw
 from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.reconstruct import reconstruct
 from knightshift.reconstruction.relaxometry import T2Options, fit_series
@@ -105,6 +106,7 @@ def test_facts_of_the_side_car(tmp_path: Path) -> None:
 def test_times_that_nobody_wrote_down_are_given_by_a_recipe(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii.gz", VALUES, EchoTime=0.01)  # one time of a series is that of no T2
     assert any("echo times" in words for words in read(path).missing)
+    assert ("echo times", "not stated") in inspect_raw(path).rows
     series = reconstruct(path, Recipe(echo_times=(0.01, 0.02, 0.03)))
     assert series.echo_times == pytest.approx([0.01, 0.02, 0.03])
     assert not any("echo times" in words for words in series.missing)
