@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -78,6 +78,9 @@ class T2Request(BaseModel):
                 of_item = [path / f"{name}{ending}" for ending in _ENDINGS]
                 found[choice] = next((file for file in of_item if file.is_file()), of_item[0])
         return self.model_copy(update=found)
+
+
+Request = TypeVar("Request", bound=T2Request)
 
 
 @dataclass(frozen=True)
@@ -233,6 +236,19 @@ def train_options(series: ImageSeries, request: T2Request) -> tuple[T2Options, t
         else ()
     )
     return request.fit.model_copy(update={"train": train, "fit_b1": request.b1 == "fit"}), assumed
+
+
+def applicable(series: ImageSeries, request: Request) -> Request:
+    """Leave out of a request what is for trains where these are separate echoes, and the other way round.
+
+    For archives, whose scans are of many kinds.
+    """
+    try:
+        _echo_spacing(series)
+    except InputError:
+        request = request.model_copy(update={"b1": None, "t1": None})
+    modelled = request.b1 is not None or request.t1 is not None or train_of(series) is not None
+    return request.model_copy(update={"model": None}) if modelled else request
 
 
 def _angles(series: ImageSeries) -> dict[str, float]:

@@ -49,10 +49,16 @@ class ImageChoices:
 
         if self.noise is not None and not 0 < self.noise < float("inf"):
             raise InputError(f"--noise {self.noise:g}: give the standard deviation of the real part, above zero")
+        options, model = t2_options(self.estimator or "complex", self.offset or "none"), richer_model(self.model)
+        if model is not None and (options.estimator == "rician" or options.offset != "none"):
+            raise InputError(
+                f"--model {model}: richer decays are fitted by least squares without an offset: leave --offset out, "
+                "and fit with estimator 'complex', or 'gaussian' where only magnitudes far above the noise are left"
+            )
         return T2Request(
-            fit=t2_options(self.estimator or "complex", self.offset or "none"),
+            fit=options,
             noise=self.noise,
-            model=richer_model(self.model),
+            model=model,
             mask=self.mask,
             b1=None if self.b1 is None else _b1(self.b1),
             t1=None if self.t1 is None else _t1(self.t1),
@@ -131,8 +137,8 @@ def _t1(text: str) -> float | Path:
     try:
         t1 = float(TypeAdapter(PositiveSeconds).validate_python(text, context={UNITS_REQUIRED: True}))
     except ValidationError as error:
-        words = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise InputError(f"--t1 {text!r}: {words} (or give a file)") from error
+        words = error.errors()[0]["msg"].removeprefix("Value error, ").replace("Input should be", "a T1 is")
+        raise InputError(f"--t1 {text!r}: {words}; or give a map of it") from error
     if t1 > _LONGEST_T1:
         raise InputError(f"--t1 {text!r}: no T1 is longer than {_LONGEST_T1:g} s")
     return t1

@@ -31,6 +31,7 @@ from knightshift.reconstruction.export.analysis import Analysis, analyse_series
 from knightshift.reconstruction.export.folder import save_images
 from knightshift.reconstruction.export.images_file import FILE_NAME, write_images_file
 from knightshift.reconstruction.fid_series import FidSeries
+from knightshift.reconstruction.image_fit import T2Request, applicable
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.loading import is_images, load_series, run_or_none
@@ -154,7 +155,7 @@ def _volume(series: ImageSeries, folder: Path, options: BatchOptions, record: It
     if len(series.echo_times) < 2 or series.inversion_times is not None:
         return record.model_copy(update={"result": "images"})
     try:
-        volume = fit_volume_file(folder / FILE_NAME, folder, options, options.memory)
+        volume = fit_volume_file(folder / FILE_NAME, folder, applicable(series, options), options.memory)
     except InputError as error:
         return record.model_copy(update={"result": "images", "note": str(error)})
     return record.model_copy(update={"result": f"{t2_name(series)} map", "n_voxels": volume.n_voxels})
@@ -172,11 +173,18 @@ def _images(series: ImageSeries, source: Path, folder: Path, options: BatchOptio
         return record.model_copy(update={"result": "T1 map"})
     note = None
     try:
-        analysis = analyse_series(series, source, options)
+        analysis = analyse_series(series, source, _for(series, options))
     except InputError as error:  # such as images without a phase: they are a result too, and the reason is told
         analysis, note = Analysis(source, series, None, None), str(error)
     write_volumes(analysis, folder)
     return record.model_copy(update={**_numbers(analysis), "note": note})
+
+
+def _for(series: ImageSeries, options: BatchOptions) -> T2Request:
+    """Take of the options what these images have a use for."""
+    if len(series.echo_times) < 2:
+        return T2Request(noise=options.noise)
+    return applicable(series, options)
 
 
 def _numbers(analysis: Analysis) -> dict[str, object]:

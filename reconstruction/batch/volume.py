@@ -37,7 +37,7 @@ from knightshift.reconstruction.export.volume_maps import (
     write_map_volumes,
 )
 from knightshift.reconstruction.export.voxel_file import Grid
-from knightshift.reconstruction.image_fit import VoxelInputs
+from knightshift.reconstruction.image_fit import VoxelInputs, applicable
 from knightshift.reconstruction.loading import images_path
 from knightshift.reconstruction.t2_symbol import t2_name
 
@@ -117,7 +117,9 @@ def fit_volume(client: Client, item: BatchItem, output: Path, options: BatchOpti
         make_folder(part)
         images = images_path(item.source)
         assert images is not None
-        record = record.model_copy(update={"key": key, "result": f"{t2_name(load_slab(images, 0, 1))} map"})
+        first = load_slab(images, 0, 1)
+        options = applicable(first, options)
+        record = record.model_copy(update={"key": key, "result": f"{t2_name(first)} map"})
         n_voxels = _join(_fit_slabs(client, images, part, options), images, part, options)
         record = record.model_copy(update={"n_voxels": n_voxels})
     except StorageError:

@@ -23,12 +23,17 @@ class MaskFile:
     """Voxels of interest in a file; made by `open_mask`."""
 
     file: VoxelFile
-    """What is not zero is inside; of a data set ``status``, what has a T2."""
+    """What is not zero is inside; of a data set ``status``, or our ``t2_status.nii.gz``, what has a T2."""
+
+    @property
+    def is_status(self) -> bool:
+        """Whether the numbers are `T2Status`, where zero is a voxel with a T2."""
+        return self.file.dataset == "status" or self.file.description.startswith("t2_status")
 
     def read(self, start: int = 0, stop: int | None = None) -> BoolArray:
         """Read some slices, shape ``(slice, phase_encode, readout)``. Raises `InputError` or `DamagedDataError`."""
         values = self.file.read(start, stop)
-        return has_t2(values) if self.file.dataset == "status" else _inside(self.file.path, values)
+        return has_t2(values) if self.is_status else _inside(self.file.path, values)
 
     def count(self) -> int:
         """Count the voxels inside, slice by slice. Raises `InputError` where there are none."""
@@ -48,7 +53,8 @@ def open_mask(path: Path, grid: Grid) -> MaskFile:
     Parameters
     ----------
     path
-        As of `open_voxel_file`; the data set of HDF5 is ``mask``, or else ``status``, as in ``t2_maps.h5``.
+        As of `open_voxel_file`; the data set of HDF5 is ``mask``, or else ``status``, as in ``t2_maps.h5``. Of that and
+        of ``t2_status.nii.gz`` the voxels with a T2 are taken.
     grid
         That of the images.
     """

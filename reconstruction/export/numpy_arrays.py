@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from knightshift.core.durable import make_folder, write_durably
 from knightshift.reconstruction.export.analysis import Analysis
+from knightshift.reconstruction.export.maps import fit_maps, richer_maps
 from knightshift.reconstruction.export.masks import mask_meaning, region_masks
 from knightshift.reconstruction.relaxometry import T2Status
 from knightshift.reconstruction.t2_symbol import in_symbol, t2_name
@@ -22,6 +23,8 @@ _SERIES = ("echo", *_VOXELS)
 
 def write_numpy(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
     """Write ``images.npy`` and, of a T2 map, ``t2``, ``t2_std``, ``amplitude``, ``status`` and masks.
+
+    Of a richer decay and of a train with a B1 or T1 of its own in each voxel, their maps too, named as their NIfTI.
 
     Raises
     ------
@@ -41,6 +44,10 @@ def write_numpy(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
             "amplitude": (fit.amplitude, _VOXELS, "arbitrary", "signal at echo time zero, in units of the images"),
             "status": (fit.status, _VOXELS, "1", statuses),
         }
+        more = fit_maps(fit) | ({} if analysis.richer is None else richer_maps(analysis.richer))
+        for one, values in more.items():
+            if one.dataset == one.name:
+                arrays[one.name] = (values, _VOXELS, one.units, one.meaning)
         for name, mask in region_masks(fit, analysis.populations).items():
             arrays[f"mask_{name}"] = (mask, _VOXELS, "1", mask_meaning(name))
     for name, (values, *_) in arrays.items():

@@ -75,6 +75,8 @@ class VoxelFile:
     """What they are of."""
     dataset: str | None
     """Of HDF5: the data set that is read."""
+    description: str = ""
+    """Of NIfTI: what its header says that it is."""
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Read some slices, shape ``(slice, phase_encode, readout)``. Raises `DamagedDataError`."""
@@ -135,9 +137,8 @@ def open_voxel_file(path: Path, grid: Grid, what: str, datasets: tuple[str, ...]
         if _is_nifti(path):
             shape, axes = shape[::-1], f"{_AXES}, in the file the other way round"
         _check_shape(f"{path}: the {what}", tuple(shape), grid.shape, axes)
-    if _is_nifti(path):
-        _check_place(path, grid, what)
-    return VoxelFile(path, what, grid, dataset)
+    description = _check_place(path, grid, what) if _is_nifti(path) else ""
+    return VoxelFile(path, what, grid, dataset, description)
 
 
 def _is_nifti(path: Path) -> bool:
@@ -187,10 +188,12 @@ def _check_shape(whose: str, found: tuple[int, ...], expected: tuple[int, ...], 
         )
 
 
-def _check_place(path: Path, grid: Grid, what: str) -> None:
+def _check_place(path: Path, grid: Grid, what: str) -> str:
+    """Compare affines, and return what the header says of the file."""
     with _opened(path, what):
         image: Any = nib.load(path)
         affine = np.asarray(image.affine, dtype=float)
+        description = bytes(image.header.get("descrip", b"")).decode("ascii", "replace").rstrip("\0")
     expected, size = nifti_affine(grid.geometry), np.asarray(grid.geometry.voxel_size) * 1e3
     ends = [(0, n - 1) for n in grid.shape[::-1]]
     corners = np.array([(*corner, 1) for corner in product(*ends)], dtype=float)
@@ -204,6 +207,7 @@ def _check_place(path: Path, grid: Grid, what: str) -> None:
             f"is at ({_words(file_at)}) mm, that of the images at ({_words(image_at)}) mm, {apart[worst]:.3g} mm "
             f"apart, with voxels of {voxels} mm: save it with the affine of our images.nii.gz, or as .npy without any"
         )
+    return description
 
 
 def _words(position: RealArray) -> str:

@@ -98,6 +98,7 @@ def _fit_with_b1(
     middle = best.step.copy()
     for step in range(lowest, highest + 1):
         best.try_step(step, best.chosen & (np.abs(middle - step) < coarse) & (middle != step))
+    best.status[best.step == lowest] = T2Status.NOT_CONVERGED  # B1 may be lower still, and T2 with it anything
     maps, price = best.maps, best.price()
     maps[1] *= price
     status[best.chosen] = judgement.status(best.status[best.chosen], maps[:, best.chosen])

@@ -181,7 +181,9 @@ def fit_richer_model(fit: T2Fit, model: RicherModel) -> RicherFit:
     if n_echoes < n_parameters:
         raise InputError(f"{n_echoes} echoes cannot determine the {n_parameters} parameters of {model!r}: acquire more")
     options = fit.options
-    if options.estimator == "rician" or options.offset != "none" or options.train is not None:
+    if options.train is not None:
+        raise InputError("richer models are fitted to separate echoes, and these are fitted as the echoes of a train")
+    if options.estimator == "rician" or options.offset != "none":
         raise InputError(
             f"richer models are fitted by least squares to separate echoes without an offset, not with estimator "
             f"{options.estimator!r}, offset {options.offset!r}: fit with estimator 'complex' first, or "

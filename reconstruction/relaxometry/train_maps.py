@@ -67,7 +67,7 @@ def fit_train_and_b1(
     """Fit T2 and B1 of every voxel to an echo train, for B1 from 0.4 of the nominal one.
 
     Refocusing beyond 180 degrees cannot be told from as much below, so that B1 is looked for up to where the nominal
-    angle becomes 180 degrees.
+    angle becomes 180 degrees. Where it ends at the lowest, the voxel has no T2 (NOT_CONVERGED).
 
     Parameters
     ----------

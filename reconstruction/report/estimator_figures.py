@@ -151,7 +151,8 @@ def residuals_figure(fit: T2Fit, verdict: str = "") -> Figure:
     residuals = standard_residuals(fit)
     top = 0.3 if verdict else 0.12
     panels = make_panels(TWO_COLUMNS, 2, 2, 0.55, Margins(left=0.5, right=0.15, top=top, between_columns=0.6))
-    panels.axes[0].set_title(verdict, loc="left", pad=4, color=ORANGE, fontsize=6.5)
+    shown = verdict.partition(";")[0]  # what to try is told in the caption: here it would not fit
+    panels.axes[0].set_title(shown, loc="left", pad=4, color=ORANGE, fontsize=6.5)
     _residuals_by_echo(panels.axes[0], fit, residuals)
     _residual_histogram(panels.axes[1], residuals, expected_widths(fit))
     return panels.figure

@@ -189,7 +189,7 @@ def test_mask_that_does_not_fit_is_refused_with_numbers(
     ("options", "words"),
     [
         (("--model", "tri"), "--model tri: is not known: one of mono, bi, bi-60-40, stretched"),
-        (("--model", "bi", "--estimator", "rician"), "fit with estimator 'complex' first"),
+        (("--model", "bi", "--estimator", "rician"), "and fit with estimator 'complex', or"),
     ],
 )
 def test_decay_that_cannot_be_fitted_is_refused(

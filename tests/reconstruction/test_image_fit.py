@@ -296,6 +296,30 @@ def test_a_batch_takes_the_mask_of_each_scan_from_a_folder(tmp_path: Path) -> No
     assert "archive/6.nii.gz: there is no such mask" in (other.note or "")
 
 
+def test_a_batch_takes_for_each_scan_what_it_has_a_use_for(tmp_path: Path) -> None:
+    """B1 and T1 for the train, the richer decay for separate echoes, and neither for a single echo."""
+    options = BatchOptions(fit=MAGNITUDES, model="bi", b1=0.9, t1=T1)
+    separate = replace(two_pools(), provenance={"run_id": "a run of ours"})
+    one = {name: getattr(separate, name)[:1] for name in ("images", "echo_times", "noise_std")}
+    single = replace(separate, **one)
+    made = {}
+    for name, series in {"train": train_series(), "separate": separate, "single": single}.items():
+        record = do(stored(series, tmp_path / name), tmp_path / "out", options, name)
+        assert (record.status, record.note) == ("done", None)
+        made[name] = record.result, (tmp_path / f"out/{name}/richer_t2.nii.gz").is_file()
+    assert made == {"train": ("T2 map", False), "separate": ("T2 map", True), "single": ("images", False)}
+    methods = json.loads((tmp_path / "out/train/images.json").read_text())["Methods"]
+    assert "B1 of the pulses was taken as 0.9 of the nominal one." in methods
+
+
+def test_a_status_map_of_ours_is_no_mask_the_wrong_way_round(tmp_path: Path) -> None:
+    """Zero is a voxel with a T2 there, and outside in every other mask."""
+    export(stored(two_pools(), tmp_path / "in"), (ExportFormat.NIFTI,), tmp_path / "out")
+    first = fit_images(two_pools(), T2Request()).fit.ok
+    again = fit_images(two_pools(), T2Request(mask=tmp_path / "out/t2_status.nii.gz")).fit.ok
+    np.testing.assert_array_equal(again, first)
+
+
 def test_gradient_echoes_are_called_t2_star_in_every_export(tmp_path: Path) -> None:
     """File names and keys stay; headings, descriptions and tables say what it is."""
     series = replace(two_pools(), provenance={ECHO_FORMATION: GRADIENT_ECHO})
