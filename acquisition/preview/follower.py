@@ -9,9 +9,8 @@ from knightshift.acquisition.run_lock import living_holder
 from knightshift.acquisition.stop_rules.progress import RuleProgress, progress_of
 from knightshift.core.errors import DamagedDataError
 from knightshift.core.journal import JournalEvent
-from knightshift.core.journal_tail import JournalTail
-from knightshift.core.references import references_of
-from knightshift.core.run_folder import JOURNAL, LOCK, Commit, CommitLedger, Run
+from knightshift.core.run_folder import LOCK, Commit, Run
+from knightshift.core.run_tail import RunTail
 from knightshift.core.run_without_passes import BEGINNINGS_AND_ENDS, why_no_pass
 from knightshift.reconstruction.live import RunningSum, SnrGrowth
 
@@ -40,8 +39,6 @@ class RunState(StrEnum):
 class RunFollower:
     """The sum of a run that somebody else acquires, as far as it is.
 
-    A pass is durable before its commit record is, so every pass that the journal names can be read.
-
     Parameters
     ----------
     run
@@ -57,10 +54,8 @@ class RunFollower:
         self.run = run
         self.unreadable: list[int] = []
         """Passes that are damaged and were left out."""
-        self._tail = JournalTail(run.path / JOURNAL)
-        self._ledger = CommitLedger(run.path / JOURNAL, run.manifest.n_passes)
+        self._tail = RunTail(run)
         self._rule_events: list[JournalEvent] = []
-        self._reference_events: list[JournalEvent] = []
         self._epoch_events: list[JournalEvent] = []
         self._last_word = ""
         self._begin_anew()
@@ -80,9 +75,8 @@ class RunFollower:
             If the journal is damaged.
         """
         for event in self._tail.new_events():
-            self._ledger.read(event)
             self._note(event)
-        commits, references = self._ledger.commits(), references_of(self._reference_events, self.run.path / JOURNAL)
+        commits, references = self._tail.commits(), self._tail.references()
         if any(commits.get(index) != commit for index, commit in self.read.items()):
             _LOG.info("%s: a pass was taken out since: reading all again", self.run.path)
             self._begin_anew()
@@ -98,8 +92,6 @@ class RunFollower:
     def _note(self, event: JournalEvent) -> None:
         if event.event in _RULE_EVENTS:
             self._rule_events.append(event)
-        elif event.event == "reference":
-            self._reference_events.append(event)
         if event.event in BEGINNINGS_AND_ENDS:
             self._epoch_events.append(event)
         if event.event in {"adjusting", "epoch_began", "resumed"}:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from knightshift.core.journal import JournalEvent
-from knightshift.core.journal_tail import JournalTail
 from knightshift.core.passes import PassRecord
-from knightshift.core.references import Reference, references_of
-from knightshift.core.run_folder import JOURNAL, Commit, CommitLedger, Run
+from knightshift.core.references import Reference
+from knightshift.core.run_folder import Commit, Run
+from knightshift.core.run_tail import RunTail
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.live import RunningSum
 
@@ -36,9 +35,7 @@ class ReferencedSum:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._sum = RunningSum(run)
-        self._tail = JournalTail(run.path / JOURNAL)
-        self._ledger = CommitLedger(run.path / JOURNAL, run.manifest.n_passes)
-        self._reference_events: list[JournalEvent] = []
+        self._tail = RunTail(run)
         self._seen: set[int] = set()
         self._newest = 0.0
 
@@ -63,7 +60,7 @@ class ReferencedSum:
         for commit in commits:
             self._seen.add(commit.index)
             self._newest = commit.started
-        self._read_journal()
+        self._tail.new_events()
         self._sum_anew(self._references())
 
     def images(self) -> ImageSeries:
@@ -76,26 +73,19 @@ class ReferencedSum:
         DamagedDataError
             If the journal is damaged, or a pass that has to be read again.
         """
-        self._read_journal()
+        self._tail.new_events()
         references = self._references()
         if references and not self._sum.learn(references, self._commits()):
             _LOG.info("%s: the references tell now of a drift from the beginning: reading all again", self.run.path)
             self._sum_anew(references)
         return self._sum.images()
 
-    def _read_journal(self) -> None:
-        for event in self._tail.new_events():
-            self._ledger.read(event)
-            if event.event == "reference":
-                self._reference_events.append(event)
-
     def _references(self) -> tuple[Reference, ...]:
         """Give those that were measured before the newest pass."""
-        references = references_of(self._reference_events, self.run.path / JOURNAL)
-        return tuple(entry for entry in references if entry.time <= self._newest)
+        return tuple(entry for entry in self._tail.references() if entry.time <= self._newest)
 
     def _commits(self) -> list[Commit]:
-        return [commit for index, commit in self._ledger.commits().items() if index in self._seen]
+        return [commit for index, commit in self._tail.commits().items() if index in self._seen]
 
     def _sum_anew(self, references: Sequence[Reference]) -> None:
         commits = self._commits()
