@@ -32,7 +32,6 @@ from knightshift.core.errors import KnightshiftError
 from knightshift.reconstruction.console_images import repetitions_of_scan
 from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.readers import read_raw
-from tests.reconstruction.conftest import SyntheticScan
 from tests.reconstruction.readers.conftest import (
     AGILENT_IMAGE,
     Agilent,
@@ -42,6 +41,7 @@ from tests.reconstruction.readers.conftest import (
     write_prospa,
 )
 from tests.reconstruction.readers.test_mrd import XML, acquisitions, write
+from tests.shared.synthetic_raw_data import SyntheticScan
 
 MEMORY = 2 * 1024**3
 SECONDS = 10

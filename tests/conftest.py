@@ -1,16 +1,24 @@
-"""Shared fixtures: the small protocol, pictures and disks that cost no time, and the real raw data where they are."""
+"""Shared fixtures: small protocols and raw data, pictures and disks that cost no time, real raw data where they are."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import pytest
 import yaml
 
+if TYPE_CHECKING:
+    from synthetic_raw_data import SyntheticRun, SyntheticScan
+
+    from knightshift.core.program import Encoding
+
 mpl.use("Agg")
+sys.path.insert(0, str(Path(__file__).parent / "shared"))
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DATA = Path(os.environ.get("KNIGHTSHIFT_DATA", _ROOT.parent / "shared" / "data"))
@@ -56,6 +64,30 @@ def no_waiting_for_the_disk(request: pytest.FixtureRequest) -> Iterator[None]:
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are made and not drawn, which takes seconds: for a test that reads the words and numbers around them."""
     monkeypatch.setattr("knightshift.reconstruction.report.style.render", lambda _figure, kind: _EMPTY_PICTURES[kind])
+
+
+@pytest.fixture(scope="session")
+def synthetic_scan() -> type[SyntheticScan]:
+    """Writer of small ParaVision 6 scans."""
+    from synthetic_raw_data import SyntheticScan
+
+    return SyntheticScan
+
+
+@pytest.fixture(scope="session")
+def synthetic_run() -> type[SyntheticRun]:
+    """Writer of small run folders."""
+    from synthetic_raw_data import SyntheticRun
+
+    return SyntheticRun
+
+
+@pytest.fixture(scope="session")
+def small_encoding() -> Encoding:
+    """Two echoes of 8 voxels squared, twofold oversampled readout."""
+    from synthetic_raw_data import small_encoding
+
+    return small_encoding()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -86,25 +85,14 @@ def givens(night: Path, shell: Shell, write_small: Callable[[Path], None]) -> di
 
 def _write_archive(folder: Path) -> None:
     """Write a ParaVision scan of two echoes, a disk that decays with 12 ms, as ``archive/mouse.Ab1/5``."""
-    scan_type = _writers().SyntheticScan
+    from synthetic_raw_data import SyntheticScan
+
     y, x = np.mgrid[-16:16, -16:16]
     disk = (x**2 + y**2 < 80).astype(float)
     kspace = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(disk)))
     noise = np.random.default_rng(1).normal(size=(2, 2, 32, 32))
     echoes = [kspace * np.exp(-te / 12) + (noise[0, n] + 1j * noise[1, n]) for n, te in enumerate((10, 20))]
-    scan_type(1e3 * np.array(echoes)[np.newaxis, :, np.newaxis], n_echoes=2).write(folder / "archive/mouse.Ab1/5")
-
-
-def _writers():
-    """Load the writers of synthetic raw data."""
-    path = Path(__file__).resolve().parents[1] / "reconstruction" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("writers_of_raw_data", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    SyntheticScan(1e3 * np.array(echoes)[np.newaxis, :, np.newaxis], n_echoes=2).write(folder / "archive/mouse.Ab1/5")
 
 
 def _link_tree(folder: Path) -> None:

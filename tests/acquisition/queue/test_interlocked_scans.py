@@ -42,11 +42,6 @@ from knightshift.core.clock import VirtualClock
 from knightshift.core.errors import DamagedDataError, InterlockFault
 
 
-@pytest.fixture
-def night(tmp_path: Path) -> Night:
-    return Night(tmp_path)
-
-
 def test_job_is_in_pre_flight_until_its_checks_are_made_and_they_are_told(tmp_path: Path) -> None:
     clock = VirtualClock(EVENING)
     store = QueueStore(tmp_path, clock.now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from fakes import (
@@ -25,11 +24,6 @@ from knightshift.acquisition.queue import (
 from knightshift.acquisition.queue.store import STOPPED
 from knightshift.cli.queueing import list_jobs, print_status
 from knightshift.core.errors import AdjustmentError, ScannerFault
-
-
-@pytest.fixture
-def night(tmp_path: Path) -> Night:
-    return Night(tmp_path)
 
 
 def test_scan_and_all_that_follows_are_done_in_order(night: Night) -> None:

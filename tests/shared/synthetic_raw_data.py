@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from knightshift.core.journal import JournalEvent, encode_event
 from knightshift.core.manifest import Manifest, ProgramEntry, RunSetup, ScannerIdentity
@@ -119,12 +118,6 @@ def _jcamp(parameters: dict[str, str]) -> str:
     return "\n".join(["##TITLE=Parameter List", "##DATATYPE=Parameter Values", *lines, "##END=", ""])
 
 
-@pytest.fixture(scope="session")
-def synthetic_scan() -> type[SyntheticScan]:
-    """Writer of small ParaVision 6 scans."""
-    return SyntheticScan
-
-
 @dataclass
 class SyntheticRun:
     """A run folder: one pass for each entry of `passes` (k-space of one echo), in the order given."""
@@ -195,13 +188,6 @@ def _journal(events: list[tuple[str, dict[str, Any]]]) -> bytes:
     return b"".join(lines)
 
 
-@pytest.fixture(scope="session")
-def synthetic_run() -> type[SyntheticRun]:
-    """Writer of small run folders."""
-    return SyntheticRun
-
-
-@pytest.fixture(scope="session")
 def small_encoding() -> Encoding:
     """Two echoes, 8 voxels of 23 um along z and 8 of 100 um along y, twofold oversampled readout."""
     return Encoding(
