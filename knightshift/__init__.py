@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from knightshift.core.errors import KnightshiftError
     from knightshift.reconstruction.fft import centered_ifft, centered_ifft_magnitude
     from knightshift.reconstruction.recipe import Recipe
+    from knightshift.reconstruction.relaxometry.fit import fit_t2
+    from knightshift.reconstruction.relaxometry.intervals import t2_interval
     from knightshift.reconstruction.relaxometry.options import T2Options
+    from knightshift.reconstruction.relaxometry.result import T2Fit, T2Status
 
     __version__: str
 
@@ -26,12 +29,16 @@ __all__ = [
     "Recipe",
     "RunData",
     "ScanData",
+    "T2Fit",
     "T2Options",
+    "T2Status",
     "__version__",
     "centered_ifft",
     "centered_ifft_magnitude",
+    "fit_t2",
     "open_run",
     "open_scan",
+    "t2_interval",
 ]
 
 _HOME = {
@@ -39,11 +46,15 @@ _HOME = {
     "Recipe": "knightshift.reconstruction.recipe",
     "RunData": "knightshift.api.runs",
     "ScanData": "knightshift.api.scans",
+    "T2Fit": "knightshift.reconstruction.relaxometry.result",
     "T2Options": "knightshift.reconstruction.relaxometry.options",
+    "T2Status": "knightshift.reconstruction.relaxometry.result",
     "centered_ifft": "knightshift.reconstruction.fft",
     "centered_ifft_magnitude": "knightshift.reconstruction.fft",
+    "fit_t2": "knightshift.reconstruction.relaxometry.fit",
     "open_run": "knightshift.api.runs",
     "open_scan": "knightshift.api.scans",
+    "t2_interval": "knightshift.reconstruction.relaxometry.intervals",
 }
 
 

@@ -35,8 +35,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, synthetic_run: Any, sma
 
 def test_exported_names_are_these_and_all_exist() -> None:
     assert ks.__all__ == [
-        "KnightshiftError", "Recipe", "RunData", "ScanData", "T2Options", "__version__", "centered_ifft",
-        "centered_ifft_magnitude", "open_run", "open_scan",
+        "KnightshiftError", "Recipe", "RunData", "ScanData", "T2Fit", "T2Options", "T2Status", "__version__",
+        "centered_ifft", "centered_ifft_magnitude", "fit_t2", "open_run", "open_scan", "t2_interval",
     ]  # fmt: skip
     for name in ks.__all__:
         assert getattr(ks, name) is not None
