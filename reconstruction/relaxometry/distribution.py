@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from scipy.special import chdtri
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.core.quantities import PositiveSeconds
+from knightshift.reconstruction.relaxometry._given_images import given_images
+from knightshift.reconstruction.relaxometry.result import T2Status
 from knightshift.reconstruction.relaxometry.train import EchoTrain
 
 _STRENGTHS = np.logspace(-4, 2, 25)
 """Strengths of regularisation tried, in units of the largest singular value of the decays."""
 _BISECTIONS = 10
+_RESEMBLANCE = 0.2
+"""A voxel that pure noise would resemble more often than this has no signal."""
 
 
 class DistributionOptions(BaseModel):
@@ -56,11 +61,14 @@ class T2Distribution:
     t2: RealArray
     """T2 [s], shape ``(t2,)``, evenly spaced in its logarithm."""
     weight: RealArray
-    """Signal at echo time zero of each T2, units of the images, shape ``(t2, *image)``; NaN outside the mask."""
+    """Signal at echo time zero of each T2, units of the images, shape ``(t2, *image)``; NaN where not OK."""
     chi2: RealArray
     """Squared residuals over noise variance, shape ``image``."""
     strength: RealArray
     """Strength of the regularisation, in units of the largest singular value of the decays, shape ``image``."""
+    status: NDArray[np.int8]
+    """`T2Status` of each voxel, shape ``image``: OK, MASKED, INVALID_INPUT or NO_SIGNAL. Whether decays explain the
+    signal is for `chi2` to say."""
 
     def share(self, shortest: float, longest: float) -> RealArray:
         """Share of the signal with a T2 from `shortest` to `longest` [s], shape ``image``; NaN where there is none."""
@@ -114,19 +122,18 @@ def t2_distribution(
     ShapeError
         If the shapes do not fit together.
     InputError
-        If the noise is not positive, or a voxel within the mask is not finite.
+        If the noise is not positive, the echo times do not increase, or the signal is complex.
     """
     options = options or DistributionOptions()
     times = np.asarray(echo_times, dtype=float)
-    chosen = np.ones(signal.shape[1:], dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
-    if signal.shape[:1] != times.shape or chosen.shape != signal.shape[1:]:
-        raise ShapeError(
-            f"signal {signal.shape}, {times.size} echo times and mask {chosen.shape} do not fit: (echo, *image)"
-        )
-    noise = np.broadcast_to(np.asarray(noise_std, dtype=float), times.shape)
-    if not (noise > 0).all() or not np.isfinite(signal[:, chosen]).all():
-        raise InputError("noise_std must be positive and every voxel within the mask finite")
-    observed = signal[:, chosen] / noise[:, None]
+    given, mask = given_images(signal, mask)
+    noise = _checked_noise(given, times, noise_std, mask)
+    status = np.full(given.shape[1:], T2Status.OK, dtype=np.int8)
+    status[~np.isfinite(given).all(axis=0)] = T2Status.INVALID_INPUT
+    if mask is not None:
+        status[~np.asarray(mask, dtype=bool)] = T2Status.MASKED
+    chosen = status == T2Status.OK
+    observed = given[:, chosen] / noise[:, None]
     grid = _grid(times, options)
     decays = np.exp(-np.divide.outer(times, grid)) if options.train is None else options.train.decays(grid)
     solver = _Solver(decays / noise[:, None], options)
@@ -136,7 +143,29 @@ def t2_distribution(
     if found:
         columns, misfits, strengths = zip(*found, strict=True)
         weight[:, chosen], chi2[chosen], strength[chosen] = np.stack(columns, axis=1), misfits, strengths
-    return T2Distribution(grid, weight, chi2, strength)
+        explained = np.einsum("ev,ev->v", observed, observed) - chi2[chosen]
+        status[chosen] = np.where(explained > chdtri(2, _RESEMBLANCE), T2Status.OK, T2Status.NO_SIGNAL)
+        weight[:, status == T2Status.NO_SIGNAL] = np.nan
+    return T2Distribution(grid, weight, chi2, strength, status)
+
+
+def _checked_noise(signal: NDArray[Any], times: RealArray, noise_std: ArrayLike, mask: BoolArray | None) -> RealArray:
+    """Noise of each echo, after a look at all that is given."""
+    if signal.shape[:1] != times.shape or (mask is not None and mask.shape != signal.shape[1:]):
+        inside = "" if mask is None else f" and a mask of shape {mask.shape}"
+        raise ShapeError(f"signal {signal.shape}, {times.size} echo times{inside} do not fit: (echo, *image)")
+    if np.iscomplexobj(signal):
+        raise InputError("a distribution of T2 needs real signals: give T2Fit.signal of a complex fit")
+    if times.size < 2 or not np.isfinite(times).all() or times[0] < 0 or (np.diff(times) <= 0).any():
+        raise InputError(f"two or more echo times must increase from zero or more, in seconds: got {times.tolist()}")
+    noise = np.asarray(noise_std, dtype=float)
+    if noise.shape not in {(), times.shape}:
+        raise ShapeError(
+            f"noise_std of shape {noise.shape} is neither one number nor one for each of {times.size} echoes"
+        )
+    if not (np.isfinite(noise).all() and (noise > 0).all()):
+        raise InputError(f"noise_std must be positive and finite, got {noise.tolist()}")
+    return np.broadcast_to(noise, times.shape)
 
 
 def _grid(times: RealArray, options: DistributionOptions) -> RealArray:

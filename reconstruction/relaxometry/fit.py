@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,7 @@ from scipy.special import chdtri
 from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.relaxometry._given_images import given_images
 from knightshift.reconstruction.relaxometry._least_squares import Problem
 from knightshift.reconstruction.relaxometry._threads import for_each, one_blas_thread
 from knightshift.reconstruction.relaxometry._train_voxels import fit_image, leave_out_unknown_trains
@@ -210,8 +211,7 @@ def fit_t2_maps(
     """Fit T2 with every option at hand; parameters, result and errors as in `fit_t2` and `fit_series`."""
     echo_times, signal = np.asarray(echo_times, dtype=float), np.asanyarray(signal)
     _check(signal, echo_times, options, mask)
-    if isinstance(signal, np.ma.MaskedArray):
-        signal, mask = _unmasked(signal, mask)
+    signal, mask = given_images(signal, mask)
     noise, source = _noise(signal, noise_std, options)
     status = _status_before(signal, mask, options.threads, trains).ravel()
     if options.estimator == "complex" and source != "residuals":
@@ -265,15 +265,6 @@ def _check(signal: RealArray | ComplexArray, echo_times: RealArray, options: T2O
         )
     if options.estimator == "complex" and not np.iscomplexobj(signal):
         raise InputError("estimator 'complex' needs complex images, got real ones: use 'rician' or 'gaussian'")
-
-
-def _unmasked(
-    signal: np.ma.MaskedArray[Any, Any], mask: BoolArray | None
-) -> tuple[RealArray | ComplexArray, BoolArray]:
-    """Numbers, and a mask without the voxels that a numpy masked array hides in any echo."""
-    shown = ~np.ma.getmaskarray(signal).any(axis=0)
-    chosen = shown if mask is None else shown & np.asarray(mask, dtype=bool)
-    return np.asarray(signal.filled(0)), np.asarray(chosen, dtype=bool)
 
 
 def _same_times(expected: RealArray, given: RealArray) -> bool:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.relaxometry._given_images import given_images
 from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution, solve
 from knightshift.reconstruction.relaxometry.result import T2Status
 
@@ -117,8 +118,9 @@ def fit_relaxation(
     InputError
         If there are too few delays, or they or the noise are no sensible numbers.
     """
-    delays = np.asarray(delays, dtype=float)
+    delays, signal = np.asarray(delays, dtype=float), np.asanyarray(signal)
     _check(signal, delays, curve, mask)
+    signal, mask = given_images(signal, mask)
     noise = _noise(noise_std, len(delays))
     status = np.full(signal.shape[1:], T2Status.OK, dtype=np.int8)
     status[~np.isfinite(signal).all(axis=0)] = T2Status.INVALID_INPUT
@@ -201,8 +203,8 @@ def _check(signal: RealArray | ComplexArray, delays: RealArray, curve: Curve, ma
         raise ShapeError(f"mask of shape {mask.shape} does not match images of shape {signal.shape[1:]}")
     if not np.isfinite(delays).all() or (delays < 0).any():
         raise InputError(f"delays must be zero or more, in seconds: got {delays.tolist()}")
-    if np.unique(delays).size < len(delays) - max(0, _freedom(len(delays), curve)):
-        needed = len(delays) - _freedom(len(delays), curve)
+    needed = len(delays) - _freedom(len(delays), curve)
+    if np.unique(delays).size < needed:
         raise InputError(f"{np.unique(delays).size} different delays cannot determine {needed} parameters")
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy.io import loadmat
 
 from knightshift.core.errors import InputError, ShapeError
-from knightshift.reconstruction.relaxometry import DistributionOptions, EchoTrain, t2_distribution
+from knightshift.reconstruction.relaxometry import DistributionOptions, EchoTrain, T2Status, t2_distribution
 
 TIMES = 10e-3 * np.arange(1, 33)
 
@@ -61,10 +61,28 @@ def test_voxels_outside_the_mask_are_not_a_number_and_errors_say_what_is_wrong()
     assert np.isfinite(found.weight[:, 0]).all()
     with pytest.raises(ShapeError, match="do not fit"):
         t2_distribution(signal[:-1], TIMES, sigma)
+    with pytest.raises(ShapeError, match="neither one number"):
+        t2_distribution(signal, TIMES, np.ones(7))
     with pytest.raises(InputError, match="positive"):
         t2_distribution(signal, TIMES, 0.0)
+    with pytest.raises(InputError, match="real signals"):
+        t2_distribution(signal * 1j, TIMES, sigma)
+    with pytest.raises(InputError, match="must increase"):
+        t2_distribution(signal[::-1], TIMES[::-1], sigma)
+    with pytest.raises(InputError, match="two or more"):
+        t2_distribution(signal[:1], TIMES[:1], sigma)
     with pytest.raises(ValueError, match="is empty"):
         DistributionOptions(t2_range=(1.0, 0.1))
+
+
+def test_voxels_without_a_distribution_say_why() -> None:
+    signal, sigma = two_pools(100, 5)
+    signal[3, 0], signal[:, 1], signal[:, 2] = np.nan, 0.0, -signal[:, 2]
+    found = t2_distribution(signal.tolist(), TIMES, sigma, mask=np.array([True, True, True, False, True]))
+    assert [T2Status(state).name for state in found.status] == [
+        "INVALID_INPUT", "NO_SIGNAL", "NO_SIGNAL", "MASKED", "OK",
+    ]  # fmt: skip
+    assert (np.isfinite(found.weight).all(axis=0) == (found.status == T2Status.OK)).all()
 
 
 def test_spinal_cord_agrees_with_published_maps_of_water_fractions(raw_data: Callable[[str], Path]) -> None:

@@ -91,3 +91,36 @@ def test_object_is_told_from_the_background() -> None:
     mask = object_mask(images)
     assert mask[0, 8:24, 10:20].all()
     assert mask.sum() == 160
+
+
+@pytest.mark.parametrize(("curve", "needed"), [("decay", 2), ("recovery", 3), ("decay with offset", 3)])
+def test_too_few_delays_are_refused(curve: Curve, needed: int) -> None:
+    delays = DELAYS[: needed - 1]
+    with pytest.raises(InputError, match=f"cannot determine {needed} parameters"):
+        fit_relaxation(np.exp(-delays)[:, np.newaxis], delays, curve)
+
+
+@pytest.mark.parametrize("curve", ["decay", "recovery"])
+def test_lists_and_masked_arrays_are_taken(curve: Curve) -> None:
+    signal = np.repeat(recovery(0.7, 1.9) if curve == "recovery" else np.exp(-DELAYS / 0.7), 3).reshape(-1, 3)
+    hidden = np.zeros(signal.shape, bool)
+    hidden[4, 1] = True
+    np.testing.assert_allclose(fit_relaxation(signal.tolist(), DELAYS.tolist(), curve).time, 0.7, rtol=1e-6)
+    fit = fit_relaxation(np.ma.array(signal, mask=hidden), DELAYS, curve)
+    assert fit.status.tolist() == [T2Status.OK, T2Status.MASKED, T2Status.OK]
+    np.testing.assert_allclose(fit.time[[0, 2]], 0.7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_recoveries_of_any_scale_say_what_they_cannot_tell(scale: float, kind: str) -> None:
+    """Far faster than the first delay or far slower than the last one, no signal, and what is not finite."""
+    times = np.array([1e-4, 0.05, 0.7, 1e5])
+    signal = np.zeros((DELAYS.size, 6))
+    signal[:, :4] = np.exp(-DELAYS[:, np.newaxis] / times)
+    signal[3, 5] = np.nan
+    fit = fit_relaxation((scale * signal).astype(kind), DELAYS, "decay")
+    np.testing.assert_allclose(fit.time[1:3], times[1:3], rtol=1e-5)
+    assert (fit.status[[3, 5]] == [T2Status.TOO_LONG, T2Status.INVALID_INPUT]).all()
+    assert set(fit.status[[0, 4]]) <= {T2Status.NO_SIGNAL, T2Status.TOO_SHORT}
+    assert np.isnan(fit.time[[0, 3, 4, 5]]).all()
