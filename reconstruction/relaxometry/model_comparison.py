@@ -330,7 +330,7 @@ def _maps(fit: T2Fit, model: RicherModel, columns: RealArray) -> RicherFit:
     found = dict(zip(_ROWS, rows, strict=True))
     gain = fit.chi2[fit.ok] - found["chi2"]
     found["aic"] = 2 * (n_parameters - 2) - gain
-    found["aicc"] = found["aic"] + _correction(n_echoes, n_parameters) - _correction(n_echoes, 2)
+    found["aicc"] = found["aic"] + _correction(n_echoes, n_parameters)
     found["f_probability"] = _f_probability(gain, found["chi2"], n_parameters - 2, n_echoes - n_parameters)
     maps = {}
     for name, row in found.items():
@@ -352,8 +352,9 @@ def _verdict(aic: RealArray, probability: RealArray, vague: BoolArray) -> NDArra
 
 
 def _correction(n_echoes: int, n_parameters: int) -> float:
-    left = n_echoes - n_parameters - 1
-    return 2 * n_parameters * (n_parameters + 1) / left if left > 0 else np.inf
+    """By how much more a model is corrected than one exponential of two parameters."""
+    richer, single = ((n_echoes - count - 1, 2 * count * (count + 1)) for count in (n_parameters, 2))
+    return richer[1] / richer[0] - single[1] / single[0] if richer[0] > 0 else np.inf
 
 
 def _f_probability(gain: RealArray, chi2: RealArray, more: int, left: int) -> RealArray:
