@@ -16,6 +16,7 @@ from knightshift.core.run_folder import open_run
 from knightshift.core.run_verification import verify_run
 
 _NIGHT = """
+import signal
 import sys
 from pathlib import Path
 from fake_scanner import acquire_tiny
@@ -25,6 +26,7 @@ def ask_and_tell(request, *why):
     ask(request, *why)
     (runs / f"asked {request._level}").touch()
 StopRequest.request = ask_and_tell
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
 runs, marker = Path(sys.argv[1]), Path(sys.argv[1]) / "slow"
 delay, slow_from = float(sys.argv[2]), int(sys.argv[3])
 result = acquire_tiny(runs, n_passes=200, real_delay=delay, slow_from=slow_from, slow_marker=marker)
