@@ -5,7 +5,10 @@ Nothing heavy is imported here: each command imports what it needs when it runs.
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
+import json
 import sys
 
 
@@ -14,6 +17,7 @@ def main() -> None:
     from knightshift.cli.app import app
     from knightshift.core.errors import KnightshiftError
 
+    _print_whatever_the_terminal_knows()
     try:
         app()
     except KnightshiftError as error:
@@ -24,6 +28,20 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
         _fail(f"{where}{error.strerror or error}", 3 if full else 2)
+
+
+def _print_whatever_the_terminal_knows() -> None:
+    """Escape characters that its encoding lacks as JSON does: a night must not end at a µ, and JSON stays JSON."""
+    codecs.register_error("json", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="json")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def _fail(message: str, exit_code: int) -> None:

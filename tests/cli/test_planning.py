@@ -102,3 +102,13 @@ def test_deadline_and_echo_times_are_told(cli: Cli, protocol: Path) -> None:
 def test_plan_refuses_what_cannot_be_and_says_what_could(protocol: Path, choices: PlanChoices, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_plan(str(protocol), "simulated", choices)
+
+
+def test_a_terminal_that_lacks_a_character_gets_its_number(
+    process: Cli, protocol: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    result = process("plan", protocol)
+    assert result.returncode == 0, result.stderr
+    assert r"\u00b5m" in result.stdout

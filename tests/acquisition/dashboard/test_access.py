@@ -81,7 +81,7 @@ def test_every_answer_forbids_foreign_content(visitor: TestClient) -> None:
 
 def test_the_page_is_whole_without_a_network_and_writes_no_markup_from_data() -> None:
     for path in _STATIC.iterdir():
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         if path.suffix in {".html", ".css"} or path.name in {"page.js", "curves.js"}:
             assert not re.search(r"https?://(?!www\.w3\.org)", text), path.name
             assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text), path.name
