@@ -98,7 +98,7 @@ def test_echo_times_in_milliseconds_are_warned_of(caplog: pytest.LogCaptureFixtu
     assert "to 10 s" in caplog.text
 
 
-@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("engine", ["numpy", pytest.param("numba", marks=pytest.mark.xdist_group("numba"))])
 @pytest.mark.parametrize("gap", [1e-3, 16e-3])
 def test_exponential_goes_through_two_echoes_or_there_is_none(engine: str, gap: float) -> None:
     if engine == "numba":
@@ -117,6 +117,7 @@ def test_exponential_goes_through_two_echoes_or_there_is_none(engine: str, gap: 
     assert (fit.status[clear.all(axis=0) & (real[0] > 0) & (real[1] < 0)] == T2Status.TOO_SHORT).all()
 
 
+@pytest.mark.xdist_group("numba")
 def test_both_paths_say_alike_which_t2_are_out_of_range() -> None:
     pytest.importorskip("numba")
     times = 26.4e-3 + 13.2e-3 * np.arange(10)
