@@ -15,7 +15,9 @@ from knightshift.reconstruction.relaxometry.result import T2Status, has_t2
 from knightshift.reconstruction.relaxometry.train import EchoTrain
 from knightshift.reconstruction.relaxometry.voxel_trains import B1_STEP, VoxelTrains, scaled_train
 
-_LOWEST_B1, _COARSE_STEP = 0.4, 0.05
+_LOWEST_B1 = 0.4
+_GRIDS = ((50, 2000), (5, 45), (1, 4))
+"""Of B1, each about the best of the one before: stride and reach in units of `B1_STEP`."""
 _AMPLITUDE, _CHI2 = MAPS.index("amplitude"), MAPS.index("chi2")
 
 
@@ -88,16 +90,14 @@ def _fit_with_b1(
     judgement: Judgement,
     shape: tuple[int, ...],
 ) -> tuple[RealArray, VoxelTrains]:
-    """Fit B1 of every voxel too: the one of a coarse grid, then of a fine one about it, that leaves least."""
+    """Fit B1 of every voxel too: the one that leaves least."""
     assert options.train is not None
     best = _Best.of(signal, status, problem, options)
     lowest, highest = _range_of(options.train)
-    coarse = round(_COARSE_STEP / B1_STEP)
-    for step in range(lowest, highest + 1, coarse):
-        best.try_step(step, best.chosen)
-    middle = best.step.copy()
-    for step in range(lowest, highest + 1):
-        best.try_step(step, best.chosen & (np.abs(middle - step) < coarse) & (middle != step))
+    for stride, reach in _GRIDS:
+        middle = best.step.copy()
+        for step in range(lowest, highest + 1, stride):
+            best.try_step(step, best.chosen & (np.abs(middle - step) <= reach) & (middle != step))
     best.status[best.step == lowest] = T2Status.NOT_CONVERGED  # B1 may be lower still, and T2 with it anything
     maps, price = best.maps, best.price()
     maps[1] *= price

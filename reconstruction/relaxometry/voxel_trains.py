@@ -14,8 +14,8 @@ from knightshift.core.human_units import quantity
 from knightshift.reconstruction.relaxometry.train import EchoTrain
 
 _LOGGER = logging.getLogger(__name__)
-B1_STEP = 0.005
-"""Voxels whose B1 differs by less share one curve: it moves T2 by less than a thousandth."""
+B1_STEP = 0.001
+"""Voxels whose B1 differs by less share one curve: it moves T2 by less than a thousandth for B1 from 0.8 on."""
 _LOG_T1_STEP = 0.02
 _LARGEST_B1, _LONGEST_T1 = 2.0, 1e3
 _UNLIKELY_T1 = 20.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from knightshift.core.arrays import BoolArray, RealArray
@@ -13,6 +15,8 @@ _AT_MOST = 2000
 """Voxels from which the expected widths are taken."""
 _STEP = 1e-3
 """Relative step of T2, and step of the signal in units of the noise, for derivatives."""
+_B1_STEP = 0.01
+"""Step of a fitted B1 for the derivative; downwards, since beyond 180 degrees refocusing grows less again."""
 
 
 def standard_residuals(fit: T2Fit) -> RealArray:
@@ -51,6 +55,8 @@ def expected_widths(fit: T2Fit) -> RealArray:
     _, spread, slope = _observed(fit, _signal(fit, decays, among))
     columns = [decays, fit.decays(t2 * (1 + _STEP), chosen) - decays]
     columns += [np.ones_like(decays)] if fit.options.offset == "free" else []
+    if fit.trains is not None and fit.trains.b1 is not None and fit.trains.b1_is_fitted:
+        columns.append(replace(fit.trains, b1=fit.trains.b1 - _B1_STEP).decays(t2, chosen) - decays)
     weighted = np.stack(columns) * _inner_slope(fit, decays, among) * slope / spread / fit.noise_std[:, None]
     orthogonal, _ = np.linalg.qr(np.moveaxis(weighted, (0, 1), (2, 1)))
     return np.asarray(np.sqrt(np.maximum(1 - np.sum(orthogonal**2, axis=2), 1e-6))).ravel()
