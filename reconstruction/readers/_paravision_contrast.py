@@ -23,6 +23,18 @@ _ALGORITHMS: dict[str, PartialFourier] = {
 
 def echo_times(files: ScanFiles, n_echoes: int) -> RealArray:
     """Echo times [s], shape ``(echo,)``. Raises `DamagedDataError` if there are not as many."""
+    times = _known_echo_times(files, n_echoes)
+    if times is None:
+        raise DamagedDataError(files.acqp.path, "ACQ_echo_time", f"there are no echo times for {n_echoes} echo images")
+    return times
+
+
+def share_one_echo_time(files: ScanFiles, n_images: int) -> bool:
+    """Whether images that the console calls echoes have one echo time: flow encodings, two repetition times."""
+    return _known_echo_times(files, n_images) is None and _known_echo_times(files, 1) is not None
+
+
+def _known_echo_times(files: ScanFiles, n_echoes: int) -> RealArray | None:
     places = (
         (files.method, "EffectiveTE"),
         (files.acqp, "ACQ_echo_time"),
@@ -34,7 +46,7 @@ def echo_times(files: ScanFiles, n_echoes: int) -> RealArray:
             values = source.bounded(name, _MAX_ECHO_TIME) * 1e-3
             if values.size == n_echoes:
                 return values
-    raise DamagedDataError(files.acqp.path, "ACQ_echo_time", f"there are no echo times for {n_echoes} echo images")
+    return None
 
 
 def dwell_time(files: ScanFiles) -> float | None:
@@ -107,11 +119,13 @@ def completed_axes(files: ScanFiles) -> tuple[bool, bool] | None:
 
 def repetitions_differ(files: ScanFiles, n_repetitions: int, n_movie_frames: int) -> str:
     """Why the repetitions of a scan are not of the same image; empty where they are."""
+    method = files.method
     if n_movie_frames > 1:
-        return f"they are {n_movie_frames} frames of a movie (PVM_NMovieFrames)"
+        is_movie = "PVM_NMovieFrames" in method and method.number("PVM_NMovieFrames") == n_movie_frames
+        what = "frames of a movie (PVM_NMovieFrames)" if is_movie else "images with one echo time (ACQ_n_echo_images)"
+        return f"they are {n_movie_frames} {what}"
     if n_repetitions == 1:
         return ""
-    method = files.method
     if "PVM_DwNDiffExp" in method and method.number("PVM_DwNDiffExp") > 1:
         return "they have different diffusion weights (PVM_DwNDiffExp)"
     for name in ("ACQ_repetition_time", "ACQ_inversion_time"):

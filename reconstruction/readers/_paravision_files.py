@@ -87,7 +87,10 @@ def _raw_file(folder: Path, version: str, asked: Path | None) -> Path:
     names = ("rawdata.job0", "fid", "ser") if "360" in version else ("fid", "rawdata.job0", "ser")
     there = [asked] if asked is not None else [folder / name for name in names if (folder / name).is_file()]
     if not there:
-        problem = f"there is no {names[0]}, {names[1]} or {names[2]} in the scan folder"
+        left = (
+            "; only images of the console are left, which are no raw data" if any(folder.glob("pdata/*/2dseq")) else ""
+        )
+        problem = f"there is no {names[0]}, {names[1]} or {names[2]} in the scan folder{left}"
         raise DamagedDataError(folder / names[0], "raw file", problem, _COPY_AGAIN)
     for path in there:
         if path.stat().st_size > 0:

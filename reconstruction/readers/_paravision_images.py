@@ -13,6 +13,7 @@ import numpy as np
 from knightshift.core.arrays import IntArray
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
 from knightshift.reconstruction.readers._paravision_console import console_sorting, turns_readouts_round
+from knightshift.reconstruction.readers._paravision_contrast import share_one_echo_time
 from knightshift.reconstruction.readers._paravision_files import ScanFiles
 from knightshift.reconstruction.readers._paravision_layout import RawLayout
 
@@ -24,7 +25,7 @@ class ImageOrder:
     n_echoes: int
     """Echo images of a slice."""
     n_movie_frames: int
-    """Frames of a movie of a slice, one after the other in time."""
+    """Frames of a movie of a slice, one after the other in time; or other images of one echo time."""
     frames: IntArray
     """Position in the raw file of each object, shape ``(movie_frame, echo, slab)``."""
     reverses_even_echoes: bool
@@ -76,7 +77,7 @@ def _image_counts(files: ScanFiles, n_objects: int) -> tuple[int, int]:
             f"{files.acqp.path}: NI = {n_objects} objects are not {n_slices} slices x {n_echoes} echo images: "
             "other cycles are not read"
         )
-    return n_echoes, 1
+    return (1, n_echoes) if n_echoes > 1 and share_one_echo_time(files, n_echoes) else (n_echoes, 1)
 
 
 def _object_order(files: ScanFiles, layout: RawLayout) -> IntArray:

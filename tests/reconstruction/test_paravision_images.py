@@ -75,6 +75,17 @@ def test_frames_of_a_movie_are_images_of_their_own(synthetic_scan: Any, tmp_path
         np.testing.assert_allclose(one.images[0], by_numpy(kspace[repetition, frame::3, 0]), atol=1e-3)
 
 
+def test_images_of_one_echo_time_are_no_echoes(synthetic_scan: Any, tmp_path: Path) -> None:
+    """Flow maps and scans of two repetition times call their images echo images."""
+    kspace = random_kspace(1, 4, 1, 8, 10)  # two slices x two flow encodings
+    scan = synthetic_scan(kspace, n_echoes=2, acqp={"ACQ_echo_time": "( 1 )\n4"}).write(tmp_path)
+    with pytest.raises(InputError, match="2 images with one echo time"):
+        reconstruct(scan)
+    for number, one in enumerate(reconstruct_repetitions(scan, Recipe(repetitions="separate"))):
+        np.testing.assert_allclose(one.images[0], by_numpy(kspace[0, number::2, 0]), atol=1e-3)
+        assert one.echo_times.tolist() == [4e-3]
+
+
 def test_echoes_that_only_the_method_counts(synthetic_scan: Any, tmp_path: Path) -> None:
     """Field maps of ParaVision call themselves one echo image in acqp."""
     kspace = random_kspace(1, 4, 1, 8, 10)

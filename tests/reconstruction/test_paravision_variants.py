@@ -264,6 +264,13 @@ def test_the_pointer_of_a_file_that_was_never_fetched_is_called_so(synthetic_sca
         reconstruct(scan)
 
 
+def test_a_scan_of_which_only_the_images_are_left_is_called_so(synthetic_scan: Any, tmp_path: Path) -> None:
+    scan = synthetic_scan(random_kspace(1, 1, 1, 8, 10)).write(tmp_path)
+    (scan / "fid").rename(scan / "pdata/1/2dseq")
+    with pytest.raises(DamagedDataError, match="only images of the console are left"):
+        reconstruct(scan)
+
+
 def test_without_the_order_of_objects_the_order_of_slices_counts(synthetic_scan: Any, tmp_path: Path) -> None:
     kspace = random_kspace(1, 6, 1, 8, 10)  # three slices x two echoes
     order = [0, 1, 4, 5, 2, 3]
