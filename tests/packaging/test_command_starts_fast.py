@@ -12,14 +12,15 @@ import pytest
 _HEAVY = ("numpy", "numba", "scipy", "matplotlib", "pypulseq", "h5py", "pyfftw", "nibabel", "pint", "nmrglue")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"], ["demo", "--help"]], ids=" ".join)
-def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
+def test_help_imports_no_heavy_library() -> None:
     code = (
         "import sys, contextlib, io\n"
         "from knightshift.cli import main\n"
-        f"sys.argv = ['knightshift', *{arguments!r}]\n"
-        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        "    main()\n"
+        "for words in ('--help', 'plan --help', 'demo --help'):\n"
+        "    sys.argv = ['knightshift', *words.split()]\n"
+        "    with contextlib.redirect_stdout(io.StringIO()) as told, contextlib.suppress(SystemExit):\n"
+        "        main()\n"
+        "    assert 'Usage: knightshift' in told.getvalue()\n"
         f"print(sorted(set({_HEAVY!r}) & set(sys.modules)))\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
