@@ -165,11 +165,12 @@ class ReportInputs:
 
     @property
     def misfit_sentence(self) -> str:
-        """Say by how much the residuals depart from one exponential, and what to try; empty where they do not."""
+        """Say by how much the residuals depart from the fitted curve, and what to try; empty where they do not."""
         if self.misfit is None or self.fit is None:
             return ""
         options, remedy = self.fit.options, "try --model bi"
-        if self.richer is not None or len(self.fit.echo_times) <= _BI_EXPONENTIAL or options.offset != "none":
+        only_one = options.offset != "none" or options.train is not None
+        if self.richer is not None or len(self.fit.echo_times) <= _BI_EXPONENTIAL or only_one:
             remedy = ""
         elif options.estimator == "rician":
             remedy = "try --estimator gaussian --model bi"

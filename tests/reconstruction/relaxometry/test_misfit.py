@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import kstest
 
-from knightshift.reconstruction.relaxometry import T2Fit, T2Options, fit_t2_maps
+from knightshift.reconstruction.relaxometry import EchoTrain, T2Fit, T2Options, fit_t2_maps
 from knightshift.reconstruction.relaxometry.misfit import (
     CURVE_FALSE_ALARMS,
     misfit_of_curve,
@@ -41,6 +41,41 @@ def test_one_exponential_passes_with_a_uniform_probability(options: dict[str, fl
     chances = [one.probability for one in found if one is not None]
     assert len(chances) == 40
     assert kstest(chances, "uniform").pvalue > 0.01
+
+
+def fitted_map(seed: int, options: T2Options, *, second: float = 0.0) -> T2Fit:
+    """T2 of 40 x 40 voxels at 12 ms, a share `second` of the signal at 40 ms, SNR 30 at the first echo, fitted as options say."""
+    random, times, train = np.random.default_rng(seed), ECHO_TIMES, options.train
+    t2 = random.normal(12e-3, 2e-3, 1600).clip(6e-3)
+    curves = [np.exp(-np.divide.outer(times, t)) for t in (t2, np.full(1600, 40e-3))]
+    if train is not None:
+        times = train.echo_times
+        curves = [train.decays(t) for t in (t2, np.full(1600, 40e-3))]
+    signal = ((1 - second) * curves[0] + second * curves[1]) * 30 / curves[0][0].mean()
+    noise = random.normal(size=(2, *signal.shape))
+    images = (signal + noise[0] + 1j * noise[1]).reshape(-1, 40, 40)
+    return fit_t2_maps(images if options.estimator == "complex" else np.abs(images), times, options, noise_std=1.0)
+
+
+TRAIN = EchoTrain(echo_spacing=6e-3, n_echoes=6, t1=17e-3, refocusing=np.radians(160))
+WAYS = {
+    "rician": T2Options(estimator="rician"),
+    "quadrature": T2Options(estimator="gaussian", offset="noise-quadrature"),
+    "train": T2Options(train=TRAIN),
+    "rician-train": T2Options(estimator="rician", train=TRAIN),
+}
+
+
+@pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
+def test_curve_that_is_right_passes_however_it_was_fitted_and_a_wrong_one_is_told(options: T2Options) -> None:
+    found = [misfit_of_t2(fitted_map(seed, options)) for seed in range(25)]
+    chances = [one.probability for one in found if one is not None]
+    assert len(chances) == 25
+    assert kstest(chances, "uniform").pvalue > 0.01
+    wrong = misfit_of_t2(fitted_map(1, options, second=0.2))
+    assert wrong is not None
+    assert wrong.probability < 1e-4
+    assert ("echo train" in wrong.sentence()) == (options.train is not None)
 
 
 def test_noise_that_neighbours_share_is_no_second_component() -> None:
