@@ -184,8 +184,8 @@ def _slice_rows(stacks: Sequence[SliceStack]) -> Rows:
             where = ", ".join(f"{round(1e3 * place, 4) + 0.0:g}" for place in places) + " mm"
         else:
             where = f"{_length(places[0])} to {_length(places[-1])}"
-        name = "slices" if len(stacks) == 1 else f"slice {first}" if n_slices == 1 else f"slices {first} to {last}"
-        rows.append((f"{name} at", f"{where} along {_direction(normal)}"))
+        name, numbers = ("slice", f" {first}") if n_slices == 1 else ("slices", f" {first} to {last}")
+        rows.append((f"{name}{numbers if len(stacks) > 1 else ''} at", f"{where} along {_direction(normal)}"))
     if len(stacks) > _MOST_SLICES:
         rows.append(("…", f"{len(stacks)} stacks of slices in all"))
     return tuple(rows)

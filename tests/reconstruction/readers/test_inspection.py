@@ -76,6 +76,7 @@ def test_slices_of_each_direction_are_listed(synthetic_scan: Any, tmp_path: Path
 def test_a_single_slice_has_a_thickness_and_no_distance(synthetic_scan: Any, tmp_path: Path) -> None:
     rows = dict(inspect_raw(synthetic_scan(labelled(1, 1, 1, 8, 16)).write(tmp_path)).rows)
     assert rows["voxel"] == "500 um x 1 mm, slices 1 mm thick"
+    assert rows["slice at"] == "0 mm along (+0.000, +0.000, +1.000)"
 
 
 def test_what_is_refused_is_said_and_not_raised(tmp_path: Path) -> None:
