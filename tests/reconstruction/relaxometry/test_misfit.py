@@ -44,7 +44,7 @@ def test_one_exponential_passes_with_a_uniform_probability(options: dict[str, fl
 
 
 def fitted_map(seed: int, options: T2Options, *, second: float = 0.0) -> T2Fit:
-    """T2 of 40 x 40 voxels at 12 ms, a share `second` of the signal at 40 ms, SNR 30 at the first echo, fitted as options say."""
+    """T2 of 40 x 40 voxels at 12 ms, a share `second` at 40 ms, SNR 30 at the first echo, fitted as options say."""
     random, times, train = np.random.default_rng(seed), ECHO_TIMES, options.train
     t2 = random.normal(12e-3, 2e-3, 1600).clip(6e-3)
     curves = [np.exp(-np.divide.outer(times, t)) for t in (t2, np.full(1600, 40e-3))]
