@@ -53,8 +53,7 @@ def remove_phase(
     smooth = _smooth(total, window) if window > 1 and total.ndim > 1 else total
     size = np.abs(smooth)
     measurable = size > 1e6 * np.finfo(size.dtype).tiny
-    unturn = np.where(measurable, smooth.conj(), 1)
-    unturn /= np.where(measurable, size, 1)
+    unturn = np.divide(smooth.conj(), size, where=measurable, out=np.ones_like(smooth))
     real = _turned(columns, turns.astype(signal.dtype), unturn.ravel(), threads).reshape(signal.shape)
     if known is not signal:
         real[:, ~finite] = np.nan
@@ -116,16 +115,18 @@ def _turned(columns: ComplexArray, turns: ComplexArray, unturn: ComplexArray, th
 def _smooth(total: ComplexArray, window: int) -> ComplexArray:
     """Sum over a window, as if there were no linear phase (k-space centre off by part of a sample) to blur it."""
     squared = total**2  # because lobes of ringing change sign
-    smooth, ramps = total, []
+    smooth, ramps = total.copy(), []
     for axis in (total.ndim - 2, total.ndim - 1):
         ahead = np.moveaxis(squared, axis, 0)
         slope = np.angle(np.vecdot(ahead[:-1], ahead[1:]).sum()) / 2
         ramp = np.exp(1j * slope * np.arange(total.shape[axis])).astype(total.dtype)
         ramps.append(ramp.reshape((-1,) + (1,) * (total.ndim - 1 - axis)))
-        smooth = smooth * ramps[-1].conj()
+        smooth *= ramps[-1].conj()
     for axis in (total.ndim - 2, total.ndim - 1):
         smooth = _running_sum(smooth, window, axis)
-    return np.asarray(smooth * ramps[0] * ramps[1])
+    for ramp in ramps:
+        smooth *= ramp
+    return smooth
 
 
 def _running_sum(image: ComplexArray, window: int, axis: int) -> ComplexArray:
