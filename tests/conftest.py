@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import matplotlib as mpl
 import pytest
 import yaml
@@ -22,6 +23,10 @@ sys.path.insert(0, str(Path(__file__).parent / "shared"))
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DATA = Path(os.environ.get("KNIGHTSHIFT_DATA", _ROOT.parent / "shared" / "data"))
+if not os.access(_ROOT, os.W_OK):  # hypothesis keeps what failed in the tree, and warns where it cannot
+    hypothesis.settings.register_profile("read-only", database=None)
+    hypothesis.settings.load_profile("read-only")
+
 _EMPTY_PICTURES = {"png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-"}
 
 

@@ -39,7 +39,8 @@ _PATIENCE = 60.0
 
 def start_night(runs: Path, real_delay: float, slow_from: int = 0) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", _NIGHT, str(runs), str(real_delay), str(slow_from)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     await_files(process, runs / "slow", runs / "night" / "passes" / "p000001.h5")
     return process

@@ -80,6 +80,7 @@ def test_broken_raw_file_is_told_from_bad_input(
 ) -> None:
     scan = tmp_path / "scan"
     shutil.copytree(raw_data("bruker_pv51_flash"), scan, copy_function=shutil.copyfile)
+    scan.chmod(0o700)  # the data may lie where nobody may write
     if what == "missing":
         (scan / "fid").unlink()
     else:

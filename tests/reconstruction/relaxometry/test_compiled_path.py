@@ -194,5 +194,7 @@ def test_a_change_of_any_kernel_compiles_anew() -> None:
 
     folder = Path(_compiled.__file__).parent
     kernels = {*(path.name for path in folder.glob("_compiled*.py")), "_kernel_tools.py", "rician.py"}
+    if not hasattr(_compiled.fit_exponentials._cache, "_cache_file"):
+        pytest.skip("neither the tree nor the home of the user can be written: nothing is kept")
     for kernel in (_compiled.fit_exponentials, _compiled_rician.fit_magnitudes):
         assert {name for name, _, _ in kernel._cache._cache_file._source_stamp} == kernels
