@@ -16,7 +16,12 @@ from knightshift.reconstruction.export.fid_spectra import save_fid_spectra
 from knightshift.reconstruction.export.images_file import FILE_NAME, images_shape
 from knightshift.reconstruction.export.maps import write_richer_maps, write_t2_maps
 from knightshift.reconstruction.export.spectrum import save_spectrum
-from knightshift.reconstruction.export.volume_maps import fit_volume_file, fits_memory, middle_slab
+from knightshift.reconstruction.export.volume_maps import (
+    each_warning_once,
+    fit_volume_file,
+    fits_memory,
+    middle_slab,
+)
 from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.image_fit import FittedImages, T2Request, fit_images
 from knightshift.reconstruction.images import ImageSeries
@@ -158,12 +163,15 @@ def _load_within(source: Path, output: Path, memory: int, how: tuple[T2Request, 
 
 def _fit_volume(images: Path, output: Path, request: T2Request, memory: int) -> None:
     """Fit images slab by slab, and write a report of the slab in the middle."""
-    volume = fit_volume_file(images, output, request, memory)
-    found = middle_slab(images, volume, request)
+    with each_warning_once():
+        volume = fit_volume_file(images, output, request, memory)
+        found = middle_slab(images, volume, request)
     series, fit = found.told, found.fit
     console = Console()
     for path in volume.paths:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    whole = f"{volume.n_voxels} voxels of the volume have a T2. {volume.richer}".rstrip()
+    console.print(in_symbol(whole, t2_symbol(series)), highlight=False, soft_wrap=True)
     console.print(series.methods[-1], highlight=False)
     populations = find_populations(fit, series.geometry) if fit.ok.any() else None
     inputs = ReportInputs(
@@ -286,7 +294,8 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         if not found.isolated:
             console.print(in_symbol("  no isolated population of long T2", outcome.symbol), highlight=False)
     if outcome.richer is not None:
-        console.print(f"  {outcome.richer.methods_sentence()}", highlight=False, soft_wrap=True)
+        told = in_symbol(outcome.richer.methods_sentence(), outcome.symbol)
+        console.print(f"  {told}", highlight=False, soft_wrap=True)
     console.print(f"report: {outcome.page}", highlight=False, soft_wrap=True)
 
 

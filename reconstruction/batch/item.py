@@ -150,7 +150,7 @@ def _scan(scan: KSpaceScan, folder: Path, options: BatchOptions, record: ItemRec
 
 def _volume(series: ImageSeries, folder: Path, options: BatchOptions, record: ItemRecord) -> ItemRecord:
     """Fit images that are larger than memory, from their file."""
-    from knightshift.reconstruction.export.volume_maps import fit_volume_file
+    from knightshift.reconstruction.export.volume_maps import MAPS_FILE, fit_volume_file, median_t2
 
     if len(series.echo_times) < 2 or series.inversion_times is not None:
         return record.model_copy(update={"result": "images"})
@@ -158,7 +158,8 @@ def _volume(series: ImageSeries, folder: Path, options: BatchOptions, record: It
         volume = fit_volume_file(folder / FILE_NAME, folder, applicable(series, options), options.memory)
     except InputError as error:
         return record.model_copy(update={"result": "images", "note": str(error)})
-    return record.model_copy(update={"result": f"{t2_name(series)} map", "n_voxels": volume.n_voxels})
+    numbers = {"n_voxels": volume.n_voxels, "median_t2": median_t2(folder / MAPS_FILE, options.memory)}
+    return record.model_copy(update={"result": f"{t2_name(series)} map", **numbers})
 
 
 def _images(series: ImageSeries, source: Path, folder: Path, options: BatchOptions, record: ItemRecord) -> ItemRecord:

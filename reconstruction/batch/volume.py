@@ -30,6 +30,7 @@ from knightshift.reconstruction.export.volume_maps import (
     SlabMaps,
     fit_slices,
     fits_memory,
+    median_t2,
     new_maps_file,
     slab_edges,
     slab_maps,
@@ -119,9 +120,10 @@ def fit_volume(client: Client, item: BatchItem, output: Path, options: BatchOpti
         assert images is not None
         first = load_slab(images, 0, 1)
         options = applicable(first, options)
-        record = record.model_copy(update={"key": key, "result": f"{t2_name(first)} map"})
+        record = record.model_copy(update={"key": key})
         n_voxels = _join(_fit_slabs(client, images, part, options), images, part, options)
-        record = record.model_copy(update={"n_voxels": n_voxels})
+        numbers = {"n_voxels": n_voxels, "median_t2": median_t2(part / MAPS_FILE, options.memory)}
+        record = record.model_copy(update={"result": f"{t2_name(first)} map", **numbers})
     except StorageError:
         raise
     except KnightshiftError as error:

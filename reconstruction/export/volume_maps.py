@@ -7,6 +7,7 @@ files; the attributes ``quantity`` (T2 or T2*), ``methods`` and ``richer_methods
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,7 @@ from knightshift.reconstruction.export.maps import fit_maps, kind_of, richer_map
 from knightshift.reconstruction.export.nifti import write_volume
 from knightshift.reconstruction.export.voxel_file import Grid
 from knightshift.reconstruction.image_fit import FittedImages, Slab, T2Request, VoxelInputs, fit_images
-from knightshift.reconstruction.relaxometry import ModelVerdict, RicherModel
+from knightshift.reconstruction.relaxometry import ModelVerdict, RicherModel, fit_series
 from knightshift.reconstruction.relaxometry.model_comparison import richer_sentence
 from knightshift.reconstruction.relaxometry.phase import turns_of_slabs
 from knightshift.reconstruction.relaxometry.result import has_t2
@@ -37,6 +38,7 @@ MAPS_FILE = "t2_maps.h5"
 """Name of the maps of a volume."""
 _COPIES = 5
 """Memory that a fit takes at most, in units of the images that it is given; `benchmarks/batch.py` measures it."""
+_MEDIAN_COPIES = 3
 _RICHER_BYTES, _TRAIN_BYTES = 400, 150
 """What a richer decay, and an echo train with maps or its B1, take besides [bytes a voxel]."""
 
@@ -148,6 +150,8 @@ class MapsFile:
         self._file, self._shape = file, shape
         self.n_voxels = 0
         """Voxels with a T2 so far."""
+        self.richer = ""
+        """What was found of a richer decay so far, in one sentence."""
         self._verdicts: Counter[ModelVerdict] = Counter()
 
     def add(self, start: int, slab: SlabMaps) -> None:
@@ -162,7 +166,8 @@ class MapsFile:
         if slab.model is not None:
             found, counts = np.unique(slab.arrays["richer_verdict"], return_counts=True)
             self._verdicts.update(dict(zip(map(ModelVerdict, found.tolist()), counts.tolist(), strict=True)))
-            self._file.attrs["richer_methods"] = richer_sentence(slab.model, self._verdicts)
+            self.richer = richer_sentence(slab.model, self._verdicts)
+            self._file.attrs["richer_methods"] = self.richer
 
 
 @contextmanager
@@ -208,6 +213,36 @@ def write_map_volumes(maps: Path, images: Path, folder: Path) -> tuple[Path, ...
     return tuple(paths)
 
 
+def median_t2(maps: Path, memory: int) -> float | None:
+    """Median of ``t2_maps.h5`` [s]; None without a T2, or where the map is larger than the memory [bytes]."""
+    with h5py.File(maps, "r") as file:
+        t2 = file["t2"]
+        if _MEDIAN_COPIES * t2.nbytes > memory:
+            return None
+        values = t2[...]
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else None
+
+
+@contextmanager
+def each_warning_once() -> Iterator[None]:
+    """Let the fits of slabs tell the log once what holds for all of them."""
+    told: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        new = message not in told
+        told.add(message)
+        return new
+
+    logger = logging.getLogger(fit_series.__module__)
+    logger.addFilter(is_new)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_new)
+
+
 @dataclass(frozen=True)
 class VolumeFit:
     """What the fit of a volume left."""
@@ -216,6 +251,8 @@ class VolumeFit:
     """Files written."""
     n_voxels: int
     """Voxels with a T2."""
+    richer: str
+    """What was found of a richer decay, in one sentence; empty where none was asked for."""
     edges: tuple[int, ...]
     """First slice of each slab, and one past the last slice."""
     turns: ComplexArray
@@ -247,12 +284,12 @@ def fit_volume_file(images: Path, folder: Path, request: T2Request, memory: int)
     make_folder(folder)
     shape = images_shape(images)
     edges, turns = slab_edges(shape, memory, request), turns_of_volume(images, memory)
-    with new_maps_file(folder, shape[1:]) as maps:
+    with new_maps_file(folder, shape[1:]) as maps, each_warning_once():
         for start, stop in pairwise(edges):
             fitted = fit_slices(images, (start, stop), request, turns, inputs)
             maps.add(start, slab_maps(fitted))
     written = (folder / MAPS_FILE, *write_map_volumes(folder / MAPS_FILE, images, folder))
-    return VolumeFit(written, maps.n_voxels, edges, turns)
+    return VolumeFit(written, maps.n_voxels, maps.richer, edges, turns)
 
 
 def middle_slab(images: Path, volume: VolumeFit, request: T2Request) -> FittedImages:

@@ -21,7 +21,13 @@ from knightshift.reconstruction.export.analysis import analyse_series
 from knightshift.reconstruction.export.formats import ExportFormat, export
 from knightshift.reconstruction.export.images_file import write_images_file
 from knightshift.reconstruction.export.nifti import nifti_affine
-from knightshift.reconstruction.export.volume_maps import MAPS_FILE, fit_volume_file, slab_edges, turns_of_volume
+from knightshift.reconstruction.export.volume_maps import (
+    MAPS_FILE,
+    fit_volume_file,
+    median_t2,
+    slab_edges,
+    turns_of_volume,
+)
 from knightshift.reconstruction.image_fit import T2Request, fit_images
 from knightshift.reconstruction.images import ECHO_FORMATION, GRADIENT_ECHO, ImageSeries, SharedExcitation
 from knightshift.reconstruction.relaxometry import EchoTrain, T2Options, T2Status, VoxelTrains
@@ -251,6 +257,20 @@ def test_slabs_take_their_slices_of_b1_and_t1(tmp_path: Path) -> None:
     sidecar = json.loads((tmp_path / "out/train_b1.json").read_text())
     assert sidecar["Units"] == "1"
     assert "Quantity" not in sidecar
+
+
+def test_slabs_warn_once_and_tell_the_median_of_the_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    series = replace(two_pools(), provenance={ECHO_FORMATION: GRADIENT_ECHO})
+    volume = fit_volume_file(stored(series, tmp_path), tmp_path / "out", T2Request(fit=MAGNITUDES), 100_000)
+    assert len(volume.edges) > 3
+    assert caplog.text.count("the echoes are gradient echoes") == 1
+    fit = fit_images(series, T2Request(fit=MAGNITUDES)).fit
+    assert caplog.text.count("the echoes are gradient echoes") == 2  # the filter is gone again
+    maps = tmp_path / "out" / MAPS_FILE
+    assert median_t2(maps, 1 << 20) == pytest.approx(np.median(fit.t2[fit.ok]), rel=1e-6)
+    assert median_t2(maps, 1000) is None
+    with h5py.File(maps) as file:
+        assert file.attrs["quantity"] == "T2*"
 
 
 def test_workers_fit_the_slab_that_the_whole_has(tmp_path: Path) -> None:
