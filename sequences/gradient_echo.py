@@ -22,11 +22,11 @@ from knightshift.sequences.cartesian_readout import (
     cartesian_readout,
     largest_line_area,
     largest_lobe_that_fits,
-    line_order,
 )
-from knightshift.sequences.encoding_lobes import LineLobes, imaging_extent, spoiler_area
+from knightshift.sequences.encoding_lobes import spoiler_area
 from knightshift.sequences.gradient_lobes import GradientSystem
-from knightshift.sequences.pass_assembly import PassLayout, assemble, phases_of
+from knightshift.sequences.line_parts import LineParts, imaging_layout
+from knightshift.sequences.pass_assembly import assemble
 from knightshift.sequences.protocol_fields import ImagingFields
 from knightshift.sequences.pulses import Pulse, excitation_pulse
 from knightshift.sequences.raster import ceil_to, milliseconds, require_raster
@@ -102,37 +102,24 @@ def build_step(protocol: GradientEcho, step: int, gradients: GradientSystem) -> 
             f"{milliseconds(least)}: raise echo_time, or shorten the window "
             f"(dwell_time, matrix along {protocol.readout_axis}), or lower the resolution along {protocol.phase_axis}"
         )
-    layout = PassLayout(
-        name=f"{protocol.name} step {step + 1}/1",
-        lines=tuple(line_order(protocol)),
-        n_phases=protocol.phase_cycle,
-        repetition=_Repetition(protocol, timing, delay, gradients),
-        field_of_view=imaging_extent(protocol),
-    )
-    return assemble(protocol, layout, gradients)
+    repetition = _Repetition(protocol, timing, delay, gradients)
+    return assemble(protocol, imaging_layout(protocol, f"{step + 1}/1", repetition), gradients)
 
 
 class _Repetition:
-    """Blocks of one line; gradients that do not change are made once."""
+    """Blocks of one line."""
 
     def __init__(self, protocol: GradientEcho, timing: _Timing, delay: float, gradients: GradientSystem) -> None:
-        axis = protocol.slice_axis
         self._timing, self._delay = timing, delay
-        phases = phases_of(protocol.phase_cycle)
-        self._excitations = [timing.excitation.turned(phase) for phase in phases]
-        self._windows = [timing.readout.window(phase) for phase in phases]
+        self._parts = LineParts(protocol, timing, gradients)
         self._prephase = gradients.lobe(protocol.readout_axis, -timing.readout.half_area, timing.encode)
-        self._rephase = gradients.lobe(axis, -timing.excitation.area_after_center, timing.encode)
-        self._spoiler = gradients.lobe(axis, spoiler_area(protocol), timing.end)
-        self._encode = LineLobes(protocol, timing.encode, gradients)
-        self._rewind = LineLobes(protocol, timing.end, gradients)
+        self._rephase = gradients.lobe(protocol.slice_axis, -timing.excitation.area_after_center, timing.encode)
 
     def __call__(self, line: int, phase_step: int) -> list[Block]:
-        timing = self._timing
         return [
-            self._excitations[phase_step].block,
-            Block(timing.encode, (self._encode.of(line), self._prephase, self._rephase)),
+            self._parts.excite(phase_step),
+            Block(self._timing.encode, (self._parts.encode(line), self._prephase, self._rephase)),
             Block(self._delay),
-            Block(timing.readout.duration, (timing.readout.gradient, self._windows[phase_step])),
-            Block(timing.end, (self._rewind.of(line, -1), self._spoiler)),
+            self._parts.read(phase_step),
+            self._parts.finish(line),
         ]

@@ -26,11 +26,11 @@ from knightshift.sequences.cartesian_readout import (
     cartesian_readout,
     largest_line_area,
     largest_lobe_that_fits,
-    line_order,
 )
-from knightshift.sequences.encoding_lobes import LineLobes, imaging_extent, spoiler_area
+from knightshift.sequences.encoding_lobes import spoiler_area
 from knightshift.sequences.gradient_lobes import GradientSystem
-from knightshift.sequences.pass_assembly import PassLayout, assemble, phases_of
+from knightshift.sequences.line_parts import LineParts, imaging_layout
+from knightshift.sequences.pass_assembly import assemble
 from knightshift.sequences.protocol_fields import RefocusingFields
 from knightshift.sequences.pulses import Pulse, excitation_pulse, refocusing_pulse
 from knightshift.sequences.raster import ceil_to, milliseconds, require_raster
@@ -132,18 +132,12 @@ def build_step(protocol: MultiEchoSpinEcho, step: int, gradients: GradientSystem
             f"{milliseconds(least)}: raise echo_spacing, or shorten the window "
             f"(dwell_time, matrix along {protocol.readout_axis}), or lower the resolution along {protocol.phase_axis}"
         )
-    layout = PassLayout(
-        name=f"{protocol.name} step {step + 1}/1",
-        lines=tuple(line_order(protocol)),
-        n_phases=protocol.phase_cycle,
-        repetition=_Repetition(protocol, timing, (first, before, after), gradients),
-        field_of_view=imaging_extent(protocol),
-    )
-    return assemble(protocol, layout, gradients)
+    repetition = _Repetition(protocol, timing, (first, before, after), gradients)
+    return assemble(protocol, imaging_layout(protocol, f"{step + 1}/1", repetition), gradients)
 
 
 class _Repetition:
-    """Blocks of one line; gradients that do not change are made once."""
+    """Blocks of one line."""
 
     def __init__(
         self,
@@ -155,20 +149,15 @@ class _Repetition:
         first, crusher = _slice_areas(protocol, timing.excitation)
         axis = protocol.slice_axis
         self._timing, self._delays, self._n_echoes = timing, delays, protocol.n_echoes
-        phases = phases_of(protocol.phase_cycle)
-        self._excitations = [timing.excitation.turned(phase) for phase in phases]
-        self._windows = [timing.readout.window(phase) for phase in phases]
+        self._parts = LineParts(protocol, timing, gradients)
         self._prephase = gradients.lobe(protocol.readout_axis, timing.readout.half_area, timing.encode)
         self._first_crusher = gradients.lobe(axis, first, timing.encode)
         self._crusher = gradients.lobe(axis, crusher, timing.encode)
-        self._spoiler = gradients.lobe(axis, spoiler_area(protocol), timing.end)
-        self._encode = LineLobes(protocol, timing.encode, gradients)
-        self._rewind = LineLobes(protocol, timing.end, gradients)
 
     def __call__(self, line: int, phase_step: int) -> list[Block]:
-        timing, (first, before, after) = self._timing, self._delays
+        timing, parts, (first, before, after) = self._timing, self._parts, self._delays
         blocks = [
-            self._excitations[phase_step].block,
+            parts.excite(phase_step),
             Block(first),
             Block(timing.encode, (self._prephase, self._first_crusher)),
         ]
@@ -176,11 +165,11 @@ class _Repetition:
             last = echo == self._n_echoes - 1
             blocks += [
                 timing.refocusing.block,
-                Block(timing.encode, (self._encode.of(line), self._crusher)),
+                Block(timing.encode, (parts.encode(line), self._crusher)),
                 Block(before),
-                Block(timing.readout.duration, (timing.readout.gradient, self._windows[phase_step]), echo=echo),
+                parts.read(phase_step, echo),
             ]
             if not last:
-                blocks += [Block(after), Block(timing.encode, (self._encode.of(line, -1), self._crusher))]
-        blocks.append(Block(timing.end, (self._rewind.of(line, -1), self._spoiler)))
+                blocks += [Block(after), Block(timing.encode, (parts.encode(line, -1), self._crusher))]
+        blocks.append(parts.finish(line))
         return blocks

@@ -27,11 +27,11 @@ from knightshift.sequences.cartesian_readout import (
     cartesian_readout,
     largest_line_area,
     largest_lobe_that_fits,
-    line_order,
 )
-from knightshift.sequences.encoding_lobes import LineLobes, imaging_extent, spoiler_area
+from knightshift.sequences.encoding_lobes import spoiler_area
 from knightshift.sequences.gradient_lobes import GradientSystem
-from knightshift.sequences.pass_assembly import PassLayout, assemble, phases_of
+from knightshift.sequences.line_parts import LineParts, imaging_layout
+from knightshift.sequences.pass_assembly import assemble
 from knightshift.sequences.protocol_fields import RefocusingFields
 from knightshift.sequences.pulses import Pulse, excitation_pulse, refocusing_pulse
 from knightshift.sequences.raster import ceil_to, floor_to, milliseconds, require_raster
@@ -142,18 +142,12 @@ def build_step(protocol: SpinEchoSeries, step: int, gradients: GradientSystem) -
             f"raise echo_time, or shorten the window (dwell_time, matrix along {protocol.readout_axis}), or lower the "
             f"resolution along {protocol.phase_axis} (matrix, field_of_view)"
         )
-    layout = PassLayout(
-        name=f"{protocol.name} step {step + 1}/{protocol.n_steps}",
-        lines=tuple(line_order(protocol)),
-        n_phases=protocol.phase_cycle,
-        repetition=_Repetition(protocol, timing, delays, step, gradients),
-        field_of_view=imaging_extent(protocol),
-    )
-    return assemble(protocol, layout, gradients)
+    repetition = _Repetition(protocol, timing, delays, step, gradients)
+    return assemble(protocol, imaging_layout(protocol, f"{step + 1}/{protocol.n_steps}", repetition), gradients)
 
 
 class _Repetition:
-    """Blocks of one line; gradients that do not change are made once."""
+    """Blocks of one line."""
 
     def __init__(
         self,
@@ -166,26 +160,21 @@ class _Repetition:
         before, crusher = _areas(protocol, timing.excitation)
         axis = protocol.slice_axis
         self._timing, self._delays, self._step = timing, delays, step
-        phases = phases_of(protocol.phase_cycle)
-        self._excitations = [timing.excitation.turned(phase) for phase in phases]
-        self._windows = [timing.readout.window(phase) for phase in phases]
+        self._parts = LineParts(protocol, timing, gradients)
         self._prephase = gradients.lobe(protocol.readout_axis, timing.readout.half_area, timing.encode)
         self._crushers = (gradients.lobe(axis, before, timing.encode), gradients.lobe(axis, crusher, timing.crusher))
-        self._spoiler = gradients.lobe(axis, spoiler_area(protocol), timing.end)
-        self._encode = LineLobes(protocol, timing.encode, gradients)
-        self._rewind = LineLobes(protocol, timing.end, gradients)
 
     def __call__(self, line: int, phase_step: int) -> list[Block]:
-        timing, excitation = self._timing, self._excitations[phase_step]
+        timing, parts = self._timing, self._parts
         # The refocusing pulse inverts k: encode the opposite line before it.
-        encode = (self._encode.of(line, -1), self._prephase, self._crushers[0])
+        encode = (parts.encode(line, -1), self._prephase, self._crushers[0])
         return [
-            excitation.block,
+            parts.excite(phase_step),
             Block(self._delays[0]),
             Block(timing.encode, encode),
             timing.refocusing.block,
             Block(timing.crusher, (self._crushers[1],)),
             Block(self._delays[1]),
-            Block(timing.readout.duration, (timing.readout.gradient, self._windows[phase_step]), echo=self._step),
-            Block(timing.end, (self._rewind.of(line, -1), self._spoiler)),
+            parts.read(phase_step, self._step),
+            parts.finish(line),
         ]
