@@ -68,12 +68,10 @@ def fit_image(
         If B1 is to be fitted and the noise is not known.
     """
     columns = signal.reshape(len(signal), -1)
-    if trains is None and not options.fit_b1:
-        return fit_voxels(columns, status, problem, options, judgement), None
+    if options.fit_b1:
+        return _fit_with_b1(columns, status, problem, options, judgement, trains, signal.shape[1:])
     if trains is None:
-        if judgement is None:
-            raise InputError("to fit B1 too the noise must be known: give noise_std (--noise)")
-        return _fit_with_b1(columns, status, problem, options, judgement, signal.shape[1:])
+        return fit_voxels(columns, status, problem, options, judgement), None
     maps = _nothing(columns, judgement)
     for train, voxels in trains.groups((status == T2Status.OK).reshape(signal.shape[1:])):
         found = status[voxels]
@@ -87,24 +85,39 @@ def _fit_with_b1(
     status: StatusMap,
     problem: Problem,
     options: T2Options,
-    judgement: Judgement,
+    judgement: Judgement | None,
+    trains: VoxelTrains | None,
     shape: tuple[int, ...],
 ) -> tuple[RealArray, VoxelTrains]:
-    """Fit B1 of every voxel too: the one that leaves least."""
+    """Fit B1 of every voxel too, with its own T1 where `trains` holds one."""
+    if judgement is None:
+        raise InputError("to fit B1 too the noise must be known: give noise_std (--noise)")
     assert options.train is not None
-    best = _Best.of(signal, status, problem, options)
+    trains = trains or VoxelTrains(options.train)
+    maps, b1, price = _nothing(signal, judgement), np.full(status.size, np.nan), np.ones(status.size)
+    for train, voxels in trains.groups((status == T2Status.OK).reshape(shape)):
+        best = _best_b1(signal[:, voxels], problem, _with(options, train))
+        factor = best.price()
+        best.maps[1] *= factor
+        found = judgement.status(best.status, best.maps)
+        good = has_t2(found)
+        status[voxels], kept = found, voxels[good]
+        maps[:, kept], price[kept] = best.maps[: len(MAPS), good], factor[good]
+        b1[kept] = best.step[good] * B1_STEP
+    return maps, VoxelTrains(options.train, b1=b1.reshape(shape), t1=trains.t1, price=price.reshape(shape))
+
+
+def _best_b1(signal: RealArray, problem: Problem, options: T2Options) -> _Best:
+    """Find the B1 of each voxel that leaves least."""
+    assert options.train is not None
+    best = _Best.of(signal, problem, options)
     lowest, highest = _range_of(options.train)
     for stride, reach in _GRIDS:
         middle = best.step.copy()
         for step in range(lowest, highest + 1, stride):
-            best.try_step(step, best.chosen & (np.abs(middle - step) <= reach) & (middle != step))
+            best.try_step(step, (np.abs(middle - step) <= reach) & (middle != step))
     best.status[best.step == lowest] = T2Status.NOT_CONVERGED  # B1 may be lower still, and T2 with it anything
-    maps, price = best.maps, best.price()
-    maps[1] *= price
-    status[best.chosen] = judgement.status(best.status[best.chosen], maps[:, best.chosen])
-    maps[:, ~has_t2(status)] = np.nan
-    b1 = np.where(has_t2(status), best.step * B1_STEP, np.nan)
-    return maps[: len(MAPS)], VoxelTrains(options.train, b1=b1.reshape(shape), price=price.reshape(shape))
+    return best
 
 
 def _range_of(train: EchoTrain) -> tuple[int, int]:
@@ -120,18 +133,16 @@ class _Best:
     signal: RealArray
     problem: Problem
     options: T2Options
-    chosen: BoolArray
     maps: RealArray
     status: StatusMap
     step: IntArray
 
     @classmethod
-    def of(cls, signal: RealArray, status: StatusMap, problem: Problem, options: T2Options) -> _Best:
+    def of(cls, signal: RealArray, problem: Problem, options: T2Options) -> _Best:
         """Nothing fitted yet."""
-        return cls(
-            signal, problem, options, status == T2Status.OK, _nothing(signal, None), status.copy(),
-            np.zeros(status.size, dtype=int),
-        )  # fmt: skip
+        n_voxels = signal.shape[1]
+        status, step = np.full(n_voxels, T2Status.OK, dtype=np.int8), np.zeros(n_voxels, dtype=int)
+        return cls(signal, problem, options, _nothing(signal, None), status, step)
 
     def try_step(self, step: int, where: BoolArray) -> None:
         """Take over every voxel that this B1 fits better than what there is."""
@@ -151,7 +162,7 @@ class _Best:
     def price(self) -> RealArray:
         """By which factor not knowing B1 widens the error of T2; one where there is no T2."""
         assert self.options.train is not None
-        price, known = np.ones(self.step.size), self.chosen & np.isfinite(self.maps[0])
+        price, known = np.ones(self.step.size), np.isfinite(self.maps[0])
         for step in np.unique(self.step[known]):
             here = known & (self.step == step)
             b1 = float(step) * B1_STEP

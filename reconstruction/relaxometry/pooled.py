@@ -129,7 +129,7 @@ def bootstrap_t2_std(
     expected = fit.snr[:, fit.ok] * noise
     scaled = (fit.signal[:, fit.ok] - expected) / noise * np.sqrt(n_echoes / max(1, n_echoes - 2))
     plain = options.model_copy(update={"estimator": "gaussian", "detection_level": 0.0})
-    trains = None if fit.trains is None or fit.trains.b1_is_fitted else fit.trains.part(fit.ok)
+    trains = None if fit.trains is None else fit.trains.part(fit.ok).given
     found = np.full((rounds, expected.shape[1]), np.nan)
     for row in found:
         if kind == "parametric":

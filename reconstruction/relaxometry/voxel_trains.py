@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,6 +78,11 @@ class VoxelTrains:
         ends = np.cumsum(np.bincount(which.ravel(), minlength=found.shape[1]))
         for step, group in zip(found.T, np.split(voxels[order], ends[:-1]), strict=True):
             yield self._train(*step), group
+
+    @property
+    def given(self) -> VoxelTrains:
+        """What a fit was given: the maps but for a B1 that was fitted."""
+        return replace(self, b1=None, price=None) if self.b1_is_fitted else self
 
     def part(self, inside: BoolArray) -> VoxelTrains:
         """Return the trains of some voxels, in the order of the image."""

@@ -71,7 +71,7 @@ def compare_estimators(
         estimators = {name: options for name, options in estimators.items() if options.estimator != "complex"}
     table: dict[str, dict[str, Spread | None]] = {}
     for name, options in estimators.items():
-        trains = None if fit is None or options.train is None or options.fit_b1 else fit.trains
+        trains = None if fit is None or fit.trains is None or options.train is None else fit.trains.given
         found = fit_t2_maps(
             series.images, series.echo_times, options, noise_std=series.noise_std, mask=mask, trains=trains
         )

@@ -32,6 +32,7 @@ from knightshift.reconstruction.image_fit import T2Request, fit_images
 from knightshift.reconstruction.images import ECHO_FORMATION, GRADIENT_ECHO, ImageSeries, SharedExcitation
 from knightshift.reconstruction.relaxometry import EchoTrain, T2Options, T2Status, VoxelTrains
 from knightshift.reconstruction.relaxometry.phase import turns_of_echoes
+from knightshift.reconstruction.report.train_summary import train_summary
 
 SHAPE = (6, 10, 12)
 OBJECT = (slice(None), slice(2, 8), slice(2, 10))
@@ -127,6 +128,23 @@ def test_fitted_b1_is_the_true_one_and_its_price_is_in_the_error() -> None:
     assert 0.8 < np.std(pulls) < 1.25
     given = fit_images(train_series(), T2Request(b1=1.0, t1=T1)).fit
     assert np.median(found.t2_std[found.ok]) > 1.05 * np.median(given.t2_std[found.ok])
+
+
+def test_b1_is_fitted_beside_a_map_of_t1_too(tmp_path: Path) -> None:
+    """T1 of 0.14 to 0.15 s; the mask keeps a few voxels of each."""
+    np.save(tmp_path / "t1.npy", t1_map())
+    np.save(tmp_path / "mask.npy", corner())
+    request = T2Request(b1="fit", t1=tmp_path / "t1.npy", mask=tmp_path / "mask.npy", fit=MAGNITUDES)
+    found = fit_images(train_series(t1_map()), request).fit
+    assert found.trains is not None
+    assert found.trains.b1 is not None
+    assert np.median(np.abs(found.trains.b1 - b1_map())[found.ok]) < 0.02
+    assert np.median(found.t2[found.ok]) == pytest.approx(T2, rel=0.01)
+    told = train_summary(found)
+    assert told is not None
+    assert (told.b1_source, told.t1_source, told.field) == ("fitted", "map", "uniform")
+    assert told.b1[0] < told.b1[1] < told.b1[2] <= 1
+    np.testing.assert_allclose(told.t1_s, np.quantile(t1_map()[found.ok], [0, 0.5, 1]))
 
 
 @pytest.mark.parametrize("kind", ["npy", "h5", "nii", "number"])
