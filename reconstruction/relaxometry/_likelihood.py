@@ -25,6 +25,7 @@ _LONGEST_WAY = 0.5  # by plain steps: they may have passed over a ridge
 _ROUGH_STEPS = 2  # Newton steps in single precision: of all voxels, and as many again of those that are still far
 _FAR = 5e-3
 _NEAR = 1e-6  # size of the last step times how old its Hessian is: about the error that is left
+_ROUNDING = 1e-12  # of ln R: a step that ends at a bound may miss it by that
 _FAINTEST = -7.0  # ln of an amplitude, in noise: fainter ones are none
 _STEEP, _FLAT = 2.0, 1.0  # rate times the first gap, and times the whole time, where other maxima are looked for
 _APART = 0.5  # in ln R: a maximum as near is the same
@@ -254,8 +255,8 @@ def _powers(problem: Problem) -> RealArray:
 
 def _step(state: _State, damping: RealArray, bounds: tuple[float, float]) -> tuple[RealArray, RealArray]:
     """Damped Newton step ``(2, voxel)``, and at which bound of the rate (-1, 0, +1) the loss still falls outwards."""
-    below = (state.log_rate <= bounds[0]) & (state.slope[1] >= 0)
-    above = (state.log_rate >= bounds[1]) & (state.slope[1] <= 0)
+    below = (state.log_rate <= bounds[0] + _ROUNDING) & (state.slope[1] >= 0)
+    above = (state.log_rate >= bounds[1] - _ROUNDING) & (state.slope[1] <= 0)
     outward = above.astype(np.int8) - below.astype(np.int8)
     amplitude_bend, cross, rate_bend = state.hessian
     amplitude_bend, rate_bend = amplitude_bend * (1 + damping) + 1e-300, rate_bend * (1 + damping) + 1e-300
