@@ -27,11 +27,14 @@ night: $(STAMP) ## a night of 11.5 h with every kind of fault, played through th
 	$(BIN)/knightshift run-queue --queue $(NIGHT)/queue --virtual-clock --until-idle
 	$(BIN)/knightshift queue log --queue $(NIGHT)/queue
 
+# A file is tested by one process, so that its costly fixtures are made once; the last files are short.
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(STAMP)  ## the default test suite, under five minutes on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest $(WORKERS)
 
 test-slow: $(STAMP) ## the long campaigns
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup --timeout 1800
+	$(BIN)/python -m pytest -m slow $(WORKERS) --timeout 1800
 
 check: lint types imports test ## everything CI checks in the tree
 

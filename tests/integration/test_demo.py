@@ -16,7 +16,7 @@ import pytest
 from knightshift.core.run_folder import open_run
 from knightshift.hardware.simulated import load_phantom
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PIXEL = {"y": 100e-6, "z": 23e-6}
 

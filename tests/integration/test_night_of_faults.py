@@ -19,7 +19,7 @@ from knightshift.core.run_verification import verify_run
 from knightshift.hardware.faults import LINK_FAULTS, MONITOR_FAULTS, SCANNER_FAULTS, STORAGE_FAULTS, load_fault_script
 from knightshift.hardware.simulated import load_phantom
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("night"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 N_PASSES = 1725
 MOST_PROCESSOR_TIME = 115.0

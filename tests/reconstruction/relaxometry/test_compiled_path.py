@@ -17,7 +17,6 @@ from knightshift.reconstruction.relaxometry import EchoTrain, T2Fit, T2Options, 
 from knightshift.reconstruction.relaxometry.rician import rician_information
 
 numba = pytest.importorskip("numba")
-pytestmark = pytest.mark.xdist_group("numba")  # what takes seconds to compile is compiled by one process
 
 OVERNIGHT = np.array([4e-3, 8e-3, 13e-3, 20e-3, 30e-3])
 ECHO_TIMES = {"uneven": OVERNIGHT, "sixteen": 2e-3 * np.arange(1, 17)}

@@ -152,7 +152,7 @@ def test_magnitudes_that_only_say_how_long_t2_is_at_most_are_one_sided(noisy_vox
     assert np.mean(high[one_sided] > 8e-3) > 0.5  # leaving them out, or calling them too short, would be wrong
 
 
-@pytest.mark.parametrize("engine", ["numpy", pytest.param("numba", marks=pytest.mark.xdist_group("numba"))])
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
 def test_no_other_t2_is_more_likely_where_the_rician_likelihood_has_two_maxima(noisy_voxels, engine: str) -> None:
     if engine == "numba":
         pytest.importorskip("numba")

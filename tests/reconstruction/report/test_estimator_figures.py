@@ -24,8 +24,6 @@ from knightshift.reconstruction.report.estimator_figures import (
 )
 from knightshift.reconstruction.report.residuals import expected_widths, standard_residuals
 
-pytestmark = pytest.mark.xdist_group("test_estimator_figures")  # its costly fixtures are made once
-
 TIMES = np.array([4e-3, 8e-3, 13e-3, 20e-3, 30e-3])
 
 

@@ -31,8 +31,6 @@ from knightshift.reconstruction.report.run_facts import run_facts
 
 from .test_run_facts import commit, make_manifest
 
-pytestmark = pytest.mark.xdist_group("test_night")  # its costly fixtures are made once
-
 EVENING = 1767639600.0
 HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(1)>'
 COMMAND = "knightshift resume '/runs/my night'"

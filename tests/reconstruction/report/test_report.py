@@ -27,8 +27,6 @@ from knightshift.reconstruction.report import (
 )
 from knightshift.reconstruction.report.style import DPI, ONE_COLUMN, TWO_COLUMNS
 
-pytestmark = pytest.mark.xdist_group("test_report")  # its costly fixtures are made once
-
 FIGURES = {
     "overview": TWO_COLUMNS,
     "intensity": ONE_COLUMN,

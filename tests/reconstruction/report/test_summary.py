@@ -17,8 +17,6 @@ from knightshift.reconstruction.report import ReportInputs, Summary, summarise, 
 from knightshift.reconstruction.report.digests import image_digest
 from knightshift.reconstruction.report.summary import schema_text, shipped_schema
 
-pytestmark = pytest.mark.xdist_group("test_summary")  # its costly fixtures are made once
-
 DIGEST = "0" * 64
 _ROOT = Path(__file__).resolve().parents[3]
 
