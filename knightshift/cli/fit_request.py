@@ -107,8 +107,14 @@ def t2_options(estimator: str, offset: str) -> T2Options:
     try:
         return T2Options.model_validate({"estimator": estimator, "offset": offset})
     except ValidationError as error:
-        words = "; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
-        raise InputError(f"--estimator {estimator} --offset {offset}: {words}") from error
+        told = []
+        for item in error.errors():
+            which = (
+                f"--{item['loc'][0]} {item['input']}" if item["loc"] else f"--estimator {estimator} --offset {offset}"
+            )
+            words = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "is not known: one of")
+            told.append(f"{which}: {words}")
+        raise InputError("; ".join(told)) from error
 
 
 def _b1(text: str) -> Literal["fit"] | float | Path:

@@ -124,8 +124,11 @@ def read_map(file: VoxelFile, start: int = 0, stop: int | None = None) -> RealAr
 
 
 def _inside(path: Path, values: NDArray[Any]) -> BoolArray:
-    if values.dtype.kind not in "biuf" or (values.dtype.kind == "f" and not np.isfinite(values).all()):
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"{path}: a mask is made of finite numbers, 0 outside: these are {values.dtype}")
+    if n_wrong := int(np.count_nonzero(~np.isfinite(values))):
         raise InputError(
-            f"{path}: a mask is made of finite numbers, 0 outside: these are {values.dtype}, or not finite"
+            f"{path}: a mask is made of finite numbers, 0 outside: {n_wrong} of {values.size} are NaN or infinite (of a "
+            "map with gaps, such as t2_map, give the t2_status that lies beside it)"
         )
     return np.asarray(values != 0)
