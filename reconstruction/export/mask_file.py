@@ -128,7 +128,7 @@ def _inside(path: Path, values: NDArray[Any]) -> BoolArray:
         raise InputError(f"{path}: a mask is made of finite numbers, 0 outside: these are {values.dtype}")
     if n_wrong := int(np.count_nonzero(~np.isfinite(values))):
         raise InputError(
-            f"{path}: a mask is made of finite numbers, 0 outside: {n_wrong} of {values.size} are NaN or infinite (of a "
-            "map with gaps, such as t2_map, give the t2_status that lies beside it)"
+            f"{path}: a mask is made of finite numbers, 0 outside: {n_wrong} of {values.size} are NaN or infinite (of "
+            "a map with gaps, such as t2_map, give the t2_status that lies beside it)"
         )
     return np.asarray(values != 0)
