@@ -14,7 +14,7 @@ from scipy.special import chdtri
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.core.quantities import PositiveSeconds
-from knightshift.reconstruction.relaxometry._given_images import given_images
+from knightshift.reconstruction.relaxometry._given_images import can_be_fitted, given_images
 from knightshift.reconstruction.relaxometry.result import T2Status
 from knightshift.reconstruction.relaxometry.train import EchoTrain
 
@@ -129,7 +129,7 @@ def t2_distribution(
     given, mask = given_images(signal, mask)
     noise = _checked_noise(given, times, noise_std, mask)
     status = np.full(given.shape[1:], T2Status.OK, dtype=np.int8)
-    status[~np.isfinite(given).all(axis=0)] = T2Status.INVALID_INPUT
+    status[~can_be_fitted(given)] = T2Status.INVALID_INPUT
     if mask is not None:
         status[~np.asarray(mask, dtype=bool)] = T2Status.MASKED
     chosen = status == T2Status.OK

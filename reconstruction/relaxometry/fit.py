@@ -13,7 +13,7 @@ from scipy.special import chdtri
 from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.relaxometry._given_images import given_images
+from knightshift.reconstruction.relaxometry._given_images import LARGEST, can_be_fitted, given_images
 from knightshift.reconstruction.relaxometry._least_squares import Problem
 from knightshift.reconstruction.relaxometry._threads import for_each, one_blas_thread
 from knightshift.reconstruction.relaxometry._train_voxels import fit_image, leave_out_unknown_trains
@@ -286,6 +286,8 @@ def _noise(
             raise InputError(
                 f"noise_std must be positive and finite, got {noise.tolist()}: leave it out where it is not known"
             )
+        if noise.min() < 1 / LARGEST or noise.max() > LARGEST:
+            raise InputError(f"noise_std {noise.tolist()} cannot be squared: state signals and noise in another unit")
         return np.broadcast_to(noise, (n_echoes,)).copy(), "given"
     try:
         return estimate_noise(signal), "background"
@@ -315,7 +317,7 @@ def _status_before(
 ) -> NDArray[np.int8]:
     status = np.full(signal.shape[1:], T2Status.OK, dtype=np.int8)
     if not np.isfinite(for_each(list(signal), threads, lambda image: np.vdot(image, image))).all():
-        status[~np.isfinite(signal).all(axis=0)] = T2Status.INVALID_INPUT
+        status[~can_be_fitted(signal)] = T2Status.INVALID_INPUT
     if mask is not None:
         status[~np.asarray(mask, dtype=bool)] = T2Status.MASKED
     if trains is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from knightshift.core.arrays import ComplexArray, RealArray
+from knightshift.reconstruction.relaxometry._given_images import LARGEST, can_be_fitted
 from knightshift.reconstruction.relaxometry._threads import for_each, parts_of
 
 _BLOCK = 16384
@@ -39,11 +40,11 @@ def remove_phase(
     Returns
     -------
     RealArray
-        Signed real part, shape ``(echo, *image)``; NaN where any echo is not finite.
+        Signed real part, shape ``(echo, *image)``; NaN where any echo is not finite or cannot be squared.
     """
     known, own = signal, turns_of_echoes(signal, noise_std, threads)
     if np.isnan(own).any():
-        finite = np.isfinite(signal).all(axis=0)
+        finite = can_be_fitted(signal)
         known = np.where(finite, signal, 0)
         largest = float(np.abs(known).max(initial=0.0)) or 1.0  # the square of 1e20 is beyond single precision
         own = turns_of_echoes(known / known.dtype.type(largest), noise_std / largest)
@@ -77,7 +78,7 @@ def turns_of_slabs(slabs: Iterable[ComplexArray], noise_std: RealArray) -> Compl
     """Find what `turns_of_echoes` does for images that come in slabs, each of shape ``(echo, *image)``."""
     products = np.zeros((len(noise_std), len(noise_std)), complex)
     for slab in slabs:
-        columns = np.where(np.isfinite(slab), slab, 0).reshape(len(slab), -1)
+        columns = np.where(np.abs(slab) < np.float64(LARGEST), slab, 0).reshape(len(slab), -1)
         products += columns.conj() @ columns.T
     reference = int(np.argmax(products.diagonal().real / noise_std**2))
     return np.asarray(np.exp(-1j * np.angle(products[reference])))

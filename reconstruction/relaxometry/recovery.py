@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.relaxometry._given_images import given_images
+from knightshift.reconstruction.relaxometry._given_images import can_be_fitted, given_images
 from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution, solve
 from knightshift.reconstruction.relaxometry.result import T2Status
 
@@ -123,7 +123,7 @@ def fit_relaxation(
     signal, mask = given_images(signal, mask)
     noise = _noise(noise_std, len(delays))
     status = np.full(signal.shape[1:], T2Status.OK, dtype=np.int8)
-    status[~np.isfinite(signal).all(axis=0)] = T2Status.INVALID_INPUT
+    status[~can_be_fitted(signal)] = T2Status.INVALID_INPUT
     if mask is not None:
         status[~np.asarray(mask, dtype=bool)] = T2Status.MASKED
     chosen = status == T2Status.OK

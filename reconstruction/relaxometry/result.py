@@ -24,7 +24,7 @@ class T2Status(IntEnum):
     MASKED = 1
     """Outside the mask: not fitted."""
     INVALID_INPUT = 2
-    """NaN or infinite in at least one echo."""
+    """NaN, infinite or too large to be squared in at least one echo."""
     NO_SIGNAL = 3
     """Not to be told from noise, or no positive decay."""
     TOO_LONG = 4

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from knightshift.core.errors import ShapeError
+from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.relaxometry import T2Options, T2Status, fit_t2, fit_t2_maps
 
 TIMES = 4e-3 * np.arange(1, 6)
@@ -84,6 +84,20 @@ def test_voxels_hidden_by_a_masked_array_are_masked(estimator: str) -> None:
         fit_t2(np.ma.array(images, mask=hidden), TIMES, noise_std=1 / SNR, mask=chosen[1:])
 
 
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+def test_signals_that_cannot_be_squared_have_no_t2(estimator: str, engine: str) -> None:
+    if engine == "numba":
+        pytest.importorskip("numba")
+    images = _images(estimator)
+    images[:, 2, 3] *= 1e200
+    fit = fit_t2_maps(images, TIMES, T2Options(estimator=estimator, engine=engine), noise_std=1 / SNR)
+    assert fit.status[2, 3] == T2Status.INVALID_INPUT
+    assert fit.ok.sum() == fit.status.size - 1
+    with pytest.raises(InputError, match="another unit"):
+        fit_t2(images, TIMES, estimator=estimator, noise_std=1e-200)
+
+
 def test_echo_times_in_milliseconds_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         fit_t2(_images("gaussian"), TIMES, noise_std=1 / SNR)
@@ -98,7 +112,7 @@ def test_echo_times_in_milliseconds_are_warned_of(caplog: pytest.LogCaptureFixtu
     assert "to 10 s" in caplog.text
 
 
-@pytest.mark.parametrize("engine", ["numpy", pytest.param("numba", marks=pytest.mark.xdist_group("numba"))])
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("gap", [1e-3, 16e-3])
 def test_exponential_goes_through_two_echoes_or_there_is_none(engine: str, gap: float) -> None:
     if engine == "numba":
@@ -117,7 +131,6 @@ def test_exponential_goes_through_two_echoes_or_there_is_none(engine: str, gap: 
     assert (fit.status[clear.all(axis=0) & (real[0] > 0) & (real[1] < 0)] == T2Status.TOO_SHORT).all()
 
 
-@pytest.mark.xdist_group("numba")
 def test_both_paths_say_alike_which_t2_are_out_of_range() -> None:
     pytest.importorskip("numba")
     times = 26.4e-3 + 13.2e-3 * np.arange(10)
