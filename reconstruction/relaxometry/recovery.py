@@ -19,11 +19,12 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtri
 
 from knightshift.core.arrays import BoolArray, ComplexArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
-from knightshift.reconstruction.relaxometry._given_images import can_be_fitted, given_images
+from knightshift.reconstruction.relaxometry._given_images import LARGEST, can_be_fitted, given_images
 from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution, solve
 from knightshift.reconstruction.relaxometry.result import T2Status
 
@@ -33,6 +34,8 @@ Curve: TypeAlias = Literal["recovery", "decay", "decay with offset"]
 _SHORTEST, _LONGEST = 0.1, 50.0  # range of T, in units of the first and the last delay
 _MAX_ITERATIONS = 80
 _CHUNK = 16384
+_RESEMBLANCE = 0.2
+"""A voxel that pure noise would resemble more often than this has no signal."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,8 @@ def fit_relaxation(
         if _freedom(len(delays), curve) < 1:
             solution.log_rate_std = np.full_like(solution.log_rate, np.nan)
     status[chosen] = _status_of(solution)
+    if noise is not None:
+        status[chosen & _like_noise(signal, noise)] = T2Status.NO_SIGNAL
     real = np.full(signal.shape, np.nan)
     back = np.argsort(order)
     real[:, chosen] = signed[back]
@@ -282,6 +287,14 @@ def _candidates(columns: RealArray | ComplexArray, curve: Curve) -> Iterator[Rea
             yield np.concatenate([-columns[:crossing], columns[crossing:]]).astype(float)
     else:
         yield columns.astype(float)
+
+
+def _like_noise(signal: RealArray | ComplexArray, noise: RealArray) -> BoolArray:
+    """Voxels whose energy noise alone would reach more often than `_RESEMBLANCE`, shape ``image``."""
+    size = np.abs(signal)
+    parts = 1 if np.isrealobj(signal) and (signal < 0).any() else 2  # magnitudes hold the noise of both
+    energy = np.tensordot(1 / noise**2, np.where(size < LARGEST, size, 0.0) ** 2, axes=1)
+    return np.asarray(energy <= chdtri(parts * len(noise), _RESEMBLANCE))
 
 
 def _status_of(solution: Solution) -> NDArray[np.int8]:

@@ -124,3 +124,14 @@ def test_recoveries_of_any_scale_say_what_they_cannot_tell(scale: float, kind: s
     assert (fit.status[[3, 5]] == [T2Status.TOO_LONG, T2Status.INVALID_INPUT]).all()
     assert set(fit.status[[0, 4]]) <= {T2Status.NO_SIGNAL, T2Status.TOO_SHORT}
     assert np.isnan(fit.time[[0, 3, 4, 5]]).all()
+
+
+@pytest.mark.parametrize("kind", ["signed", "magnitude", "complex"])
+def test_noise_of_known_size_hardly_ever_has_a_t1(kind: str) -> None:
+    """A magnitude of noise, with the signs that suit a recovery best, looks like one in half of the voxels."""
+    random = np.random.default_rng(5)
+    noise = random.normal(size=(DELAYS.size, 1500)) + 1j * random.normal(size=(DELAYS.size, 1500))
+    signal = {"signed": noise.real, "magnitude": np.abs(noise), "complex": noise}[kind]
+    fit = fit_relaxation(signal, DELAYS, "recovery", noise_std=1.0)
+    assert np.mean(fit.status == T2Status.NO_SIGNAL) == pytest.approx(0.8, abs=0.1)
+    assert fit.ok.mean() < 0.1
