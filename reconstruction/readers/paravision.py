@@ -116,6 +116,8 @@ def _left_open(files: ScanFiles, layout: RawLayout, grid: Grid, samples: RawSamp
         told.append("the phase along the readout: the echo is not in its middle (PVM_EchoPosition)")
     if samples.reverses_even_echoes:
         told.append("the delay between the two directions of the readout: align_even_echoes removes its phase")
+    if contrast.partial_fourier(files) == "unknown":
+        told.append("how the console completed what was acquired in part (RecoHalfFTAlgorithm): zeros are filled in")
     told += _scaled_gradients(files)
     if layout.n_partitions > 1 and "PVM_EncPft" in files.method and np.any(files.method.floats("PVM_EncPft")[2:] > 1):
         told.append("how the console completed the partitions (PVM_EncPft): here they are filled with zeros")
@@ -126,7 +128,7 @@ def _console_left_open(files: ScanFiles, layout: RawLayout) -> list[str]:
     """List what the console's own reconstruction leaves open."""
     told, reco = [], files.reco
     if reco is None:
-        told.append("the reconstruction parameters (reco): grid and shifts were computed")
+        told.append("the reconstruction parameters (reco): grid and shifts were computed, no image was transposed")
     elif files.is_before_6 and "RECO_qopts" not in reco:
         told.append("whether the console moved the image by half the field (RECO_qopts)")
     elif "RECO_qopts" in reco and any("CONJ" in option for option in reco.values("RECO_qopts")[1:]):

@@ -289,6 +289,7 @@ NODES = "( 2 )\n(<compute>, 0, <RecoFTFilter FT0{{direction=0}}>) (<compute>, 1,
         ({"RECO_bc_mode": "( 2 )\nCONST_BC NO_BC"}, "CONST_BC"),
         ({"RecoNnDenoising": "Yes"}, "denoising"),
         ({"RECO_image_type": "PHASE_IMAGE"}, "PHASE_IMAGE"),
+        ({"RecoHalfFT": "( 2 )\nNo Yes"}, "RecoHalfFTAlgorithm"),
     ],
 )
 def test_what_the_console_did_beyond_ours_is_told(
