@@ -78,6 +78,7 @@ def givens(night: Path, shell: Shell, write_small: Callable[[Path], None]) -> di
         "small": write_small,
         "night": lambda folder: (write_small(folder), shutil.copytree(night, folder / "runs"))[0],
         "archive": _write_archive,
+        "train": _write_train,
         "theirs": theirs,
         "tree": _link_tree,
     }
@@ -98,3 +99,25 @@ def _write_archive(folder: Path) -> None:
 def _link_tree(folder: Path) -> None:
     """Make ``examples/`` of the tree visible."""
     (folder / "examples").symlink_to(Path(__file__).resolve().parents[2] / "examples")
+
+
+def _write_train(folder: Path) -> None:
+    """Images of an echo train in a weak B1, and maps of its B1 and T1."""
+    from knightshift.core.geometry import ImageGeometry
+    from knightshift.reconstruction.export.images_file import write_images_file
+    from knightshift.reconstruction.export.nifti import nifti_bytes
+    from knightshift.reconstruction.images import ImageSeries
+    from knightshift.reconstruction.relaxometry import EchoTrain
+    from knightshift.reconstruction.relaxometry.voxel_trains import scaled_train
+
+    train = EchoTrain(echo_spacing=10e-3, n_echoes=8, t1=1.2)
+    shape, random = (1, 16, 16), np.random.default_rng(1)
+    images = 0.003 * random.normal(size=(2, 8, *shape)).astype(np.float32)
+    images[0, :, 0, 5:11, 5:11] += scaled_train(train, 0.8).decays(np.array([60e-3]))[:, :, None]
+    geometry = ImageGeometry((1e-3, 1e-4, 1e-4), np.eye(3), np.zeros(3))
+    series = ImageSeries(images[0] + 1j * images[1], train.echo_times, geometry, np.full(8, 0.003), nucleus="1H")
+    for name in ("train", "t1"):
+        (folder / name).mkdir()
+    write_images_file(series, folder / "train/images.h5")
+    (folder / "b1.nii.gz").write_bytes(nifti_bytes(np.full(shape, 0.8), geometry))
+    (folder / "t1/t1_map.nii.gz").write_bytes(nifti_bytes(np.full(shape, 1.2), geometry))
