@@ -291,7 +291,7 @@ def _candidates(columns: RealArray | ComplexArray, curve: Curve) -> Iterator[Rea
 
 def _like_noise(signal: RealArray | ComplexArray, noise: RealArray) -> BoolArray:
     """Voxels whose energy noise alone would reach more often than `_RESEMBLANCE`, shape ``image``."""
-    size = np.abs(signal)
+    size = np.abs(signal).astype(float)
     parts = 1 if np.isrealobj(signal) and (signal < 0).any() else 2  # magnitudes hold the noise of both
     energy = np.tensordot(1 / noise**2, np.where(size < LARGEST, size, 0.0) ** 2, axes=1)
     return np.asarray(energy <= chdtri(parts * len(noise), _RESEMBLANCE))
