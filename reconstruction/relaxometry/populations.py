@@ -21,6 +21,8 @@ BULK_LABEL = 1
 
 _CERTAIN = 0.25
 _BULK_SHARE = 0.97
+_MOST_SUSPECTS = 4
+"""Regions that are left out of the bulk on trial, at most."""
 
 
 class PopulationOptions(BaseModel):
@@ -96,8 +98,7 @@ def find_populations(
     options = options or PopulationOptions()
     if not fit.ok.any():
         raise InputError("no voxel has a T2: look at the status map; is the mask or the noise level right?")
-    edge = _bulk_edge(fit)
-    regions = _isolated_regions(fit, edge, options)
+    edge, regions = _edge_and_regions(fit, options)
     labels = np.where(fit.ok, BULK_LABEL, 0).astype(np.int16)
     for number, (_, region) in enumerate(regions):
         labels[region] = BULK_LABEL + 1 + number
@@ -120,34 +121,79 @@ def find_populations(
     )
 
 
-def _bulk_edge(fit: T2Fit) -> float:
-    """Upper edge of the T2 distribution of the bulk [s], such that a faint population of long T2 does not move it.
+def _edge_and_regions(fit: T2Fit, options: PopulationOptions) -> tuple[float, list[tuple[float, BoolArray]]]:
+    """Find the upper edge of the bulk and the isolated regions, most significant first.
 
-    The larger of two: as far above the median as the lower edge (2 % quantile) lies below, which uses no voxel of
-    long T2 at all; and the quantile below which 97 % of the squared amplitude lies, to which a faint population hardly
-    adds. The first serves a bulk with few voxels, the second one that is skewed. Of the first distance, two standard
-    deviations of the noise are taken out in quadrature. Voxels known worse than to a quarter do not take part.
+    A bright dendrite holds enough of the squared amplitude to lift the edge of a bulk that it is counted with, and so
+    to hide itself. Therefore what stands out from the mirrored edge, which no voxel of long T2 moves, is left out of
+    the bulk on trial if it is as bright as that. It must stand out from the edge of what remains; else it was the tail
+    of the bulk.
     """
-    certain = fit.ok & (fit.t2_std < _CERTAIN * fit.t2)
+    rings = _may_ring(fit, options)
+    suspects = _isolated_regions(fit, rings, _mirrored_edge(fit, fit.ok), options)[:_MOST_SUSPECTS]
+    for count in range(len(suspects), 0, -1):
+        trial = [region for _, region in suspects[:count]]
+        if _share(fit, np.logical_or.reduce(trial)) < 1 - _BULK_SHARE:
+            break  # too faint to lift the edge above themselves
+        edge = _bulk_edge(fit, fit.ok & ~np.logical_or.reduce(trial))
+        regions = _isolated_regions(fit, rings, edge, options)
+        found = np.logical_or.reduce([region for _, region in regions]) if regions else np.zeros_like(fit.ok)
+        if all(bool((region & found).any()) for region in trial):
+            return edge, regions
+    edge = _bulk_edge(fit, fit.ok)
+    return edge, _isolated_regions(fit, rings, edge, options)
+
+
+def _share(fit: T2Fit, region: BoolArray) -> float:
+    """Part of the squared amplitude of certain voxels that a region has."""
+    certain = _certain(fit, fit.ok)
+    whole = float(np.sum(fit.amplitude[certain] ** 2))
+    return float(np.sum(fit.amplitude[certain & region] ** 2)) / whole if whole > 0 else 0.0
+
+
+def _certain(fit: T2Fit, bulk: BoolArray) -> BoolArray:
+    """Voxels known to a quarter."""
+    return np.asarray(bulk & (fit.t2_std < _CERTAIN * fit.t2))
+
+
+def _mirrored_edge(fit: T2Fit, bulk: BoolArray) -> float:
+    """As far above the median as the lower edge (2 % quantile) lies below [s]: uses no voxel of long T2 at all.
+
+    Two standard deviations of the noise are taken out of the distance in quadrature. Without voxels known to a quarter
+    it is the median.
+    """
+    certain = _certain(fit, bulk)
     if not certain.any():
         return float(np.median(fit.t2[fit.ok]))
-    t2, error, weight = fit.t2[certain], fit.t2_std[certain], fit.amplitude[certain] ** 2
+    t2, error = fit.t2[certain], fit.t2_std[certain]
     low, middle = np.quantile(t2, [0.02, 0.5])
     noise = float(np.median(error[t2 <= middle]))
-    mirrored = middle + np.sqrt(max((middle - low) ** 2 - (2 * noise) ** 2, 0.0))
+    return float(middle + np.sqrt(max((middle - low) ** 2 - (2 * noise) ** 2, 0.0)))
+
+
+def _bulk_edge(fit: T2Fit, bulk: BoolArray) -> float:
+    """Upper edge of the T2 distribution of the bulk [s], such that a faint population of long T2 does not move it.
+
+    The larger of the mirrored edge, which serves a bulk with few voxels, and the quantile below which 97 % of the
+    squared amplitude lies, which serves one that is skewed. Voxels known worse than to a quarter do not take part.
+    """
+    mirrored, certain = _mirrored_edge(fit, bulk), _certain(fit, bulk)
+    if not certain.any():
+        return mirrored
+    t2, weight = fit.t2[certain], fit.amplitude[certain] ** 2
     order = np.argsort(t2)
     share = np.cumsum(weight[order]) / weight.sum()
     return float(max(mirrored, t2[order][np.searchsorted(share, _BULK_SHARE)]))
 
 
-def _isolated_regions(fit: T2Fit, edge: float, options: PopulationOptions) -> list[tuple[float, BoolArray]]:
+def _isolated_regions(
+    fit: T2Fit, rings: BoolArray, edge: float, options: PopulationOptions
+) -> list[tuple[float, BoolArray]]:
     """Significant connected groups of voxels above the edge, with their significance, highest first."""
     with np.errstate(divide="ignore", invalid="ignore"):
         rate_std = fit.t2_std / fit.t2**2
         excess = np.where(fit.ok, (1 / edge - 1 / fit.t2) / rate_std, -np.inf)
-    parts, count = ndimage.label(
-        (excess > options.candidate_sigma) & ~_may_ring(fit, options), _neighbours(fit.t2.ndim)
-    )
+    parts, count = ndimage.label((excess > options.candidate_sigma) & ~rings, _neighbours(fit.t2.ndim))
     threshold = -float(ndtri(options.false_positive_rate / int(np.count_nonzero(fit.ok))))
     found: list[tuple[float, BoolArray]] = []
     for box, number in zip(ndimage.find_objects(parts), range(1, count + 1), strict=True):

@@ -148,6 +148,19 @@ def test_disorder_widens_the_histogram_of_the_bulk(pristine, disordered) -> None
         assert wide.fwhm > 1.1 * narrow.fwhm
 
 
+@pytest.mark.parametrize("brightness", [0.3, 1.0, 3.0])
+def test_a_dendrite_does_not_hide_itself_by_its_brightness(pristine, brightness: float) -> None:
+    fit = fit_series(pristine(0))
+    spot = (slice(0, 1), slice(46, 48), slice(20, 30))
+    maps = {name: getattr(fit, name).copy() for name in ("t2", "t2_std", "amplitude", "status")}
+    bright = brightness * np.quantile(fit.amplitude[fit.ok], 0.9)
+    for name, value in (("t2", 16e-3), ("t2_std", 1e-3), ("amplitude", bright), ("status", 0)):
+        maps[name][spot] = value
+    populations = find_populations(replace(fit, **maps))
+    assert [region.n_voxels for region in populations.isolated] == [20]
+    assert populations.bulk_edge < 13e-3
+
+
 def test_single_long_voxel_is_not_a_dendrite_however_sure(pristine) -> None:
     fit = fit_series(pristine(0))
     t2 = fit.t2.copy()
