@@ -153,6 +153,8 @@ def _why_no_delays(series: FidSeries, *, experiment_known: bool) -> str:
             "this is a single FID or spectrum: a relaxation time needs several, each after another delay; if it is a "
             "train of echoes, give --echo-train, e.g. '128 x 300 us'"
         )
+    if told := [words for words in series.missing if "two-dimensional spectrum" in words]:
+        return f"{told[0].removeprefix('delays: ')}, so there is no relaxation to fit (unless --delays says otherwise)"
     from_bruker = series.format.startswith(("TopSpin", "XWIN-NMR"))
     lists = "copy vdlist, vplist or vclist into its folder, or " if from_bruker else ""
     also = "" if experiment_known else f". Nor do they say what was measured: {_ASK_EXPERIMENT}"

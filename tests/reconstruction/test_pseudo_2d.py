@@ -71,6 +71,12 @@ def test_loop_counts_become_times() -> None:
         ({"delays": None, "experiment": "unknown"}, {}, InputError, "no list of delays.* Nor .* give the experiment"),
         ({"delays": None, "experiment": "unknown"}, {"experiment": "T2"}, InputError, "no list of .* of echoes$"),
         ({"delays": None, "experiment": "unknown", "values": np.ones((1, 64))}, {}, InputError, "a single FID"),
+        (
+            {"delays": None, "missing": ("delays: t1 of a two-dimensional spectrum",)},
+            {},
+            InputError,
+            "no relaxation to fit",
+        ),
         ({}, {"delays": (1.0, 2.0)}, ShapeError, "2 delays for 16 steps"),
         ({}, {"regions": ((90e-6, 91e-6),)}, InputError, "no point lies"),
         ({"reference_frequency": None}, {"regions": ((0.0, 1e-6),)}, InputError, "no place"),
