@@ -166,6 +166,26 @@ def test_no_other_t2_is_more_likely_where_the_rician_likelihood_has_two_maxima(n
     assert (ours < losses.min(axis=0) + 1e-5).all()
 
 
+@pytest.mark.parametrize("offset", ["none", "noise", "free"])
+def test_no_other_t2_has_smaller_residuals(noisy_voxels, offset: str) -> None:
+    voxels = noisy_voxels(8e-3, 4, shape=(60, 60))
+    magnitudes = np.abs(voxels.signal).reshape(5, -1) / voxels.noise_std
+    fit = fit_t2(magnitudes, voxels.echo_times, estimator="gaussian", offset=offset, noise_std=1.0)
+    inside = fit.status == T2Status.OK
+    y = magnitudes[:, inside] - (np.sqrt(np.pi / 2) if offset == "noise" else 0)
+
+    def residuals(t2: np.ndarray | float) -> np.ndarray:
+        decay = np.exp(-voxels.echo_times[:, None] / t2)
+        data, shape = (part - part.mean(axis=0) if offset == "free" else part for part in (y, decay))
+        along = np.maximum((data * shape).sum(axis=0), 0) / (shape**2).sum(axis=0)
+        return ((data - along * shape) ** 2).sum(axis=0)
+
+    least = np.min([residuals(t2) for t2 in np.geomspace(0.5e-3, 1.0, 100)], axis=0)
+    assert inside.any()
+    assert (residuals(fit.t2[inside]) < least + 1e-6).all()
+    np.testing.assert_allclose(residuals(fit.t2[inside]), fit.chi2[inside], rtol=1e-6)
+
+
 @pytest.mark.parametrize("snr", [30, 100])
 def test_standard_deviation_covers_as_a_normal_one_at_high_snr(noisy_voxels, snr: float) -> None:
     voxels = noisy_voxels(16e-3, snr)
