@@ -39,8 +39,8 @@ MAPS_FILE = "t2_maps.h5"
 _COPIES = 5
 """Memory that a fit takes at most, in units of the images that it is given; `benchmarks/batch.py` measures it."""
 _MEDIAN_COPIES = 3
-_RICHER_BYTES, _TRAIN_BYTES = 400, 150
-"""What a richer decay, and an echo train with maps or its B1, take besides [bytes a voxel]."""
+_RICHER_BYTES, _TRAIN_BYTES = 1200, 900
+"""What a richer decay, and an echo train with maps or its B1, take besides, measured [bytes a voxel]."""
 
 
 def fits_memory(shape: tuple[int, ...], memory: int, request: T2Request | None = None) -> bool:

@@ -68,6 +68,8 @@ class VoxelTrains:
     def groups(self, inside: BoolArray) -> Iterator[tuple[EchoTrain, IntArray]]:
         """Yield each train that occurs, with the places of its voxels in the flattened image."""
         voxels = np.flatnonzero(inside)
+        if not voxels.size:
+            return
         steps = np.zeros((2, voxels.size), dtype=int)
         if self.b1 is not None:
             steps[0] = np.maximum(1, np.round(self.b1.ravel()[voxels] / B1_STEP))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ from knightshift.reconstruction.export.images_file import write_images_file
 from knightshift.reconstruction.export.nifti import nifti_affine
 from knightshift.reconstruction.export.volume_maps import (
     MAPS_FILE,
+    fit_slices,
     fit_volume_file,
     median_t2,
     slab_edges,
+    slab_maps,
     turns_of_volume,
 )
 from knightshift.reconstruction.image_fit import T2Request, fit_images
@@ -295,7 +298,7 @@ def test_workers_fit_the_slab_that_the_whole_has(tmp_path: Path) -> None:
     series = two_pools()
     images = stored(series, tmp_path / "in")
     np.save(tmp_path / "mask.npy", corner())
-    options = BatchOptions(fit=MAGNITUDES, mask=tmp_path / "mask.npy", model="stretched", memory=1 << 20)
+    options = BatchOptions(fit=MAGNITUDES, mask=tmp_path / "mask.npy", model="stretched", memory=1 << 21)
     assert is_large_volume(images, options.model_copy(update={"memory": 200_000}))
     assert not is_large_volume(images, options)
     angles = json.dumps(np.angle(turns_of_volume(images, 1 << 20)).tolist())
@@ -393,3 +396,19 @@ def test_what_a_richer_decay_takes_is_in_the_slabs() -> None:
     shape = (7, 100, 64, 64)
     plain, richer = (slab_edges(shape, 20_000_000, request) for request in (None, T2Request(model="bi")))
     assert len(richer) > 1.5 * len(plain)
+
+
+@pytest.mark.parametrize("changes", [{"model": "bi"}, {"b1": "fit", "t1": T1}], ids=["richer", "train"])
+def test_fitting_a_slab_takes_no_more_memory_than_its_share(tmp_path: Path, changes: dict[str, Any]) -> None:
+    series = two_pools() if "model" in changes else train_series()
+    larger = replace(series, images=np.tile(series.images, (1, 1, 4, 4)))
+    images, request = stored(larger, tmp_path), T2Request(fit=T2Options(threads=1), **changes)
+    turns, memory = turns_of_volume(images, 1 << 30), 8_000_000
+    edges = slab_edges(larger.images.shape, memory, request)
+    assert 2 < len(edges) < 7
+    fit_slices(images, (0, 1), request, turns)  # what is loaded once
+    tracemalloc.start()
+    slab_maps(fit_slices(images, edges[:2], request, turns))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.2 * memory < peak < memory

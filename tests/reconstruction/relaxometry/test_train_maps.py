@@ -120,3 +120,15 @@ def test_nominal_angle_below_180_leaves_room_for_a_stronger_b1() -> None:
     assert fit.trains is not None
     assert fit.trains.b1 == pytest.approx(1.12, abs=0.02)
     np.testing.assert_allclose(fit.t2, T2, rtol=0.01)
+
+
+@pytest.mark.parametrize("is_fitted", [False, True])
+def test_images_without_a_voxel_to_fit_are_no_error(is_fitted: bool) -> None:
+    nothing = np.zeros(3, dtype=bool)
+    if is_fitted:
+        fit = fit_train_and_b1(echoes(), TRAIN, noise_std=1e-4, mask=nothing)
+    else:
+        fit = fit_train_with_maps(echoes(), TRAIN, b1=B1, noise_std=1e-4, mask=nothing)
+    assert fit.count(T2Status.MASKED) == 3
+    assert fit.snr.shape == (12, 3)
+    assert "spin-echo train" in fit.methods_sentence()
