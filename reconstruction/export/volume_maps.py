@@ -153,16 +153,20 @@ class MapsFile:
         self.richer = ""
         """What was found of a richer decay so far, in one sentence."""
         self._verdicts: Counter[ModelVerdict] = Counter()
+        self._most = 0
 
     def add(self, start: int, slab: SlabMaps) -> None:
         """Put the maps of the slices from `start` on in their place."""
-        self._file.attrs.update({"methods": slab.methods, "quantity": slab.quantity})
+        n_voxels = int(np.count_nonzero(has_t2(slab.arrays["status"])))
+        if n_voxels >= self._most:  # numbers in the sentence are those of the slab with most voxels
+            self._most = n_voxels
+            self._file.attrs.update({"methods": slab.methods, "quantity": slab.quantity})
         for name, values in slab.arrays.items():
             if name not in self._file:
                 self._file.create_dataset(name, self._shape, values.dtype, chunks=(1, *self._shape[1:]))
                 self._file[name].attrs["units"] = kind_of(name).units
             self._file[name][start : start + len(values)] = values
-        self.n_voxels += int(np.count_nonzero(has_t2(slab.arrays["status"])))
+        self.n_voxels += n_voxels
         if slab.model is not None:
             found, counts = np.unique(slab.arrays["richer_verdict"], return_counts=True)
             self._verdicts.update(dict(zip(map(ModelVerdict, found.tolist()), counts.tolist(), strict=True)))

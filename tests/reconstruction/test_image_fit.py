@@ -275,6 +275,7 @@ def test_slabs_take_their_slices_of_b1_and_t1(tmp_path: Path) -> None:
         np.testing.assert_array_equal(file["t2"], expected.t2.astype(np.float32))
         np.testing.assert_allclose(file["train_b1"], b1_map(), rtol=1e-6)
         np.testing.assert_allclose(file["train_t1"], t1_map(), rtol=1e-6)
+        assert "B1 given: median" in file.attrs["methods"]
     sidecar = json.loads((tmp_path / "out/train_b1.json").read_text())
     assert sidecar["Units"] == "1"
     assert "Quantity" not in sidecar
