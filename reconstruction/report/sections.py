@@ -13,8 +13,9 @@ from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
 from knightshift.reconstruction.report.markup import Markup, element, joined, table
 from knightshift.reconstruction.report.night_section import night_sentence
 from knightshift.reconstruction.report.protocol_table import protocol_rows
+from knightshift.reconstruction.report.region_summary import RegionSummary
 from knightshift.reconstruction.report.region_words import region_words
-from knightshift.reconstruction.report.summary import RegionSummary, Summary
+from knightshift.reconstruction.report.summary import Summary
 from knightshift.reconstruction.report.t2_symbol import T2, in_symbol
 
 _MS = 1e3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -11,17 +10,16 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from knightshift.core.arrays import BoolArray
 from knightshift.core.clock import iso_time
 from knightshift.core.durable import write_durably
-from knightshift.reconstruction.relaxometry import ModelVerdict, RicherFit, T2Fit, T2Status, pool_region
+from knightshift.reconstruction.relaxometry import ModelVerdict, RicherFit, T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.populations import Populations
-from knightshift.reconstruction.relaxometry.regions import RegionStatistics
 from knightshift.reconstruction.report.comparison import Difference
 from knightshift.reconstruction.report.comparison_section import differences
 from knightshift.reconstruction.report.inputs import ComparedRun, ReportInputs, RunFacts
 from knightshift.reconstruction.report.night_summary import NightSummary, night_summary
-from knightshift.reconstruction.report.region_words import RegionWords, region_words
+from knightshift.reconstruction.report.region_summary import RegionSummary, or_none, regions_of
+from knightshift.reconstruction.report.region_words import region_words
 from knightshift.reconstruction.report.residuals_summary import ResidualsSummary, residuals_summary
 from knightshift.reconstruction.report.train_summary import TrainSummary, train_summary
 from knightshift.reconstruction.t2_symbol import T2Name, t2_name
@@ -29,48 +27,9 @@ from knightshift.reconstruction.t2_symbol import T2Name, t2_name
 SCHEMA_FILE = "summary.schema.json"
 """JSON schema of `Summary`, shipped beside this module."""
 
-_MICROMETRE = 1e-6
-
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class RegionSummary(_Record):
-    """A group of voxels in numbers."""
-
-    name: str
-    """``electrodes`` (all of the bulk), ``electrode 1`` and so on, ``dendrite``, ``dendrite 2`` and so on."""
-    role: Literal["bulk", "electrode", "dendrite"]
-    """What sort of region it is."""
-    n_voxels: int = Field(ge=1)
-    """Voxels (pixels of a projection) with a T2."""
-    median_t2_s: float
-    """Median T2, or T2* where `FitSummary.quantity` says so [s]; likewise in all keys with ``t2``."""
-    median_t2_std_s: float | None
-    """Standard deviation of the median by bootstrap over voxels [s]."""
-    pooled_t2_s: float | None = None
-    """Of a dendrite: one T2 fitted to all its voxels together [s]; weak voxels do not make it longer as the median."""
-    pooled_interval_t2_s: tuple[float, float | None] | None = None
-    """Its 95 % interval from the likelihood [s]; a second number of null is an interval that is open to long T2."""
-    iqr_t2_s: tuple[float, float]
-    """Lower and upper quartile of T2 [s]."""
-    fwhm_t2_s: float | None
-    """Full width at half maximum of the T2 histogram [s]; null below five voxels."""
-    fwhm_t2_std_s: float | None
-    """Its standard deviation [s]."""
-    snr_per_echo: tuple[float | None, ...]
-    """Median of signal over noise at each echo time."""
-    centroid_um: dict[Literal["x", "y", "z"], float] | None
-    """Centre, weighted by amplitude, in the frame of the images (own runs: the laboratory, B0 along z) [µm]."""
-    extent_um: dict[str, float] | None
-    """Size of the bounding box along each image axis, by the laboratory axis it follows (or its own name) [µm]."""
-    extent_voxels: dict[str, int]
-    """The same in voxels."""
-    median_over_bulk: float | None = None
-    """Of a dendrite: its median T2 over that of the bulk."""
-    median_over_bulk_std: float | None = None
-    """Standard deviation of that ratio, from those of both medians."""
 
 
 class DendriteSummary(_Record):
@@ -254,79 +213,10 @@ def _comparison(other: ComparedRun, found: tuple[Difference, ...]) -> Comparison
 
 def _difference(one: Difference) -> DifferenceSummary:
     numbers = {"this": one.first, "other": one.second, "difference": one.difference}
-    flat = {name: _or_none(measured.value) for name, measured in numbers.items()}
-    flat |= {f"{name}_std": _or_none(measured.std) for name, measured in numbers.items()}
+    flat = {name: or_none(measured.value) for name, measured in numbers.items()}
+    flat |= {f"{name}_std": or_none(measured.std) for name, measured in numbers.items()}
     quantity = one.quantity if one.quantity == "voxels" else f"{one.quantity}_s"
     return DifferenceSummary.model_validate({"region": one.region, "quantity": quantity, **flat})
-
-
-def regions_of(
-    populations: Populations, axes: tuple[str, str, str], words: RegionWords | None = None, fit: T2Fit | None = None
-) -> tuple[RegionSummary, ...]:
-    """List the regions of a T2 map: bulk, its electrodes, dendrites.
-
-    Parameters
-    ----------
-    populations
-        Of a map with axes ``(slice, phase_encode, readout)``.
-    axes
-        Laboratory axis that each of them follows.
-    words
-        What they are called; by default as in a cell.
-    fit
-        The map, to pool isolated regions; None: they are not.
-    """
-    words = words or region_words(None)
-    regions = [_region(populations.bulk, words.bulk, "bulk", axes)]
-    for number, part in enumerate(populations.electrodes, start=1):
-        regions.append(_region(part, words.part_number(number), "electrode", axes))
-    for number, part in enumerate(populations.isolated, start=1):
-        named = _region(part, words.isolated_number(number), "dendrite", axes)
-        more = _pooled(fit, populations.mask(number - 1)) | _over_bulk(part, populations.bulk)
-        regions.append(named.model_copy(update=more))
-    return tuple(regions)
-
-
-def _pooled(fit: T2Fit | None, mask: BoolArray) -> dict[str, Any]:
-    """One T2 of all voxels of a region, with its interval; nothing where the noise is not known."""
-    if fit is None or not np.isfinite(fit.noise_std).all() or not (mask & fit.ok).any():
-        return {}
-    pooled = pool_region(fit, mask)
-    low, high = pooled.interval
-    return {"pooled_t2_s": pooled.t2, "pooled_interval_t2_s": (low, _or_none(high))}
-
-
-def _over_bulk(part: RegionStatistics, bulk: RegionStatistics) -> dict[str, Any]:
-    """Divide the median of a region by that of the bulk; errors of both medians are independent."""
-    ratio = part.t2_median / bulk.t2_median
-    error = ratio * math.hypot(part.t2_median_std / part.t2_median, bulk.t2_median_std / bulk.t2_median)
-    return {"median_over_bulk": ratio, "median_over_bulk_std": _or_none(error)}
-
-
-def _region(
-    part: RegionStatistics, name: str, role: Literal["bulk", "electrode", "dendrite"], axes: tuple[str, str, str]
-) -> RegionSummary:
-    position = None if part.centroid_position is None else zip("xyz", part.centroid_position, strict=True)
-    extent = None if part.extent is None else zip(axes, part.extent, strict=True)
-    return RegionSummary(
-        name=name,
-        role=role,
-        n_voxels=part.n_voxels,
-        median_t2_s=part.t2_median,
-        median_t2_std_s=_or_none(part.t2_median_std),
-        iqr_t2_s=part.t2_quartiles,
-        fwhm_t2_s=_or_none(part.fwhm),
-        fwhm_t2_std_s=_or_none(part.fwhm_std),
-        snr_per_echo=tuple(_or_none(float(snr)) for snr in part.snr),
-        centroid_um=None if position is None else {axis: metres / _MICROMETRE for axis, metres in position},
-        extent_um=None if extent is None else {axis: metres / _MICROMETRE for axis, metres in extent},
-        extent_voxels={axis: stop - start for axis, (start, stop) in zip(axes, part.bounding_box, strict=True)},
-    )
-
-
-def _or_none(value: float) -> float | None:
-    """NaN and infinities are no JSON: they become null."""
-    return float(value) if math.isfinite(value) else None
 
 
 def _run(facts: RunFacts) -> RunSummary:
@@ -361,7 +251,7 @@ def _richer(richer: RicherFit) -> RicherModelSummary:
     names = {"median_slow_t2_s": "t2", "median_fast_t2_s": "t2_fast", "median_fast_share": "fast_share"}
     names["median_stretch"] = "stretch"
     medians = {
-        key: _or_none(float(np.median(getattr(richer, name)[inside]))) if inside.any() else None
+        key: or_none(float(np.median(getattr(richer, name)[inside]))) if inside.any() else None
         for key, name in names.items()
     }
     return RicherModelSummary(
