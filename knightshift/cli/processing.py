@@ -287,7 +287,7 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     found = outcome.populations
     if found is not None:
         names = [*map(outcome.words.part_number, range(1, 1 + len(found.electrodes)))]
-        names += [f"isolated {number}" for number in range(1, 1 + len(found.isolated))]
+        names += [*map(outcome.words.isolated_number, range(1, 1 + len(found.isolated)))]
         for name, region in zip(names, (*found.electrodes, *found.isolated), strict=True):
             told = in_symbol(_region_words(region), outcome.symbol)
             console.print(f"  {name}: {told}", highlight=False, soft_wrap=True)
