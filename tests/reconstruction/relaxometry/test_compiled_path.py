@@ -16,6 +16,8 @@ from knightshift.core.errors import InputError
 from knightshift.reconstruction.relaxometry import EchoTrain, T2Fit, T2Options, T2Status, _voxelwise, fit_t2_maps
 from knightshift.reconstruction.relaxometry.rician import rician_information
 
+from .test_low_snr import require_most_likely_t2
+
 numba = pytest.importorskip("numba")
 
 OVERNIGHT = np.array([4e-3, 8e-3, 13e-3, 20e-3, 30e-3])
@@ -64,6 +66,10 @@ def test_both_paths_find_the_same(estimator: str, offset: str, times: np.ndarray
     for fit in (plain, compiled):
         assert np.isnan(fit.t2[~fit.ok]).all()
         assert np.isnan(fit.chi2[~fit.ok]).all()
+
+
+def test_no_other_t2_is_more_likely_where_the_rician_likelihood_has_two_maxima(noisy_voxels) -> None:
+    require_most_likely_t2(noisy_voxels(8e-3, 4, shape=(45, 45)), "numba")
 
 
 @settings(max_examples=20, deadline=None)
