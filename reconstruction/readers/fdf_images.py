@@ -21,7 +21,7 @@ from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.readers._agilent_files import Procpar
 from knightshift.reconstruction.readers._agilent_geometry import FRAME
-from knightshift.reconstruction.readers._raw_files import check_samples, file_size, isotope, read_start
+from knightshift.reconstruction.readers._raw_files import check_samples, file_size, isotope, parsed, read_start
 from knightshift.reconstruction.readers._stored_images import StoredImages, series_of
 
 _MAGIC = b"#!/usr/local/fdf/startup"
@@ -95,7 +95,8 @@ def read_fdf(path: Path) -> ImageSeries:
         If the files are not of one scan.
     """
     folder = path if path.is_dir() else path.parent
-    names = [file for file in sorted(folder.iterdir()) if read_start(file, len(_MAGIC)) == _MAGIC]
+    found = parsed(folder, "folder", lambda: sorted(folder.iterdir()))
+    names = [file for file in found if read_start(file, len(_MAGIC)) == _MAGIC]
     if len(names) > _MOST_FILES:
         raise InputError(f"{folder}: {len(names)} images are more than the {_MOST_FILES} that are read")
     files = [_file(name) for name in names]

@@ -135,9 +135,8 @@ def _files_of_series(path: Path) -> list[Path]:
     if match is None:
         return [path]
     pattern = re.compile(re.escape(path.name[: match.start(2)]) + r"(\d{1,4})" + re.escape(path.name[match.end(2) :]))
-    found = {
-        int(one[1]): path.parent / one[0] for file in path.parent.iterdir() if (one := pattern.fullmatch(file.name))
-    }
+    beside = parsed(path.parent, "folder", lambda: [file.name for file in path.parent.iterdir()])
+    found = {int(one[1]): path.parent / one[0] for name in beside if (one := pattern.fullmatch(name))}
     if len(found) > _MOST_ECHOES:
         raise InputError(f"{path}: there are {len(found)} files of echoes beside it: at most {_MOST_ECHOES} are read")
     return [found[number] for number in sorted(found)]
