@@ -13,8 +13,17 @@ import numpy as np
 import pytest
 from nmrglue.fileio.tecmag import TNTTMAG, TNTTMG2
 
+from knightshift.reconstruction.kspace import KSpaceScan
+from knightshift.reconstruction.readers.agilent import read_agilent
+
 DELAYS = (0.01, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 DWELL = 1e-3
+
+
+def labelled(*shape: int) -> np.ndarray:
+    """Samples that say which loop they belong to: one decimal digit an axis, the outermost first."""
+    digits = np.indices(shape).astype(float)
+    return sum(digit * 10.0 ** (len(shape) - 1 - axis) for axis, digit in enumerate(digits)) + 0j
 
 
 def line_fids(amplitudes: np.ndarray, offset: float, n_samples: int = 256, t2_star: float = 0.05) -> np.ndarray:
@@ -115,6 +124,22 @@ AGILENT_IMAGE: dict[str, list[str | float]] = {
     "sfrq": [105.84], "tn": ["Na23"], "console": ["vnmrs"],
 }  # fmt: skip
 """Parameters of a small spin-echo scan, 8 lines and 2 slices."""
+
+
+def set_scans(folder: Path, scans: list[int]) -> None:
+    """Write into the ``fid`` of an Agilent how many scans each block holds."""
+    content = bytearray((folder / "fid").read_bytes())
+    block = (len(content) - 32) // len(scans)
+    for index, count in enumerate(scans):
+        content[32 + index * block + 8 : 32 + index * block + 12] = count.to_bytes(4, "big")
+    (folder / "fid").write_bytes(bytes(content))
+
+
+def read_agilent_scan(folder: Path) -> KSpaceScan:
+    """Read a scan that is to be images."""
+    scan = read_agilent(folder)
+    assert isinstance(scan, KSpaceScan)
+    return scan
 
 
 def write_fdf(path: Path, values: np.ndarray, header: dict[str, object], word: str = "<f4") -> Path:

@@ -1,4 +1,4 @@
-"""Agilent and Varian: order of the loops, slices by position, inversion times, arrayed spectra."""
+"""Agilent and Varian images: order of the loops, slices by position, inversion times, stopped and damaged scans."""
 
 from __future__ import annotations
 
@@ -11,35 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knightshift.core.errors import DamagedDataError, UnsupportedDataError
-from knightshift.reconstruction.fid_series import FidSeries
-from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.readers._agilent_geometry import gradient_directions
 from knightshift.reconstruction.readers.agilent import is_agilent, read_agilent
-from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.reconstruct import images_of_scan
 from knightshift.reconstruction.relaxometry.recovery import fit_inversion_series, fit_relaxation, object_mask
 
-from .conftest import AGILENT_IMAGE, Agilent
+from .conftest import AGILENT_IMAGE, Agilent, labelled, read_agilent_scan, set_scans
 
 RawData = Callable[[str], Path]
-
-
-def labelled(*shape: int) -> np.ndarray:
-    """Samples that say which loop they belong to: one decimal digit an axis, the outermost first."""
-    digits = np.indices(shape).astype(float)
-    return sum(digit * 10.0 ** (len(shape) - 1 - axis) for axis, digit in enumerate(digits)) + 0j
-
-
-def read_scan(folder: Path) -> KSpaceScan:
-    scan = read_agilent(folder)
-    assert isinstance(scan, KSpaceScan)
-    return scan
 
 
 def test_arrayed_inversion_times_lie_within_the_phase_encoding(tmp_path: Path) -> None:
     traces = labelled(8, 3, 2, 4)  # line, inversion time, slice, sample
     parameters = AGILENT_IMAGE | {"array": ["ti"], "ti": [0.01, 0.1, 1.0]}
-    scan = read_scan(Agilent(traces.reshape(24, 2, 4), parameters).write(tmp_path))
+    scan = read_agilent_scan(Agilent(traces.reshape(24, 2, 4), parameters).write(tmp_path))
     assert scan.kspace.shape == (1, 3, 2, 1, 8, 4)
     assert scan.inversion_times is not None
     np.testing.assert_allclose(scan.inversion_times, [0.01, 0.1, 1.0])
@@ -52,7 +37,7 @@ def test_arrayed_inversion_times_lie_within_the_phase_encoding(tmp_path: Path) -
 def test_echoes_are_the_innermost_of_compressed_loops(tmp_path: Path) -> None:
     traces = labelled(8, 2, 3, 4)  # line, slice, echo, sample
     parameters = AGILENT_IMAGE | {"seqcon": ["ccsnn"], "seqfil": ["mems"], "ne": [3], "pss": [-0.1, 0.1]}
-    scan = read_scan(Agilent(traces.reshape(8, 6, 4), parameters).write(tmp_path))
+    scan = read_agilent_scan(Agilent(traces.reshape(8, 6, 4), parameters).write(tmp_path))
     np.testing.assert_array_equal(scan.kspace[0, :, :, 0], traces.transpose(2, 1, 0, 3))
     np.testing.assert_allclose(scan.echo_times, [0.01, 0.02, 0.03])
 
@@ -60,14 +45,14 @@ def test_echoes_are_the_innermost_of_compressed_loops(tmp_path: Path) -> None:
 def test_compressed_phase_encoding_is_outside_the_slices(tmp_path: Path) -> None:
     traces = labelled(8, 2, 4)  # line, slice, sample
     parameters = AGILENT_IMAGE | {"seqcon": ["nccnn"], "seqfil": ["gems"], "pss": [-0.1, 0.1]}
-    scan = read_scan(Agilent(traces.reshape(1, 16, 4), parameters).write(tmp_path))
+    scan = read_agilent_scan(Agilent(traces.reshape(1, 16, 4), parameters).write(tmp_path))
     np.testing.assert_array_equal(scan.kspace[0, 0, :, 0], traces.transpose(1, 0, 2))
 
 
 def test_receivers_are_the_innermost_of_blocks(tmp_path: Path) -> None:
     traces = labelled(8, 3, 2, 2, 4)  # line, inversion time, receiver, slice, sample
     parameters = AGILENT_IMAGE | {"array": ["ti"], "ti": [0.01, 0.1, 1.0], "rcvrs": ["ynyn"], "pss": [-0.1, 0.1]}
-    scan = read_scan(Agilent(traces.reshape(48, 2, 4), parameters).write(tmp_path))
+    scan = read_agilent_scan(Agilent(traces.reshape(48, 2, 4), parameters).write(tmp_path))
     np.testing.assert_array_equal(scan.kspace[0], traces.transpose(1, 3, 2, 0, 4))
 
 
@@ -78,7 +63,7 @@ def test_slices_in_blocks_of_their_own_lie_where_the_array_has_them(
     shape = (8, 2, 3, 4) if array == "pss,ti" else (8, 3, 2, 4)  # line outside, the last of the array fastest
     traces = labelled(*shape)
     parameters = AGILENT_IMAGE | {"seqcon": ["nssnn"], "array": [array], "ti": [0.01, 0.1, 1.0], "pss": [-0.1, 0.1]}
-    scan = read_scan(Agilent(traces.reshape(48, 1, 4), parameters).write(tmp_path))
+    scan = read_agilent_scan(Agilent(traces.reshape(48, 1, 4), parameters).write(tmp_path))
     np.testing.assert_array_equal(scan.kspace[0, :, :, 0], traces.transpose(order))
 
 
@@ -89,7 +74,7 @@ def test_volume_is_read_whatever_is_in_a_block(tmp_path: Path, seqcon: str, bloc
     parameters = AGILENT_IMAGE | {
         "seqcon": [seqcon], "seqfil": ["ge3d"], "ns": [1], "pss": [0.0], "nv2": [6], "lpe2": [1.2],
     }  # fmt: skip
-    scan = read_scan(Agilent(traces.reshape(blocks, -1, 4), parameters).write(tmp_path))
+    scan = read_agilent_scan(Agilent(traces.reshape(blocks, -1, 4), parameters).write(tmp_path))
     expected = traces.swapaxes(0, 1) if lines_outside else traces
     np.testing.assert_array_equal(scan.kspace[0, 0, :, 0], expected)
     series = images_of_scan(scan)
@@ -103,17 +88,8 @@ def test_lines_are_sorted_by_their_list(tmp_path: Path) -> None:
     traces = labelled(8, 2, 4)
     order = [0, -1, 1, -2, 2, -3, 3, 4]
     parameters = AGILENT_IMAGE | {"pelist": order, "petable": ["centric"], "pss": [-0.1, 0.1]}
-    scan = read_scan(Agilent(traces, parameters).write(tmp_path))
+    scan = read_agilent_scan(Agilent(traces, parameters).write(tmp_path))
     np.testing.assert_array_equal(scan.line_steps, np.array(order) - 1)
-
-
-def set_scans(folder: Path, scans: list[int]) -> None:
-    """Write how many scans each block holds."""
-    content = bytearray((folder / "fid").read_bytes())
-    block = (len(content) - 32) // len(scans)
-    for index, count in enumerate(scans):
-        content[32 + index * block + 8 : 32 + index * block + 12] = count.to_bytes(4, "big")
-    (folder / "fid").write_bytes(bytes(content))
 
 
 def test_scan_stopped_before_one_image_was_finished_is_damage(tmp_path: Path) -> None:
@@ -132,7 +108,7 @@ def test_stopped_array_gives_the_images_that_were_finished(tmp_path: Path, cut: 
     if cut:
         content = (folder / "fid").read_bytes()
         (folder / "fid").write_bytes(content[: 32 + 3 * (len(content) - 32) // 5])
-    scan = read_scan(folder)
+    scan = read_agilent_scan(folder)
     assert scan.inversion_times is not None
     np.testing.assert_allclose(scan.inversion_times, [0.1, 0.2, 0.4])
     assert scan.echo_times.shape == (3,)
@@ -144,7 +120,7 @@ def test_stopped_array_gives_the_images_that_were_finished(tmp_path: Path, cut: 
 def test_numbers_of_every_kind_are_read(tmp_path: Path, word: str) -> None:
     traces = np.random.default_rng(2).integers(-30000, 30000, (8, 2, 4)) * (1 - 0.5j)
     traces = np.trunc(traces.real) + 1j * np.trunc(traces.imag)
-    scan = read_scan(Agilent(traces, AGILENT_IMAGE, word).write(tmp_path))
+    scan = read_agilent_scan(Agilent(traces, AGILENT_IMAGE, word).write(tmp_path))
     np.testing.assert_array_equal(np.asarray(scan.kspace)[0, 0, ::-1, 0], traces.swapaxes(0, 1))
 
 
@@ -158,7 +134,7 @@ def test_spectra_in_the_place_of_samples_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_cut_after_it_was_opened_is_damaged(tmp_path: Path) -> None:
-    scan = read_scan(Agilent(labelled(8, 2, 4), AGILENT_IMAGE).write(tmp_path))
+    scan = read_agilent_scan(Agilent(labelled(8, 2, 4), AGILENT_IMAGE).write(tmp_path))
     (tmp_path / "fid").write_bytes((tmp_path / "fid").read_bytes()[:100])
     with pytest.raises(DamagedDataError, match="changed while it was read"):
         images_of_scan(scan)
@@ -168,7 +144,7 @@ def test_blocks_are_divided_by_their_scans(tmp_path: Path) -> None:
     traces = labelled(8, 2, 4)
     folder = Agilent(traces * np.array([4, 4, 4, 4, 4, 4, 4, 2])[:, None, None], AGILENT_IMAGE).write(tmp_path)
     set_scans(folder, [4] * 7 + [2])
-    scan = read_scan(folder)
+    scan = read_agilent_scan(folder)
     np.testing.assert_allclose(scan.kspace[0, 0, :, 0], traces.swapaxes(0, 1)[::-1], rtol=1e-6)
     assert any("2 to 4 scans" in line for line in scan.missing)
 
@@ -192,7 +168,7 @@ def test_gradients_stay_at_right_angles(angles: tuple[float, float, float]) -> N
 
 def test_offsets_put_the_centre_of_the_image_where_they_say(tmp_path: Path) -> None:
     parameters = AGILENT_IMAGE | {"psi": [30.0], "phi": [200.0], "theta": [70.0], "pro": [0.4], "ppe": [-0.3]}
-    scan = read_scan(Agilent(labelled(8, 2, 16), parameters).write(tmp_path))
+    scan = read_agilent_scan(Agilent(labelled(8, 2, 16), parameters).write(tmp_path))
     geometry = scan.slice_geometries[0]
     centre = (geometry.affine @ [0, 4, 8, 1])[:3]
     np.testing.assert_allclose(centre, np.array([4e-3, -3e-3, -1e-3]) @ gradient_directions(30, 200, 70), atol=1e-12)
@@ -201,14 +177,14 @@ def test_offsets_put_the_centre_of_the_image_where_they_say(tmp_path: Path) -> N
 
 def test_real_specimen_lies_in_the_middle_once_its_offset_is_taken_off(raw_data: RawData) -> None:
     """The console was told ppe to centre the field of view on the specimen."""
-    series = images_of_scan(read_scan(raw_data("agilent_sems") / "sems_20190407_07.fid"))
+    series = images_of_scan(read_agilent_scan(raw_data("agilent_sems") / "sems_20190407_07.fid"))
     along_lines = np.abs(series.images).sum(axis=(0, 1, 3))
     turns = np.angle(np.sum((along_lines - np.median(along_lines)) * np.exp(2j * np.pi * np.arange(128) / 128)))
     assert turns / (2 * np.pi) * 128 % 128 == pytest.approx(64, abs=2)
 
 
 def test_image_has_the_field_of_view_of_procpar(tmp_path: Path) -> None:
-    series = images_of_scan(read_scan(Agilent(labelled(8, 2, 16), AGILENT_IMAGE).write(tmp_path)))
+    series = images_of_scan(read_agilent_scan(Agilent(labelled(8, 2, 16), AGILENT_IMAGE).write(tmp_path)))
     assert series.geometry.voxel_size == pytest.approx((2e-3, 2e-3, 2e-3))  # pss 2 mm apart, 16 mm / 8, 32 mm / 16
     assert series.nucleus == "23Na"
     assert series.working_frequency == pytest.approx(105.84e6)
@@ -247,67 +223,6 @@ def test_what_would_become_a_wrong_image_is_refused(
         read_agilent(folder)
 
 
-def object_kspace(n_lines: int, n_samples: int) -> np.ndarray:
-    """K-space ``(line, sample)`` of a block with a smooth phase, k = 0 at ``N // 2``."""
-    y, x = np.mgrid[-1 : 1 : n_lines * 1j, -1 : 1 : n_samples * 1j]
-    image = ((abs(y - 0.1) < 0.4) & (abs(x + 0.1) < 0.5)) * np.exp(0.4j * x)
-    return np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image)))
-
-
-@pytest.mark.parametrize(
-    ("changed", "n_lines", "n_samples"),
-    [({"fract_ky": [6]}, 22, 32), ({"fract_kx": [8]}, 32, 24), ({"fract_kx": [8], "fract_ky": [6]}, 22, 24)],
-    ids=["lines", "samples", "both"],
-)
-def test_what_was_not_acquired_of_kspace_is_zero_or_completed(
-    tmp_path: Path, changed: dict[str, list[str | float]], n_lines: int, n_samples: int
-) -> None:
-    """``nv / 2 + fract_ky`` lines and all samples but the last of the full readout, as the console counts them."""
-    whole = object_kspace(32, 32)
-    part = np.zeros((32, 32), complex)
-    part[:n_lines, :n_samples] = whole[:n_lines, :n_samples]
-    parameters = AGILENT_IMAGE | {"nv": [32], "ns": [1], "pss": [0.0]} | changed
-    scan = read_scan(Agilent(part[:n_lines, np.newaxis, :n_samples], parameters).write(tmp_path))
-    assert (scan.grid, scan.matrix) == ((32, 32), (32, 32))
-    assert scan.slice_geometries[0].voxel_size == pytest.approx((1e-3, 0.5e-3, 1e-3))
-    zeros = images_of_scan(scan)
-    np.testing.assert_allclose(zeros.images[0, 0], np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(part))), atol=1e-6)
-    assert any("filled with zeros" in sentence for sentence in zeros.methods)
-    truth = np.abs(np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(whole))))
-    left = np.linalg.norm(np.abs(zeros.images[0, 0]) - truth)
-    completed = images_of_scan(scan, Recipe(partial_fourier={"method": "pocs"}))
-    assert np.linalg.norm(np.abs(completed.images[0, 0]) - truth) < 0.5 * left
-    assert any("POCS" in sentence for sentence in completed.methods)
-
-
-def test_lines_that_are_all_in_the_file_were_all_acquired(tmp_path: Path) -> None:
-    """``fract_ky`` may be left over from another sequence."""
-    parameters = AGILENT_IMAGE | {"ns": [1], "pss": [0.0], "fract_ky": [2]}
-    scan = read_scan(Agilent(labelled(8, 1, 16), parameters).write(tmp_path))
-    np.testing.assert_array_equal(scan.line_steps, np.arange(-4, 4))
-    assert scan.partial_fourier == "none"
-
-
-@pytest.mark.parametrize(("name", "place"), [("fract_kx", "11 of 16"), ("fract_ky", "8 of 10")])
-def test_a_signal_that_is_strongest_elsewhere_is_no_partial_kspace(tmp_path: Path, name: str, place: str) -> None:
-    whole = object_kspace(10, 16)
-    changed = {"fract_kx": {"nv": [10], "fract_kx": [5]}, "fract_ky": {"nv": [16], "fract_ky": [2]}}[name]
-    parameters = AGILENT_IMAGE | {"ns": [1], "pss": [0.0]} | changed
-    with pytest.raises(UnsupportedDataError, match=f"{name} .* puts k = 0 at point {place}, .* set {name} to 0"):
-        read_agilent(Agilent(whole[:, np.newaxis], parameters).write(tmp_path))
-
-
-def test_partial_lines_in_an_order_of_their_own(tmp_path: Path) -> None:
-    whole = object_kspace(8, 16)
-    order = np.array([1, 0, -1, -2, -3, -4])
-    parameters = AGILENT_IMAGE | {"ns": [1], "pss": [0.0], "fract_ky": [2]}
-    folder = Agilent(whole[order + 4][:, np.newaxis], parameters | {"pelist": list(order)}).write(tmp_path / "a")
-    np.testing.assert_array_equal(read_scan(folder).line_steps, order)
-    folder = Agilent(whole[order + 4][:, np.newaxis], parameters | {"pelist": list(order + 2)}).write(tmp_path / "b")
-    with pytest.raises(UnsupportedDataError, match="begins at step -2, not at the edge of the 8 lines"):
-        read_agilent(folder)
-
-
 @pytest.mark.parametrize(
     "changed",
     [{"nv": [16]}, {"ns": [3]}, {"pss": [0.1]}, {"lro": [0.0]}, {"sw": [-1]}, {"rcvrs": ["yy"]}, {"ppe": [1e9]},
@@ -341,65 +256,8 @@ def test_procpar_is_known_by_any_first_parameter(tmp_path: Path, first: str) -> 
     assert is_agilent(tmp_path)
 
 
-SPECTRA: dict[str, list[str | float]] = {"sw": [5000], "sfrq": [105.84], "tn": ["Na23"]}
-
-
-@pytest.mark.parametrize(
-    ("more", "experiment", "delays"),
-    [
-        ({"seqfil": ["T1meas"], "array": ["d2"], "d2": [1, 2, 3, 4]}, "inversion recovery", [1, 2, 3, 4]),
-        ({"seqfil": ["T1Rmeas"], "array": ["d2"], "d2": [0.1, 0.2, 0.3, 0.4]}, "T1rho", [0.1, 0.2, 0.3, 0.4]),
-        ({"seqfil": ["gNOESY"], "array": ["d2"], "d2": [1, 2, 3, 4]}, "unknown", [1, 2, 3, 4]),
-        ({"seqfil": ["CPMGT2"], "array": ["bigtau"], "bigtau": [4e-3, 9e-3, 13e-3, 40e-3], "tau": [1e-3]}, "T2",
-         [4e-3, 8e-3, 12e-3, 40e-3]),
-        ({"seqfil": ["CPMGT2"], "array": ["tau"], "tau": [1, 2, 3, 4]}, "unknown", None),
-    ],
-    ids=["recovery", "spin lock", "not known", "echo trains", "spacing"],
-)  # fmt: skip
-def test_what_spectra_step_is_told_by_their_sequence(
-    tmp_path: Path, more: dict[str, list[str | float]], experiment: str, delays: list[float] | None
-) -> None:
-    """Trains hold an even number of echoes, so 9 ms of echoes 2 ms apart were 8 ms."""
-    series = read_agilent(Agilent(labelled(4, 1, 16), SPECTRA | more).write(tmp_path))
-    assert isinstance(series, FidSeries)
-    assert series.experiment == experiment
-    if delays is None:
-        assert series.delays is None
-    else:
-        np.testing.assert_allclose(series.delays, delays)
-
-
-def test_stopped_array_of_spectra_gives_those_acquired(tmp_path: Path) -> None:
-    parameters = SPECTRA | {"seqfil": ["s2pul"], "array": ["d2"], "d2": [0.1, 0.2, 0.4, 0.8]}
-    folder = Agilent(labelled(4, 1, 16), parameters).write(tmp_path)
-    set_scans(folder, [8, 8, 8, 0])
-    series = read_agilent(folder)
-    assert isinstance(series, FidSeries)
-    np.testing.assert_allclose(series.delays, [0.1, 0.2, 0.4])
-    assert any("blocks 4 to 4" in line for line in series.missing)
-
-
-def test_spectra_of_a_second_dimension_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedDataError, match="second dimension"):
-        read_agilent(Agilent(labelled(4, 1, 16), SPECTRA | {"seqfil": ["gCOSY"], "ni": [4]}).write(tmp_path))
-
-
-def test_arrayed_spectra_have_their_delays(tmp_path: Path) -> None:
-    traces = labelled(4, 1, 16)
-    parameters: dict[str, list[str | float]] = {
-        "seqfil": ["s2pul"], "array": ["d2"], "d2": [0.1, 0.2, 0.4, 0.8], "sw": [5000],
-        "sfrq": [105.84], "tn": ["Na23"],
-    }  # fmt: skip
-    series = read_agilent(Agilent(traces, parameters).write(tmp_path))
-    assert isinstance(series, FidSeries)
-    np.testing.assert_array_equal(series.values, traces[:, 0])
-    assert series.delays is not None
-    assert series.delays.tolist() == [0.1, 0.2, 0.4, 0.8]
-    assert series.experiment == "inversion recovery"
-
-
 def test_t1_of_the_fixed_specimen_agrees_with_the_published_value(raw_data: RawData) -> None:
-    scan = read_scan(raw_data("agilent_sems") / "sems_20190407_07.fid")
+    scan = read_agilent_scan(raw_data("agilent_sems") / "sems_20190407_07.fid")
     assert scan.kspace.shape == (1, 12, 2, 1, 128, 128)
     series = images_of_scan(scan)
     fit = fit_inversion_series(series)
@@ -411,35 +269,3 @@ def test_t1_of_the_fixed_specimen_agrees_with_the_published_value(raw_data: RawD
 def test_scan_without_its_raw_file_says_so(raw_data: RawData) -> None:
     with pytest.raises(DamagedDataError, match="cannot be read"):
         read_agilent(raw_data("agilent_sems") / "mems_20190519_01.fid")
-
-
-def test_proton_spectrum_reads(raw_data: RawData) -> None:
-    series = read_agilent(raw_data("varian_proton") / "PROTON_01.fid")
-    assert isinstance(series, FidSeries)
-    assert series.values.shape == (1, 2048)
-    assert series.nucleus == "1H"
-    assert series.shifts is None  # its console shows this proton at -784 to -4199 ppm: a transmitter set by hand
-    assert any("-2492 ppm, where no 1H resonates" in line for line in series.missing)
-
-
-@pytest.mark.parametrize(
-    ("nucleus", "shift", "believed"),
-    [
-        ("H1", 4.7e-6, True),
-        ("H1", -2.5e-3, False),
-        ("Na23", 1.126e-3, True),
-        ("Pt195", -3e-2, True),
-        ("C13", 0.2, False),
-    ],
-)
-def test_reference_is_believed_where_lines_of_the_nucleus_can_be(
-    tmp_path: Path, nucleus: str, shift: float, believed: bool
-) -> None:
-    parameters = {"seqfil": ["s2pul"], "np": [16], "sw": [1e4], "tn": [nucleus], "reffrq": [100.0]}
-    parameters |= {"sfrq": [100.0 * (1 + shift)], "array": [""], "arraydim": [1], "ni": [0]}
-    series = read_agilent(Agilent(labelled(1, 1, 8), parameters).write(tmp_path))
-    assert isinstance(series, FidSeries)
-    assert (series.shifts is not None) is believed
-    assert bool(series.missing) is not believed
-    if series.shifts is not None:
-        np.testing.assert_allclose(series.shifts[4], shift, rtol=1e-9)  # the middle of the spectrum is the transmitter

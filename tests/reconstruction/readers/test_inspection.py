@@ -11,8 +11,7 @@ import pytest
 from knightshift.core.errors import UnsupportedDataError
 from knightshift.reconstruction.readers import RawKind, detect, inspect_raw
 
-from .conftest import AGILENT_IMAGE, Agilent, Writer, line_fids, write_tecmag
-from .test_agilent import labelled
+from .conftest import AGILENT_IMAGE, Agilent, Writer, labelled, line_fids, write_tecmag
 
 KINDS = {
     "topspin": RawKind.TOPSPIN, "topspin processed": RawKind.TOPSPIN, "agilent": RawKind.AGILENT,
