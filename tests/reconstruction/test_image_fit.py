@@ -1,9 +1,8 @@
-"""Fits of images with masks, maps of B1 and T1 and richer decays: whole, in slabs, and as items of a batch."""
+"""Fits of images with masks, maps of B1 and T1 and richer decays: alone, as items of a batch, and exported."""
 
 from __future__ import annotations
 
 import json
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,91 +13,30 @@ import numpy as np
 import pytest
 
 from knightshift.core.errors import InputError, ShapeError
-from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.batch.item import process_item
 from knightshift.reconstruction.batch.records import BatchOptions, BatchReport, ItemRecord
-from knightshift.reconstruction.batch.volume import fit_slab, is_large_volume
 from knightshift.reconstruction.export.analysis import analyse_series
 from knightshift.reconstruction.export.formats import ExportFormat, export
-from knightshift.reconstruction.export.images_file import write_images_file
-from knightshift.reconstruction.export.nifti import nifti_affine
-from knightshift.reconstruction.export.volume_maps import (
-    MAPS_FILE,
-    fit_slices,
-    fit_volume_file,
-    median_t2,
-    slab_edges,
-    slab_maps,
-    turns_of_volume,
-)
 from knightshift.reconstruction.image_fit import T2Request, fit_images
-from knightshift.reconstruction.images import ECHO_FORMATION, GRADIENT_ECHO, ImageSeries, SharedExcitation
-from knightshift.reconstruction.relaxometry import EchoTrain, T2Options, T2Status, VoxelTrains
-from knightshift.reconstruction.relaxometry.phase import turns_of_echoes
+from knightshift.reconstruction.images import ECHO_FORMATION, GRADIENT_ECHO
+from knightshift.reconstruction.relaxometry import T2Options, T2Status
 from knightshift.reconstruction.report.train_summary import train_summary
 
-SHAPE = (6, 10, 12)
-OBJECT = (slice(None), slice(2, 8), slice(2, 10))
-NOISE = 1 / 200
-T2, T1 = 16e-3, 0.1
-TRAIN = EchoTrain(echo_spacing=6e-3, n_echoes=10, t1=T1)
-MAGNITUDES = T2Options(estimator="gaussian", threads=1)
-
-
-def b1_map() -> np.ndarray:
-    """B1 that changes along every axis, each in its own way."""
-    z, y, x = np.meshgrid(*(np.linspace(0, 1, n) for n in SHAPE), indexing="ij")
-    return np.asarray(0.65 + 0.2 * x + 0.1 * y**2 + 0.04 * z)
-
-
-def t1_map() -> np.ndarray:
-    return np.asarray(T1 * (1 + 0.5 * b1_map()))
-
-
-def series_of(decays: np.ndarray, echo_times: np.ndarray, **changes: Any) -> ImageSeries:
-    random = np.random.default_rng(3)
-    signal = np.zeros((len(echo_times), *SHAPE))
-    signal[(slice(None), *OBJECT)] = decays[(slice(None), *OBJECT)]
-    noise = random.normal(0, NOISE, (2, *signal.shape))
-    geometry = ImageGeometry((1e-3, 50e-6, 100e-6), np.eye(3)[[0, 2, 1]], np.array([0.0, -0.8e-3, -0.3e-3]))
-    images = (signal * np.exp(0.4j) + noise[0] + 1j * noise[1]).astype(np.complex64)
-    return replace(ImageSeries(images, echo_times, geometry, np.full(len(echo_times), NOISE), nucleus="1H"), **changes)
-
-
-def train_series(t1: np.ndarray | None = None) -> ImageSeries:
-    """Echoes of a train of 180 degrees of a liquid, in the B1 of `b1_map`."""
-    everywhere = np.ones(SHAPE, dtype=bool)
-    decays = VoxelTrains(TRAIN, b1_map(), t1).decays(np.full(everywhere.size, T2), everywhere)
-    shared = SharedExcitation(6e-3, np.pi / 2, np.pi, 0.0)
-    return series_of(decays.reshape(-1, *SHAPE), TRAIN.echo_times, train=shared)
-
-
-def two_pools() -> ImageSeries:
-    """One exponential on one side, 3 and 16 ms on the other."""
-    times = np.array([2e-3, 4e-3, 7e-3, 11e-3, 17e-3, 27e-3, 40e-3])
-    decays = np.empty((len(times), *SHAPE))
-    decays[..., :6] = np.exp(-times / 10e-3)[:, None, None, None]
-    decays[..., 6:] = (0.6 * np.exp(-times / 3e-3) + 0.4 * np.exp(-times / 16e-3))[:, None, None, None]
-    return series_of(decays, times)
-
-
-def corner() -> np.ndarray:
-    """Ask for an L with no symmetry."""
-    mask = np.zeros(SHAPE, dtype=np.uint8)
-    mask[1:4, 3:7, 4:9] = 1
-    mask[4, 3, 4:7] = 1
-    return mask
-
-
-def stored(series: ImageSeries, folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    write_images_file(series, folder / "images.h5")
-    return folder / "images.h5"
-
-
-def nifti_of(values: np.ndarray, series: ImageSeries, path: Path) -> Path:
-    nib.save(nib.Nifti1Image(values.T.astype(np.float32), nifti_affine(series.geometry)), path)
-    return path
+from .images_of_known_t2 import (
+    MAGNITUDES,
+    OBJECT,
+    SHAPE,
+    T1,
+    T2,
+    TRAIN,
+    b1_map,
+    corner,
+    nifti_of,
+    stored,
+    t1_map,
+    train_series,
+    two_pools,
+)
 
 
 def test_b1_and_t1_of_every_voxel_give_back_its_t2(tmp_path: Path) -> None:
@@ -239,81 +177,6 @@ def test_nominal_angles_that_nobody_tells_are_assumed_and_said() -> None:
     assert np.median(found.fit.t2[found.fit.ok]) == pytest.approx(T2, rel=0.01)
 
 
-def test_slabs_give_the_maps_of_the_whole(tmp_path: Path) -> None:
-    """Mask, richer decay and statuses to the bit on magnitudes; nothing there depends on the slab."""
-    series = two_pools()
-    images = stored(series, tmp_path / "in")
-    mask = nifti_of(corner(), series, tmp_path / "mask.nii.gz")
-    request = T2Request(fit=MAGNITUDES, mask=mask, model="bi-60-40")
-    expected = fit_images(series, request)
-    assert expected.richer is not None
-    memory = 2 * 1000 * SHAPE[1] * SHAPE[2]
-    volume = fit_volume_file(images, tmp_path / "out", request, memory)
-    assert len(volume.edges) > 3
-    assert volume.n_voxels == expected.fit.ok.sum() == corner().sum()
-    with h5py.File(tmp_path / "out" / MAPS_FILE) as file:
-        np.testing.assert_array_equal(file["status"], expected.fit.status)
-        np.testing.assert_array_equal(file["t2"], expected.fit.t2.astype(np.float32))
-        np.testing.assert_array_equal(file["richer_verdict"], expected.richer.verdict)
-        np.testing.assert_array_equal(file["richer_t2"], expected.richer.t2.astype(np.float32))
-        assert file.attrs["richer_methods"] == expected.richer.methods_sentence()
-        assert f"{corner().sum()} of {corner().size} (mask.nii.gz)" in file.attrs["methods"]
-    sidecar = json.loads((tmp_path / "out/richer_t2.json").read_text())
-    assert sidecar["Methods"] == expected.richer.methods_sentence()
-
-
-def test_slabs_take_their_slices_of_b1_and_t1(tmp_path: Path) -> None:
-    series = train_series(t1_map())
-    images = stored(series, tmp_path / "in")
-    b1 = nifti_of(b1_map(), series, tmp_path / "b1.nii.gz")
-    with h5py.File(tmp_path / "t1.h5", "w") as file:
-        file["t1"] = t1_map()
-    request = T2Request(fit=MAGNITUDES, b1=b1, t1=tmp_path / "t1.h5")
-    expected = fit_images(series, request).fit
-    assert len(fit_volume_file(images, tmp_path / "out", request, 150_000).edges) > 3
-    with h5py.File(tmp_path / "out" / MAPS_FILE) as file:
-        np.testing.assert_array_equal(file["t2"], expected.t2.astype(np.float32))
-        np.testing.assert_allclose(file["train_b1"], b1_map(), rtol=1e-6)
-        np.testing.assert_allclose(file["train_t1"], t1_map(), rtol=1e-6)
-        assert "B1 given: median" in file.attrs["methods"]
-    sidecar = json.loads((tmp_path / "out/train_b1.json").read_text())
-    assert sidecar["Units"] == "1"
-    assert "Quantity" not in sidecar
-
-
-def test_slabs_warn_once_and_tell_the_median_of_the_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    series = replace(two_pools(), provenance={ECHO_FORMATION: GRADIENT_ECHO})
-    volume = fit_volume_file(stored(series, tmp_path), tmp_path / "out", T2Request(fit=MAGNITUDES), 100_000)
-    assert len(volume.edges) > 3
-    assert caplog.text.count("the echoes are gradient echoes") == 1
-    fit = fit_images(series, T2Request(fit=MAGNITUDES)).fit
-    assert caplog.text.count("the echoes are gradient echoes") == 2  # the filter is gone again
-    maps = tmp_path / "out" / MAPS_FILE
-    assert median_t2(maps, 1 << 20) == pytest.approx(np.median(fit.t2[fit.ok]), rel=1e-6)
-    assert median_t2(maps, 1000) is None
-    with h5py.File(maps) as file:
-        assert file.attrs["quantity"] == "T2*"
-
-
-def test_workers_fit_the_slab_that_the_whole_has(tmp_path: Path) -> None:
-    series = two_pools()
-    images = stored(series, tmp_path / "in")
-    np.save(tmp_path / "mask.npy", corner())
-    options = BatchOptions(fit=MAGNITUDES, mask=tmp_path / "mask.npy", model="stretched", memory=1 << 21)
-    assert is_large_volume(images, options.model_copy(update={"memory": 200_000}))
-    assert not is_large_volume(images, options)
-    angles = json.dumps(np.angle(turns_of_volume(images, 1 << 20)).tolist())
-    fit_slab(str(images), 2, 5, angles, str(tmp_path / "slab.h5"), options.model_dump_json())
-    expected = fit_images(series, options)
-    assert expected.richer is not None
-    with h5py.File(tmp_path / "slab.h5") as file:
-        np.testing.assert_array_equal(file["status"], expected.fit.status[2:5])
-        np.testing.assert_array_equal(file["richer_stretch"], expected.richer.stretch[2:5].astype(np.float32))
-    np.testing.assert_allclose(
-        np.exp(1j * np.array(json.loads(angles))), turns_of_echoes(series.images, series.noise_std), atol=1e-6
-    )
-
-
 def do(source: Path, output: Path, options: BatchOptions, name: str = "scan") -> ItemRecord:
     return ItemRecord.model_validate_json(process_item(name, str(source), str(output), options.model_dump_json()))
 
@@ -391,25 +254,3 @@ def test_spin_echoes_keep_their_name(tmp_path: Path) -> None:
         stored(two_pools(), tmp_path / "in"), (ExportFormat.CSV,), tmp_path / "out", request=T2Request(fit=MAGNITUDES)
     )
     assert "T2*" not in (tmp_path / "out/voxels.csv").read_text()
-
-
-def test_what_a_richer_decay_takes_is_in_the_slabs() -> None:
-    shape = (7, 100, 64, 64)
-    plain, richer = (slab_edges(shape, 20_000_000, request) for request in (None, T2Request(model="bi")))
-    assert len(richer) > 1.5 * len(plain)
-
-
-@pytest.mark.parametrize("changes", [{"model": "bi"}, {"b1": "fit", "t1": T1}], ids=["richer", "train"])
-def test_fitting_a_slab_takes_no_more_memory_than_its_share(tmp_path: Path, changes: dict[str, Any]) -> None:
-    series = two_pools() if "model" in changes else train_series()
-    larger = replace(series, images=np.tile(series.images, (1, 1, 4, 4)))
-    images, request = stored(larger, tmp_path), T2Request(fit=T2Options(threads=1), **changes)
-    turns, memory = turns_of_volume(images, 1 << 30), 8_000_000
-    edges = slab_edges(larger.images.shape, memory, request)
-    assert 2 < len(edges) < 7
-    fit_slices(images, (0, 1), request, turns)  # what is loaded once
-    tracemalloc.start()
-    slab_maps(fit_slices(images, edges[:2], request, turns))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert 0.2 * memory < peak < memory
