@@ -18,6 +18,7 @@ from knightshift.core.run_folder import MANIFEST, open_run
 from knightshift.reconstruction.export import load_images
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.reconstruct import images_of_run
+from knightshift.reconstruction.region_words import RegionWords, region_words
 from knightshift.reconstruction.relaxometry import Populations, find_populations, fit_series
 from knightshift.reconstruction.relaxometry.populations import BULK_LABEL
 
@@ -61,7 +62,8 @@ def region_of_results(name: str, source: Path) -> MaskRegion:
     Parameters
     ----------
     name
-        As in a report: ``electrodes``, ``electrode 1``, ``dendrite``, ``dendrite 2``.
+        As in a report: ``electrodes``, ``electrode 1``, ``dendrite``, ``dendrite 2``; of no cell ``bulk``, ``part 1``,
+        ``isolated region``.
     source
         A folder of results (a report, a fit, or reconstructed images), or a run.
 
@@ -74,7 +76,7 @@ def region_of_results(name: str, source: Path) -> MaskRegion:
     fit = fit_series(series)
     if not fit.ok.any():
         raise InputError(f"{source}: no voxel has a T2, so there are no regions: give a box or a mask")
-    regions = _masks(find_populations(fit, series.geometry))
+    regions = _masks(find_populations(fit, series.geometry), region_words(series.nucleus))
     if name not in regions:
         raise InputError(f"{source}: there is no {name!r}: it has {', '.join(regions)}")
     return _region(regions[name], series.geometry.affine, f"{name} of {source}")
@@ -86,12 +88,12 @@ def _images(source: Path) -> ImageSeries:
     return load_images(source)
 
 
-def _masks(found: Populations) -> dict[str, BoolArray]:
-    masks: dict[str, BoolArray] = {"electrodes": np.asarray(found.labels == BULK_LABEL)}
+def _masks(found: Populations, words: RegionWords) -> dict[str, BoolArray]:
+    masks: dict[str, BoolArray] = {words.bulk: np.asarray(found.labels == BULK_LABEL)}
     for rank, mask in enumerate(found.electrode_masks(), start=1):
-        masks[f"electrode {rank}"] = mask
+        masks[words.part_number(rank)] = mask
     for number in range(len(found.isolated)):
-        masks[f"dendrite {number + 1}" if number else "dendrite"] = found.mask(number)
+        masks[words.isolated_number(number + 1)] = found.mask(number)
     return masks
 
 

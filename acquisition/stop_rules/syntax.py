@@ -26,7 +26,10 @@ _RULE = re.compile(
 _SNR = re.compile(r"snr\s+of\s+echo\s+(\d{1,4})", re.IGNORECASE)
 _T2_STD = re.compile(r"(?:(median|pooled)\s+)?(?:t2\s+std|(?:sigma|σ)\(t2\))", re.IGNORECASE)
 _SIDE = re.compile(r"\s*([xyz])\s*=\s*\[([^\],]+),([^\],]+)\]\s*(,|$)", re.IGNORECASE)
-_NAMED = re.compile(r"(electrodes|electrode \d{1,3}|dendrite(?: \d{1,3})?)\s+of\s+(.+)", re.IGNORECASE | re.DOTALL)
+_NAMED = re.compile(
+    r"(electrodes|bulk|(?:electrode|part) \d{1,3}|(?:dendrite|isolated region)(?: \d{1,3})?)\s+of\s+(.+)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def parse_rule(text: str, folder: Path = Path()) -> AnyRule:

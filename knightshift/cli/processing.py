@@ -30,6 +30,7 @@ from knightshift.reconstruction.pass_sum import PassSum, sum_passes
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
 from knightshift.reconstruction.recipe import Recipe, read_recipe
 from knightshift.reconstruction.reconstruct import images_of_sum, reconstruct, reconstruct_repetitions
+from knightshift.reconstruction.region_words import RegionWords, region_words
 from knightshift.reconstruction.relaxometry import (
     Populations,
     RegionStatistics,
@@ -39,7 +40,6 @@ from knightshift.reconstruction.relaxometry import (
     signal_mask,
 )
 from knightshift.reconstruction.report import ComparedRun, ReportInputs, RunFacts, write_report
-from knightshift.reconstruction.report.region_words import RegionWords, region_words
 from knightshift.reconstruction.report.run_facts import run_facts
 from knightshift.reconstruction.report.t2_symbol import T2, in_symbol, t2_symbol
 from knightshift.reconstruction.running_snr import RunningSnr, running_snr

@@ -9,7 +9,7 @@ Gradient echoes are ``MEGRE`` and their map is a ``T2starmap``.
     derivatives/knightshift/dataset_description.json
     derivatives/knightshift/sub-01/anat/sub-01_T2map.nii.gz and .json     T2 in seconds
                                         sub-01_desc-std_T2map.nii.gz      its standard deviation in seconds
-                                        sub-01_desc-dendrites_mask.nii.gz and the other masks
+                                        sub-01_desc-analysed_mask.nii.gz and the other masks
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def _maps(analysis: Analysis, fit: T2Fit, slices: list[int], sources: list[str])
         name: (fit.t2[slices], {**shared, "Description": f"{t2} of each voxel; NaN where it was not determined"}),
         f"desc-std_{name}": (fit.t2_std[slices], {**shared, "Description": std}),
     }
-    for region, mask in region_masks(fit, analysis.populations).items():
+    for region, mask in region_masks(fit, analysis.populations, analysis.series.nucleus).items():
         meaning = in_symbol(mask_meaning(region), t2)
         own: dict[str, object] = {"Sources": sources, "Type": "ROI", "Description": meaning}
         maps[f"desc-{region}_mask"] = mask[slices].astype(np.uint8), own

@@ -1,4 +1,4 @@
-"""Masks as NIfTI on the grid of the images: what was analysed, the electrodes, the dendrite candidates.
+"""Masks as NIfTI on the grid of the images: what was analysed, parts of the bulk, isolated regions.
 
 Laid over an X-ray CT of the same cell in napari or 3D Slicer they are in place at once, since the affine is that of the
 magnet in millimetres.
@@ -15,32 +15,37 @@ from knightshift.core.arrays import BoolArray
 from knightshift.core.durable import write_durably
 from knightshift.reconstruction.export.nifti import nifti_bytes
 from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.region_words import region_words
 from knightshift.reconstruction.relaxometry import Populations, T2Fit
 from knightshift.reconstruction.t2_symbol import in_symbol, t2_name
 
 _MEANINGS = {
     "analysed": "voxels that have a T2",
     "electrodes": "large connected parts of the bulk of T2",
+    "parts": "large connected parts of the bulk of T2",
+    "isolated": "isolated regions of T2 significantly longer than the bulk",
     "dendrites": "isolated regions of T2 significantly longer than the bulk: candidates for dendrites",
 }
 
 
-def region_masks(fit: T2Fit, populations: Populations | None) -> dict[str, BoolArray]:
-    """Masks of shape ``(slice, phase_encode, readout)`` by name: ``analysed``, ``electrodes`` and ``dendrites``.
+def region_masks(fit: T2Fit, populations: Populations | None, nucleus: str | None) -> dict[str, BoolArray]:
+    """Masks of shape ``(slice, phase_encode, readout)`` by name.
 
-    Without `populations` (no voxel has a T2) the last two are empty.
+    They are ``analysed``, and of a cell ``electrodes`` and ``dendrites``, of other objects (told by the `nucleus`)
+    ``parts`` and ``isolated``; these two are empty without `populations`, where no voxel has a T2.
     """
-    electrodes, dendrites = np.zeros_like(fit.ok), np.zeros_like(fit.ok)
+    words = region_words(nucleus)
+    parts, isolated = np.zeros_like(fit.ok), np.zeros_like(fit.ok)
     if populations is not None:
         for mask in populations.electrode_masks():
-            electrodes |= mask
+            parts |= mask
         for number in range(len(populations.isolated)):
-            dendrites |= populations.mask(number)
-    return {"analysed": fit.ok, "electrodes": electrodes, "dendrites": dendrites}
+            isolated |= populations.mask(number)
+    return {"analysed": fit.ok, words.parts_mask: parts, words.isolated_mask: isolated}
 
 
 def write_masks(fit: T2Fit, populations: Populations | None, series: ImageSeries, folder: Path) -> tuple[Path, ...]:
-    """Write ``mask_analysed``, ``mask_electrodes`` and ``mask_dendrites`` as ``.nii.gz``: 1 inside, 0 outside.
+    """Write the masks of `region_masks` as ``mask_analysed.nii.gz`` and so on: 1 inside, 0 outside.
 
     Slices in several directions give several files, ``mask_analysed_stack1.nii.gz`` and so on.
 
@@ -51,7 +56,7 @@ def write_masks(fit: T2Fit, populations: Populations | None, series: ImageSeries
     """
     paths = []
     stacks = series.slice_stacks
-    for name, mask in region_masks(fit, populations).items():
+    for name, mask in region_masks(fit, populations, series.nucleus).items():
         for number, stack in enumerate(stacks, start=1):
             stem = f"mask_{name}" if len(stacks) == 1 else f"mask_{name}_stack{number}"
             path = folder / f"{stem}.nii.gz"

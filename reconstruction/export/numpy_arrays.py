@@ -39,7 +39,7 @@ def write_numpy(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
     if fit is not None:
         statuses = ", ".join(f"{int(status)}: {status.words}" for status in T2Status)
         arrays |= {
-            "t2": (fit.t2, _VOXELS, "s", "T2; NaN where status is not 0"),
+            "t2": (fit.t2, _VOXELS, "s", "T2; NaN where status is neither 0 nor 8"),
             "t2_std": (fit.t2_std, _VOXELS, "s", "standard deviation of T2"),
             "amplitude": (fit.amplitude, _VOXELS, "arbitrary", "signal at echo time zero, in units of the images"),
             "status": (fit.status, _VOXELS, "1", statuses),
@@ -48,7 +48,7 @@ def write_numpy(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
         for one, values in more.items():
             if one.dataset == one.name:
                 arrays[one.name] = (values, _VOXELS, one.units, one.meaning)
-        for name, mask in region_masks(fit, analysis.populations).items():
+        for name, mask in region_masks(fit, analysis.populations, series.nucleus).items():
             arrays[f"mask_{name}"] = (mask, _VOXELS, "1", mask_meaning(name))
     for name, (values, *_) in arrays.items():
         write_durably(folder / f"{name}.npy", _npy(values))

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from knightshift.core.arrays import BoolArray
 from knightshift.core.durable import make_folder, write_durably
 from knightshift.core.errors import InputError
 from knightshift.reconstruction.export.analysis import Analysis
+from knightshift.reconstruction.region_words import region_words
 from knightshift.reconstruction.relaxometry import RegionStatistics, T2Fit, T2Status, pool_region, t2_interval
 from knightshift.reconstruction.relaxometry.populations import BULK_LABEL
 from knightshift.reconstruction.t2_symbol import in_symbol, t2_name
@@ -31,7 +33,7 @@ _VOXEL_HEADINGS = (
 
 
 def write_region_tables(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
-    """Write ``regions.csv`` (bulk, electrodes, dendrite candidates) and ``voxels.csv`` (every voxel with signal).
+    """Write ``regions.csv`` (bulk, its parts, isolated regions) and ``voxels.csv`` (every voxel with signal).
 
     Intervals are of the likelihood, at 95 %; an empty cell is a number that is not known, ``inf`` an open end.
 
@@ -48,10 +50,12 @@ def write_region_tables(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
         raise InputError(f"{analysis.source}: there are no regions to write: {why}: acquire more echo times or passes")
     make_folder(folder)
     bulk = np.asarray(found.labels == BULK_LABEL)
-    groups: list[tuple[RegionStatistics, BoolArray, float]] = [(found.bulk, bulk, math.nan)]
-    groups += [(part, mask, math.nan) for part, mask in zip(found.electrodes, found.electrode_masks(), strict=True)]
-    for number, (part, significance) in enumerate(zip(found.isolated, found.significance, strict=True)):
-        groups.append((part, found.mask(number), significance))
+    words = region_words(analysis.series.nucleus)
+    groups: list[tuple[RegionStatistics, BoolArray, float]] = [(replace(found.bulk, name=words.bulk), bulk, math.nan)]
+    for number, (part, mask) in enumerate(zip(found.electrodes, found.electrode_masks(), strict=True), start=1):
+        groups.append((replace(part, name=words.part_number(number)), mask, math.nan))
+    for number, (part, significance) in enumerate(zip(found.isolated, found.significance, strict=True), start=1):
+        groups.append((replace(part, name=words.isolated_number(number)), found.mask(number - 1), significance))
     rows = [_region_row(part, mask, significance, fit) for part, mask, significance in groups]
     paths = folder / "regions.csv", folder / "voxels.csv"
     of = t2_name(analysis.series)

@@ -107,7 +107,7 @@ def find_populations(
         labels=labels,
         bulk=region_statistics("bulk", fit, bulk, geometry),
         electrodes=tuple(
-            region_statistics(f"electrode {rank}", fit, mask, geometry)
+            region_statistics(f"part {rank}", fit, mask, geometry)
             for rank, mask in enumerate(_electrode_masks(bulk, options), start=1)
         ),
         isolated=tuple(

@@ -7,12 +7,12 @@ import numpy as np
 from knightshift.core.arrays import BoolArray
 from knightshift.core.human_units import plain
 from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.region_words import region_words
 from knightshift.reconstruction.relaxometry import T2Fit
 from knightshift.reconstruction.relaxometry.populations import BULK_LABEL, Populations
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics
 from knightshift.reconstruction.report.decay_figure import ChosenVoxel
 from knightshift.reconstruction.report.image_axes import ImagePlane, plane_of_slice, round_up
-from knightshift.reconstruction.report.region_words import region_words
 from knightshift.reconstruction.report.t2_figures import t2_range_of
 from knightshift.reconstruction.report.t2_symbol import t2_symbol
 

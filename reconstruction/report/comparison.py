@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from knightshift.reconstruction.region_words import RegionWords
 from knightshift.reconstruction.relaxometry import Populations, RegionStatistics, T2Fit
 from knightshift.reconstruction.relaxometry.regions import region_statistics
 from knightshift.reconstruction.report.chosen_voxels import isolated_mask
@@ -25,7 +26,7 @@ class Difference:
     """One quantity of one population in two runs."""
 
     region: str
-    """``electrodes`` (all of the bulk) or ``dendrite`` (all isolated voxels)."""
+    """All of the bulk, or all isolated voxels, by the name of `RegionWords`."""
     quantity: str
     """``voxels``, ``median_t2`` or ``fwhm_t2``."""
     first: Measured
@@ -45,23 +46,27 @@ class Difference:
         return found.value / found.std if found.std > 0 else math.nan
 
 
-def compare(first: tuple[T2Fit, Populations], second: tuple[T2Fit, Populations]) -> tuple[Difference, ...]:
-    """Compare the electrodes, and the isolated populations where one of the runs has some.
+def compare(
+    first: tuple[T2Fit, Populations], second: tuple[T2Fit, Populations], words: RegionWords
+) -> tuple[Difference, ...]:
+    """Compare the bulk, and the isolated populations where one of the runs has some.
 
     Parameters
     ----------
     first, second
         T2 map and populations of each run.
+    words
+        What the populations are called.
     """
-    electrodes = _rows("electrodes", first[1].bulk, second[1].bulk)
-    dendrites = [_isolated(*one) for one in (first, second)]
-    return (*electrodes, *(_rows("dendrite", *dendrites) if any(dendrites) else ()))
+    bulk = _rows(words.bulk, first[1].bulk, second[1].bulk)
+    isolated = [_isolated(*one) for one in (first, second)]
+    return (*bulk, *(_rows(words.isolated, *isolated) if any(isolated) else ()))
 
 
 def _isolated(fit: T2Fit, populations: Populations) -> RegionStatistics | None:
     """Describe all isolated voxels of a map together."""
     mask = isolated_mask(populations)
-    return region_statistics("dendrite", fit, mask) if (mask & fit.ok).any() else None
+    return region_statistics("isolated", fit, mask) if (mask & fit.ok).any() else None
 
 
 def _rows(region: str, first: RegionStatistics | None, second: RegionStatistics | None) -> tuple[Difference, ...]:

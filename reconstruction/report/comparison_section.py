@@ -8,6 +8,7 @@ import numpy as np
 
 from knightshift.core.arrays import BoolArray
 from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.region_words import region_words
 from knightshift.reconstruction.relaxometry import Populations, T2Fit
 from knightshift.reconstruction.report.chosen_voxels import isolated_mask, slice_to_show, t2_range_with_isolated
 from knightshift.reconstruction.report.comparison import Difference, Measured, compare
@@ -59,7 +60,8 @@ def differences(inputs: ReportInputs) -> tuple[Difference, ...]:
     """Compare the run that is reported with the other."""
     if inputs.compared is None or inputs.fit is None or inputs.populations is None:
         return ()
-    return compare((inputs.fit, inputs.populations), (inputs.compared.fit, inputs.compared.populations))
+    other, words = inputs.compared, region_words(inputs.series.nucleus)
+    return compare((inputs.fit, inputs.populations), (other.fit, other.populations), words)
 
 
 def comparison_table(inputs: ReportInputs) -> Markup:

@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from knightshift.core.arrays import BoolArray
+from knightshift.reconstruction.region_words import RegionRole, RegionWords, region_words
 from knightshift.reconstruction.relaxometry import T2Fit, pool_region
 from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.relaxometry.regions import RegionStatistics
-from knightshift.reconstruction.report.region_words import RegionWords, region_words
 
 _MICROMETRE = 1e-6
 
@@ -23,9 +23,10 @@ class RegionSummary(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     name: str
-    """``electrodes`` (all of the bulk), ``electrode 1`` and so on, ``dendrite``, ``dendrite 2`` and so on."""
-    role: Literal["bulk", "electrode", "dendrite"]
-    """What sort of region it is."""
+    """``electrodes`` (all of the bulk), ``electrode 1`` and so on, ``dendrite``, ``dendrite 2`` and so on; of what
+    is no cell ``bulk``, ``part 1``, ``isolated region``."""
+    role: RegionRole
+    """What sort of region it is: ``electrode`` and ``dendrite`` of a cell, else ``part`` and ``isolated``."""
     n_voxels: int = Field(ge=1)
     """Voxels (pixels of a projection) with a T2."""
     median_t2_s: float
@@ -33,7 +34,8 @@ class RegionSummary(BaseModel):
     median_t2_std_s: float | None
     """Standard deviation of the median by bootstrap over voxels [s]."""
     pooled_t2_s: float | None = None
-    """Of a dendrite: one T2 fitted to all its voxels together [s]; weak voxels do not make it longer as the median."""
+    """Of an isolated region: one T2 fitted to all its voxels together [s];
+    weak voxels do not make it longer as the median."""
     pooled_interval_t2_s: tuple[float, float | None] | None = None
     """Its 95 % interval from the likelihood [s]; a second number of null is an interval that is open to long T2."""
     iqr_t2_s: tuple[float, float]
@@ -51,7 +53,7 @@ class RegionSummary(BaseModel):
     extent_voxels: dict[str, int]
     """The same in voxels."""
     median_over_bulk: float | None = None
-    """Of a dendrite: its median T2 over that of the bulk."""
+    """Of an isolated region: its median T2 over that of the bulk."""
     median_over_bulk_std: float | None = None
     """Standard deviation of that ratio, from those of both medians."""
 
@@ -68,16 +70,16 @@ def regions_of(
     axes
         Laboratory axis that each of them follows.
     words
-        What they are called; by default as in a cell.
+        What they are called; by default as in an object that is no cell.
     fit
         The map, to pool isolated regions; None: they are not.
     """
     words = words or region_words(None)
     regions = [_region(populations.bulk, words.bulk, "bulk", axes)]
     for number, part in enumerate(populations.electrodes, start=1):
-        regions.append(_region(part, words.part_number(number), "electrode", axes))
+        regions.append(_region(part, words.part_number(number), words.part_role, axes))
     for number, part in enumerate(populations.isolated, start=1):
-        named = _region(part, words.isolated_number(number), "dendrite", axes)
+        named = _region(part, words.isolated_number(number), words.isolated_role, axes)
         more = _pooled(fit, populations.mask(number - 1)) | _over_bulk(part, populations.bulk)
         regions.append(named.model_copy(update=more))
     return tuple(regions)
@@ -99,9 +101,7 @@ def _over_bulk(part: RegionStatistics, bulk: RegionStatistics) -> dict[str, Any]
     return {"median_over_bulk": ratio, "median_over_bulk_std": or_none(error)}
 
 
-def _region(
-    part: RegionStatistics, name: str, role: Literal["bulk", "electrode", "dendrite"], axes: tuple[str, str, str]
-) -> RegionSummary:
+def _region(part: RegionStatistics, name: str, role: RegionRole, axes: tuple[str, str, str]) -> RegionSummary:
     position = None if part.centroid_position is None else zip("xyz", part.centroid_position, strict=True)
     extent = None if part.extent is None else zip(axes, part.extent, strict=True)
     return RegionSummary(

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from knightshift.core.human_units import isotope, plain, quantity
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import Spectrum
+from knightshift.reconstruction.region_words import region_words
 from knightshift.reconstruction.relaxometry import (
     DistributionOptions,
     RicherFit,
@@ -41,7 +42,6 @@ from knightshift.reconstruction.report.intensity_figures import echoes_figure, i
 from knightshift.reconstruction.report.methods import model_words
 from knightshift.reconstruction.report.night_figure import night_figure, night_panels
 from knightshift.reconstruction.report.overview_figure import overview_figure
-from knightshift.reconstruction.report.region_words import region_words
 from knightshift.reconstruction.report.richer_figure import richer_figure
 from knightshift.reconstruction.report.spectrum_figure import drift_figure, spectrum_figure
 from knightshift.reconstruction.report.t2_figures import (

@@ -8,13 +8,13 @@ from typing import TypeVar
 import numpy as np
 
 from knightshift.core.human_units import duration, local_and_utc, plain, quantity
+from knightshift.reconstruction.region_words import region_words
 from knightshift.reconstruction.relaxometry import T2Fit, T2Status
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
 from knightshift.reconstruction.report.markup import Markup, element, joined, table
 from knightshift.reconstruction.report.night_section import night_sentence
 from knightshift.reconstruction.report.protocol_table import protocol_rows
 from knightshift.reconstruction.report.region_summary import RegionSummary
-from knightshift.reconstruction.report.region_words import region_words
 from knightshift.reconstruction.report.summary import Summary
 from knightshift.reconstruction.report.t2_symbol import T2, in_symbol
 
@@ -44,19 +44,15 @@ def headline(summary: Summary, symbol: str = T2) -> Markup:
     bulk = summary.regions[0]
     words = region_words(summary.nucleus)
     others = element("p", f"{words.bulk.capitalize()}: {_t2_words(bulk, symbol)}{_width_words(bulk)}.")
-    dendrites = [region for region in summary.regions if region.role == "dendrite"]
+    dendrites = [region for region in summary.regions if region.role == words.isolated_role]
     if not dendrites:
         edge = summary.dendrite.bulk_edge_t2_s * _MS
         text = f"No region of voxels has a {symbol} significantly above that of the {words.bulk} (edge {edge:.1f} ms)."
-        title = (
-            f"No {words.isolated} found"
-            if words.isolated == "dendrite"
-            else f"No isolated region of long {symbol} found"
-        )
+        title = f"No {words.isolated} found" if words.of_cell else f"No isolated region of long {symbol} found"
         return element("div", element("strong", title), element("p", text), others, class_="result")
     pairs = zip(dendrites, summary.dendrite.significance, strict=True)
     found = [part for region, sigma in pairs for part in _region_words(region, sigma, summary, symbol)]
-    one = "Dendrite found" if words.isolated == "dendrite" else f"One isolated region of long {symbol} found"
+    one = "Dendrite found" if words.of_cell else f"One isolated region of long {symbol} found"
     title = one if len(dendrites) == 1 else f"{len(dendrites)} regions of long {symbol} found"
     return element("div", element("strong", title), *found, others, class_="result found")
 

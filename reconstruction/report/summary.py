@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from knightshift.core.clock import iso_time
 from knightshift.core.durable import write_durably
+from knightshift.reconstruction.region_words import region_words
 from knightshift.reconstruction.relaxometry import ModelVerdict, RicherFit, T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.report.comparison import Difference
@@ -19,7 +20,6 @@ from knightshift.reconstruction.report.comparison_section import differences
 from knightshift.reconstruction.report.inputs import ComparedRun, ReportInputs, RunFacts
 from knightshift.reconstruction.report.night_summary import NightSummary, night_summary
 from knightshift.reconstruction.report.region_summary import RegionSummary, or_none, regions_of
-from knightshift.reconstruction.report.region_words import region_words
 from knightshift.reconstruction.report.residuals_summary import ResidualsSummary, residuals_summary
 from knightshift.reconstruction.report.train_summary import TrainSummary, train_summary
 from knightshift.reconstruction.t2_symbol import T2Name, t2_name
@@ -116,7 +116,8 @@ class DifferenceSummary(_Record):
     """One quantity of one population in two runs."""
 
     region: str
-    """``electrodes`` (all of the bulk) or ``dendrite`` (all isolated voxels)."""
+    """``electrodes`` (all of the bulk) or ``dendrite`` (all isolated voxels); of no cell ``bulk`` or
+    ``isolated region``."""
     quantity: Literal["voxels", "median_t2_s", "fwhm_t2_s"]
     """What is compared."""
     this: float | None
@@ -170,7 +171,7 @@ class Summary(_Record):
     dendrite: DendriteSummary | None
     """Whether a dendrite was found; null where it was not looked for."""
     regions: tuple[RegionSummary, ...]
-    """Bulk first, then its electrodes, then dendrites; empty where there is no T2."""
+    """Bulk first, then its parts (electrodes), then isolated regions (dendrites); empty where there is no T2."""
     comparison: ComparisonSummary | None
     """Another run beside this one; null where none was asked for."""
 

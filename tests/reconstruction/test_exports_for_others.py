@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -143,18 +144,33 @@ def test_masks_are_bytes_at_the_places_of_the_bodies_in_millimetres(analysis: An
         np.testing.assert_allclose(place, 1e3 * (geometry().affine @ middle)[:3], atol=0.02)
 
 
+@pytest.mark.parametrize("nucleus", ["1H", None])
+def test_what_is_no_cell_has_no_electrodes_in_any_export(nucleus: str | None, tmp_path: Path) -> None:
+    analysis = analyse_series(replace(cell(), nucleus=nucleus), Path("rat"))
+    written = [
+        *write_bids(analysis, tmp_path / "bids", BidsLabels()), *write_volumes(analysis, tmp_path),
+        *write_numpy(analysis, tmp_path / "numpy"), *write_region_tables(analysis, tmp_path / "csv"),
+    ]  # fmt: skip
+    assert {"sub-01_desc-parts_mask.nii.gz", "mask_isolated.nii.gz", "mask_parts.npy"} <= {one.name for one in written}
+    rows = [row["region"] for row in csv.DictReader((tmp_path / "csv" / "regions.csv").read_text().splitlines())]
+    assert rows == ["bulk", "part 1", "isolated region"]
+    for path in tmp_path.rglob("*"):
+        told = path.name + (path.read_text() if path.suffix in (".json", ".csv") else "")
+        assert not re.search("electrode|dendrite", told), path
+
+
 def test_regions_have_a_heading_with_the_unit_and_intervals_around_the_truth(
     analysis: Analysis, tmp_path: Path
 ) -> None:
     regions, voxels = write_region_tables(analysis, tmp_path)
     rows = {row["region"]: row for row in csv.DictReader(regions.read_text().splitlines())}
-    for name, truth in (("electrode 1", T2["electrode"]), ("isolated 1", T2["dendrite"])):
+    for name, truth in (("electrode 1", T2["electrode"]), ("dendrite", T2["dendrite"])):
         row = rows[name]
         low, high = float(row["T2 pooled 95% low (ms)"]), float(row["T2 pooled 95% high (ms)"])
         assert low < 1e3 * truth < high
         assert float(row["T2 median (ms)"]) == pytest.approx(1e3 * truth, rel=0.02)
-    assert float(rows["isolated 1"]["significance (sigma)"]) > 5
-    assert rows["bulk"]["significance (sigma)"] == ""
+    assert float(rows["dendrite"]["significance (sigma)"]) > 5
+    assert rows["electrodes"]["significance (sigma)"] == ""
     table = list(csv.DictReader(voxels.read_text().splitlines()))
     assert len(table) == int(np.count_nonzero(analysis.fit.status != 1))
     lows, t2, highs = (np.array([float(row[f"T2{what} (ms)"]) for row in table if row["status"] == "ok"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -104,7 +105,7 @@ def test_a_region_of_an_earlier_measurement_is_found_by_its_name(tmp_path: Path)
     noise = rng.standard_normal((2, len(TIMES), *shape))
     images = amplitude * np.exp(-TIMES[:, None, None, None] / t2) + noise[0] + 1j * noise[1]
     where = encoding(shape)
-    series = ImageSeries(images.astype(np.complex64), TIMES, geometry_of(where), np.ones(len(TIMES)))
+    series = ImageSeries(images.astype(np.complex64), TIMES, geometry_of(where), np.ones(len(TIMES)), nucleus="23Na")
     save_images(series, tmp_path)
     dendrite = chosen(f"dendrite of {tmp_path}", Path(), where)
     assert dendrite[0, 11:13, 20:25].mean() > 0.8
@@ -112,3 +113,8 @@ def test_a_region_of_an_earlier_measurement_is_found_by_its_name(tmp_path: Path)
     np.testing.assert_array_equal(chosen(f"electrode 1 of {tmp_path}", Path(), where)[0, 4:9], True)
     with pytest.raises(InputError, match=r"no 'dendrite 2': it has electrodes, electrode 1, electrode 2, dendrite"):
         chosen(f"dendrite 2 of {tmp_path}", Path(), where)
+    other = tmp_path / "tissue"
+    save_images(replace(series, nucleus="1H"), other)
+    np.testing.assert_array_equal(chosen(f"isolated region of {other}", Path(), where), dendrite)
+    with pytest.raises(InputError, match=r"no 'electrodes': it has bulk, part 1, part 2, isolated region"):
+        chosen(f"electrodes of {other}", Path(), where)

@@ -19,6 +19,7 @@ from PIL import Image
 from knightshift.core.errors import InputError, ShapeError, StorageError
 from knightshift.reconstruction.images import ImageSeries, SliceStack
 from knightshift.reconstruction.report import (
+    ComparedRun,
     FrequencyDrift,
     RejectedPass,
     ReportInputs,
@@ -26,6 +27,7 @@ from knightshift.reconstruction.report import (
     write_report,
 )
 from knightshift.reconstruction.report.style import DPI, ONE_COLUMN, TWO_COLUMNS
+from knightshift.reconstruction.report.summary import Summary
 
 FIGURES = {
     "overview": TWO_COLUMNS,
@@ -209,6 +211,26 @@ def test_hostile_names_stay_text_everywhere(both_cells: dict[str, ReportInputs],
     assert all((attributes["src"] or "").startswith("data:image/png;base64,") for attributes in page.attributes("img"))
     assert not any(key.startswith("on") for _, attributes in page.tags for key in attributes)
     assert "".join(page.words).count(HOSTILE) >= 10
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_what_is_no_cell_has_no_electrodes_on_its_page_nor_in_its_summary(
+    both_cells: dict[str, ReportInputs], tmp_path: Path
+) -> None:
+    inputs = both_cells["shorted"]
+    assert inputs.fit is not None
+    assert inputs.populations is not None
+    series = replace(inputs.series, nucleus=None)
+    other = ComparedRun("earlier", series, inputs.fit, inputs.populations)
+    told = replace(inputs, series=series, title="Rat", run=None, compared=other, spectrum=None)
+    words = "".join(read(write_report(told, tmp_path)).words)
+    assert "isolated region" in words
+    summary = Summary.model_validate_json((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert [region.role for region in summary.regions if region.role != "part"] == ["bulk", "isolated"]
+    assert summary.comparison is not None
+    assert {one.region for one in summary.comparison.differences} == {"bulk", "isolated region"}
+    values = {one.name for one in summary.regions} | {summary.title}
+    assert not re.search("electrode|dendrite", " ".join([words, *values]), re.IGNORECASE)
 
 
 def test_a_single_echo_scan_of_another_console_gets_a_report_without_t2(
