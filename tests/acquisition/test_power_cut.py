@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from adjusted_night import acquire_adjusted, resume_adjusted
+from disk_recorder import recording
 from fake_scanner import FakeScanner, acquire_tiny, measurement, resume_tiny
-from forgetful_disk import Claim, Recording, fingerprint, recording, states_after, write_tree
+from forgetful_disk import Claim, Recording, fingerprint, states_after, write_tree
 
 from knightshift.acquisition import AcquisitionOptions, ProgressEvent, ProgressKind, RunStatus, acquire, resume
 from knightshift.core.clock import VirtualClock
