@@ -51,6 +51,12 @@ _ECHOES = {
 }
 
 
+_VARIABLE_PROJECTION = "Golub and Pereyra, SIAM J. Numer. Anal. 10 (1973) 413"
+_RICIAN_LIKELIHOOD = "Sijbers et al., IEEE Trans. Med. Imaging 17 (1998) 357"
+_PHASE_GRAPHS = "Weigel, J. Magn. Reson. Imaging 41 (2015) 266"
+_OFFSET_AT_NOISE_FLOOR = "https://doi.org/10.1002/anie.202013066"
+
+
 @dataclass(frozen=True)
 class _Suffixes:
     """What BIDS calls echo images and the map of their relaxation time."""
@@ -184,8 +190,8 @@ _Maps = dict[str, tuple[RealArray | NDArray[np.uint8], dict[str, object]]]
 def _maps(analysis: Analysis, fit: T2Fit, slices: list[int], sources: list[str]) -> _Maps:
     """Volumes of the derivatives with their side-cars, by the end of their names."""
     estimation = {
-        "EstimationReference": "https://doi.org/10.1002/anie.202013066",
         "EstimationAlgorithm": in_symbol(fit.methods_sentence(), t2_name(analysis.series)),
+        **_estimation_reference(fit),
     }
     shared = {"Sources": sources, "Units": "s", "SkullStripped": False, **estimation}
     name, t2 = _suffixes(analysis.series).relaxation_time, t2_name(analysis.series)
@@ -199,6 +205,20 @@ def _maps(analysis: Analysis, fit: T2Fit, slices: list[int], sources: list[str])
         own: dict[str, object] = {"Sources": sources, "Type": "ROI", "Description": meaning}
         maps[f"desc-{region}_mask"] = mask[slices].astype(np.uint8), own
     return maps
+
+
+def _estimation_reference(fit: T2Fit) -> dict[str, object]:
+    """Name the literature "on which the implementation is based" (BIDS); nothing where that is textbook matter."""
+    options, named = fit.options, []
+    if options.estimator == "rician":
+        named.append(_RICIAN_LIKELIHOOD)
+    elif options.offset != "noise-quadrature":
+        named.append(_VARIABLE_PROJECTION)
+    if options.offset == "noise":
+        named.append(_OFFSET_AT_NOISE_FLOOR)
+    if options.train is not None:
+        named.append(_PHASE_GRAPHS)
+    return {"EstimationReference": "; ".join(named)} if named else {}
 
 
 def _write_maps(maps: _Maps, geometry: ImageGeometry, place: Path, stem: str) -> list[Path]:

@@ -23,7 +23,9 @@ from knightshift.reconstruction.export.formats import write_volumes
 from knightshift.reconstruction.export.nifti import nifti_affine
 from knightshift.reconstruction.export.numpy_arrays import write_numpy
 from knightshift.reconstruction.export.regions_table import write_region_tables
+from knightshift.reconstruction.image_fit import T2Request
 from knightshift.reconstruction.images import ECHO_FORMATION, GRADIENT_ECHO, ImageSeries, SliceStack
+from knightshift.reconstruction.relaxometry import T2Options
 
 ECHO_TIMES = np.array([4e-3, 8e-3, 13e-3, 20e-3, 30e-3])
 ELECTRODES, DENDRITE = (slice(4, 8), slice(3, 29)), (slice(14, 16), slice(20, 24))
@@ -84,6 +86,31 @@ def test_t2map_of_bids_is_in_seconds(analysis: Analysis, tmp_path: Path) -> None
     fields = json.loads((place / "sub-01_T2map.json").read_text())
     assert fields["Units"] == "s"
     assert fields["Sources"][0] == "bids:raw:sub-01/anat/sub-01_echo-1_MESE.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({}, "Golub and Pereyra[^;]*"),
+        ({"estimator": "rician"}, "Sijbers[^;]*"),
+        ({"estimator": "gaussian", "offset": "noise"}, "Golub and Pereyra[^;]*; .*anie.202013066"),
+        ({"estimator": "gaussian", "offset": "noise-quadrature"}, None),
+        (
+            {"train": {"echo_spacing": 5e-3, "n_echoes": 5, "t1": 0.1, "refocusing": 2.6}},
+            "Golub and Pereyra[^;]*; Weigel[^;]*",
+        ),
+    ],
+    ids=str,
+)
+def test_the_t2map_of_bids_cites_what_its_estimator_is_based_on(
+    options: dict[str, object], named: str | None, tmp_path: Path
+) -> None:
+    request = T2Request(fit=T2Options.model_validate(options))
+    series = replace(cell(), echo_times=5e-3 * np.arange(1, 6))
+    write_bids(analyse_series(series, Path("cell"), request), tmp_path, BidsLabels())
+    path = tmp_path / "derivatives" / "knightshift" / "sub-01" / "anat" / "sub-01_T2map.json"
+    cited = json.loads(path.read_text()).get("EstimationReference")
+    assert cited is None if named is None else re.fullmatch(named, cited), cited
 
 
 def _of_gradient_echoes(analysis: Analysis) -> Analysis:
