@@ -147,7 +147,7 @@ def with_times_given(raw: TimedImages, recipe: Recipe, source: Path) -> TimedIma
     return replace(
         raw,
         echo_times=np.array(recipe.echo_times),
-        methods=(*raw.methods, "The echo times are those of the recipe."),
+        methods=(*raw.methods, "The echo times were given, not read from the data."),
         missing=tuple(line for line in raw.missing if not line.startswith("the echo times")),
     )
 
