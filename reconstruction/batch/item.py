@@ -12,11 +12,11 @@ import uuid
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from knightshift.core.durable import make_folder, move_durably
 from knightshift.core.errors import InputError, KnightshiftError, StorageError
 from knightshift.reconstruction.batch.content_digest import digest_with_files
+from knightshift.reconstruction.batch.found_times import time_of_voxels
 from knightshift.reconstruction.batch.item_log import named_by_item
 from knightshift.reconstruction.batch.records import (
     RECORD_FILE,
@@ -150,7 +150,7 @@ def _scan(scan: KSpaceScan, folder: Path, options: BatchOptions, record: ItemRec
 
 def _volume(series: ImageSeries, folder: Path, options: BatchOptions, record: ItemRecord) -> ItemRecord:
     """Fit images that are larger than memory, from their file."""
-    from knightshift.reconstruction.export.volume_maps import MAPS_FILE, fit_volume_file, median_t2
+    from knightshift.reconstruction.export.volume_maps import MAPS_FILE, fit_volume_file, known_t2
 
     if len(series.echo_times) < 2 or series.inversion_times is not None:
         return record.model_copy(update={"result": "images"})
@@ -158,8 +158,8 @@ def _volume(series: ImageSeries, folder: Path, options: BatchOptions, record: It
         volume = fit_volume_file(folder / FILE_NAME, folder, applicable(series, options), options.memory)
     except InputError as error:
         return record.model_copy(update={"result": "images", "note": str(error)})
-    numbers = {"n_voxels": volume.n_voxels, "median_t2": median_t2(folder / MAPS_FILE, options.memory)}
-    return record.model_copy(update={"result": f"{t2_name(series)} map", **numbers})
+    name, known = t2_name(series), known_t2(folder / MAPS_FILE, options.memory)
+    return record.model_copy(update={"result": f"{name} map", "times": time_of_voxels(name, known, volume.n_voxels)})
 
 
 def _images(series: ImageSeries, source: Path, folder: Path, options: BatchOptions, record: ItemRecord) -> ItemRecord:
@@ -170,8 +170,9 @@ def _images(series: ImageSeries, source: Path, folder: Path, options: BatchOptio
         from knightshift.reconstruction.export.relaxation import write_t1_maps
         from knightshift.reconstruction.relaxometry.recovery import fit_inversion_series
 
-        write_t1_maps(fit_inversion_series(series), series, folder)
-        return record.model_copy(update={"result": "T1 map"})
+        fit = fit_inversion_series(series)
+        write_t1_maps(fit, series, folder)
+        return record.model_copy(update={"result": "T1 map", "times": time_of_voxels("T1", fit.time[fit.ok])})
     note = None
     try:
         analysis = analyse_series(series, source, _for(series, options))
@@ -192,6 +193,5 @@ def _numbers(analysis: Analysis) -> dict[str, object]:
     fit = analysis.fit
     if fit is None:
         return {"result": "images"}
-    known = fit.t2[fit.ok]
-    median = float(np.median(known)) if known.size else None
-    return {"result": f"{t2_name(analysis.series)} map", "n_voxels": int(known.size), "median_t2": median}
+    name = t2_name(analysis.series)
+    return {"result": f"{name} map", "times": time_of_voxels(name, fit.t2[fit.ok])}

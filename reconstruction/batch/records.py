@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from knightshift.core.durable import read_regular_file, write_durably
 from knightshift.core.quantities import PositiveSeconds
+from knightshift.reconstruction.batch.found_times import COLUMNS, FoundTime, table_lines
 from knightshift.reconstruction.image_fit import T2Request
 from knightshift.reconstruction.pseudo_2d import Pseudo2DOptions
 from knightshift.reconstruction.recipe import Recipe
@@ -21,10 +22,7 @@ from knightshift.reconstruction.relaxometry import T2Options
 RECORD_FILE = "item.json"
 """Name of the record in the folder of an item; written with the results, never before them."""
 _MAX_RECORD_BYTES = 1_000_000
-_HEADINGS = (
-    *("name", "source", "status", "result", "median T2 or T2* (ms)", "voxels with T2 or T2*", "time (s)"),
-    *("error", "message"),
-)
+_HEADINGS = ("name", "source", "status", "result", *COLUMNS, "computed in (s)", "error", "message")
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 Status = Literal["done", "failed", "crashed"]
@@ -79,10 +77,8 @@ class ItemRecord(BaseModel):
     ``spectra`` or ``relaxation of spectra``."""
     note: str | None = None
     """Why images or spectra were made, but not fitted."""
-    median_t2: float | None = None
-    """Median T2 (of gradient echoes T2*) of the voxels that have one [s]."""
-    n_voxels: int | None = None
-    """Voxels that have one."""
+    times: tuple[FoundTime, ...] = ()
+    """Relaxation times that were found: one of a map, one for each peak of spectra."""
     error: ItemError | None = None
     """Why there is no result."""
     seconds: float = 0.0
@@ -114,17 +110,21 @@ class BatchReport(BaseModel):
         return tuple(item for item in self.items if item.note is not None)
 
     def write(self, folder: Path) -> None:
-        """Write ``batch.json`` and ``batch.csv``. Raises `StorageError` if the disk refuses."""
+        """Write ``batch.json``, and ``batch.csv`` with a line for each item, or each peak of an item.
+
+        Raises
+        ------
+        StorageError
+            If the disk refuses.
+        """
         write_durably(folder / "batch.json", (self.model_dump_json(indent=2) + "\n").encode())
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(_HEADINGS)
         for item in self.items:
-            t2 = "" if item.median_t2 is None else f"{1e3 * item.median_t2:.4g}"
             error = ("", item.note or "") if item.error is None else (item.error.kind, item.error.message)
-            writer.writerow(
-                [item.name, item.source, item.status, item.result, t2, item.n_voxels, f"{item.seconds:.2f}", *error]
-            )
+            about = item.name, item.source, item.status, item.result
+            writer.writerows([*about, *cells, f"{item.seconds:.2f}", *error] for cells in table_lines(item.times))
         write_durably(folder / "batch.csv", table.getvalue().encode())
 
 

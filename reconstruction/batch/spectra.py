@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from knightshift.core.errors import InputError
+from knightshift.reconstruction.batch.found_times import times_of_peaks
 from knightshift.reconstruction.batch.records import BatchOptions, ItemRecord
 from knightshift.reconstruction.echo_trains import as_echo_train
 from knightshift.reconstruction.fid_series import FidSeries
@@ -42,7 +43,7 @@ def treat_spectra(series: FidSeries, folder: Path, options: BatchOptions, record
     except InputError as error:
         return drawn.model_copy(update={"note": str(error)})
     save_pseudo_2d(result, folder)
-    return drawn.model_copy(update={"result": "relaxation of spectra"})
+    return drawn.model_copy(update={"result": "relaxation of spectra", "times": times_of_peaks(result)})
 
 
 def fit_with(series: FidSeries, options: BatchOptions) -> Pseudo2DFit:

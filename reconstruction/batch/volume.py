@@ -21,6 +21,7 @@ from knightshift.core.errors import DamagedDataError, KnightshiftError, StorageE
 from knightshift.reconstruction.batch.cluster import run_tasks
 from knightshift.reconstruction.batch.content_digest import digest_with_files
 from knightshift.reconstruction.batch.discovery import BatchItem
+from knightshift.reconstruction.batch.found_times import time_of_voxels
 from knightshift.reconstruction.batch.item import put_in_place
 from knightshift.reconstruction.batch.item_log import named_by_item
 from knightshift.reconstruction.batch.records import BatchOptions, ItemError, ItemRecord, read_record, write_record
@@ -30,7 +31,7 @@ from knightshift.reconstruction.export.volume_maps import (
     SlabMaps,
     fit_slices,
     fits_memory,
-    median_t2,
+    known_t2,
     new_maps_file,
     slab_edges,
     slab_maps,
@@ -122,8 +123,9 @@ def fit_volume(client: Client, item: BatchItem, output: Path, options: BatchOpti
         options = applicable(first, options)
         record = record.model_copy(update={"key": key})
         n_voxels = _join(_fit_slabs(client, images, part, options), images, part, options)
-        numbers = {"n_voxels": n_voxels, "median_t2": median_t2(part / MAPS_FILE, options.memory)}
-        record = record.model_copy(update={"result": f"{t2_name(first)} map", **numbers})
+        name, known = t2_name(first), known_t2(part / MAPS_FILE, options.memory)
+        times = time_of_voxels(name, known, n_voxels)
+        record = record.model_copy(update={"result": f"{name} map", "times": times})
     except StorageError:
         raise
     except KnightshiftError as error:

@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from knightshift.core.arrays import ComplexArray
+from knightshift.core.arrays import ComplexArray, RealArray
 from knightshift.core.durable import make_folder, part_of
 from knightshift.reconstruction.export.images_file import images_shape, load_slab
 from knightshift.reconstruction.export.maps import fit_maps, kind_of, richer_maps, write_sidecar
@@ -217,15 +217,14 @@ def write_map_volumes(maps: Path, images: Path, folder: Path) -> tuple[Path, ...
     return tuple(paths)
 
 
-def median_t2(maps: Path, memory: int) -> float | None:
-    """Median of ``t2_maps.h5`` [s]; None without a T2, or where the map is larger than the memory [bytes]."""
+def known_t2(maps: Path, memory: int) -> RealArray | None:
+    """T2 of all voxels of ``t2_maps.h5`` with one [s], shape ``(voxel,)``; None where larger than `memory` [bytes]."""
     with h5py.File(maps, "r") as file:
         t2 = file["t2"]
         if _MEDIAN_COPIES * t2.nbytes > memory:
             return None
         values = t2[...]
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if known.size else None
+    return np.asarray(values[np.isfinite(values)])
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +11,17 @@ import numpy as np
 import pytest
 
 from knightshift.core.errors import HardwareError, InputError
+from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.batch.cluster import open_cluster
 from knightshift.reconstruction.batch.content_digest import content_digest
 from knightshift.reconstruction.batch.discovery import find_items
+from knightshift.reconstruction.batch.found_times import time_of_voxels
 from knightshift.reconstruction.batch.item import check_place, process_item
-from knightshift.reconstruction.batch.records import BatchOptions, ItemRecord
+from knightshift.reconstruction.batch.records import BatchOptions, BatchReport, ItemError, ItemRecord
 from knightshift.reconstruction.batch.spectra import fit_with
+from knightshift.reconstruction.export import save_images
 from knightshift.reconstruction.fid_series import FidSeries
+from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.pseudo_2d import Pseudo2DOptions
 from knightshift.reconstruction.readers import read_raw
 from knightshift.reconstruction.relaxometry import T2Options
@@ -64,11 +69,11 @@ def test_a_run_is_fitted_once_and_again_when_content_or_options_change(tmp_path:
     run, out = write_run(tmp_path / "run", 1), tmp_path / "out"
     first = do(run, out)
     assert (first.status, first.result, first.repeated) == ("done", "T2 map", True)
-    assert first.median_t2 == pytest.approx(8e-3, rel=0.2)
+    assert first.times[0].value == pytest.approx(8e-3, rel=0.2)
     made = (out / "item" / "t2_map.nii.gz").stat().st_mtime_ns
     second = do(run, out)
     assert not second.repeated
-    assert second.median_t2 == first.median_t2
+    assert second.times == first.times
     assert (out / "item" / "t2_map.nii.gz").stat().st_mtime_ns == made
     gaussian = BatchOptions(fit=T2Options(estimator="gaussian", threads=1)).model_dump_json()
     assert do(run, out, gaussian).repeated
@@ -140,8 +145,57 @@ def test_numbers_of_the_record_are_those_of_the_map(tmp_path: Path, write_run: W
 
     record = do(write_run(tmp_path / "run", 2), tmp_path / "out")
     t2 = np.asarray(nib.load(tmp_path / "out" / "item" / "t2_map.nii.gz").dataobj)
-    assert record.n_voxels == int(np.isfinite(t2).sum())
-    assert record.median_t2 == pytest.approx(float(np.nanmedian(t2)), rel=1e-6)
+    (time,) = record.times
+    assert (time.quantity, time.n_voxels) == ("T2", int(np.isfinite(t2).sum()))
+    assert time.value == pytest.approx(float(np.nanmedian(t2)), rel=1e-6)
+    assert time.quartiles == pytest.approx(np.nanquantile(t2, (0.25, 0.75)), rel=1e-6)
+
+
+def test_the_error_of_a_median_is_how_much_medians_scatter() -> None:
+    random = np.random.default_rng(5)
+    found = [time_of_voxels("T2", random.normal(10e-3, 1e-3, 400))[0] for _ in range(1000)]
+    scatter = np.std([one.value for one in found])
+    assert np.mean([one.std for one in found]) == pytest.approx(scatter, rel=0.08)
+
+
+def test_the_table_tells_quantity_value_error_and_unit_of_maps_and_of_every_peak(tmp_path: Path) -> None:
+    given = BatchOptions(spectra=RECOVERY.model_copy(update={"delays": DELAYS})).model_dump_json()
+    (tmp_path / "inversion").mkdir()
+    items = (
+        do(fids(tmp_path), tmp_path / "out", given),
+        do(inversion_images(tmp_path / "inversion"), tmp_path / "out2"),
+        ItemRecord(name="broken", source="x", status="failed", error=ItemError(kind="InputError", message="no")),
+    )
+    BatchReport(items=items).write(tmp_path)
+    peak, t1, broken = csv.DictReader((tmp_path / "batch.csv").read_text().splitlines())
+    assert (peak["quantity"], peak["unit"], peak["voxels"]) == ("T1", "ms", "")
+    assert float(peak["value"]) == pytest.approx(800, rel=1e-3)
+    assert "Hz" in peak["of"]
+    assert (t1["result"], t1["quantity"], t1["of"], t1["unit"]) == ("T1 map", "T1", "median of voxels", "ms")
+    assert float(t1["value"]) == pytest.approx(800, abs=4 * float(t1["std"]) + 4)
+    assert float(t1["lower quartile"]) < float(t1["value"]) < float(t1["upper quartile"])
+    assert int(t1["voxels"]) == 64
+    assert [broken[name] for name in ("quantity", "value", "unit", "error", "message")] == [
+        "",
+        "",
+        "",
+        "InputError",
+        "no",
+    ]
+
+
+def inversion_images(folder: Path) -> Path:
+    """Images of a square that recovers from inversion with T1 = 0.8 s, as our own images file."""
+    random, square = np.random.default_rng(2), np.zeros((1, 16, 16))
+    square[0, 4:12, 4:12] = 100
+    recovery = 1 - 1.9 * np.exp(-np.array(DELAYS) / 0.8)
+    noise = random.normal(size=(2, len(DELAYS), 1, 16, 16))
+    images = (recovery[:, None, None, None] * square + noise[0] + 1j * noise[1]).astype(np.complex64)
+    geometry, times = ImageGeometry((1e-3,) * 3, np.eye(3), np.zeros(3)), np.array(DELAYS)
+    save_images(
+        ImageSeries(images, np.full(len(DELAYS), 10e-3), geometry, np.ones(len(DELAYS)), inversion_times=times), folder
+    )
+    return folder
 
 
 def fids(folder: Path, *, delays: bool = False, steps: int = 7) -> Path:
@@ -198,13 +252,13 @@ def test_images_that_cannot_be_fitted_are_kept_and_the_reason_is_told(tmp_path: 
         "echo_times: {first: 5 ms, spacing: 5 ms}\n"
     )
     record = do(path, tmp_path / "out")
-    assert (record.status, record.result, record.n_voxels) == ("done", "images", None)
+    assert (record.status, record.result, record.times) == ("done", "images", ())
     assert "--estimator rician" in (record.note or "")
     assert (tmp_path / "out/item/images.nii.gz").is_file()
     options = BatchOptions(fit=T2Options(estimator="rician", threads=1), noise=1.0).model_dump_json()
     record = do(path, tmp_path / "out", options)
     assert (record.result, record.note) == ("T2 map", None)
-    assert record.median_t2 == pytest.approx(12e-3, rel=0.05)
+    assert record.times[0].value == pytest.approx(12e-3, rel=0.05)
 
 
 def test_nobody_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
