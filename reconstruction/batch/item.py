@@ -27,6 +27,7 @@ from knightshift.reconstruction.batch.records import (
     write_record,
 )
 from knightshift.reconstruction.batch.spectra import treat_spectra
+from knightshift.reconstruction.console_images import TimedImages, with_times_given
 from knightshift.reconstruction.export.analysis import Analysis, analyse_series
 from knightshift.reconstruction.export.folder import save_images
 from knightshift.reconstruction.export.images_file import FILE_NAME, write_images_file
@@ -36,6 +37,7 @@ from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.loading import is_images, load_series, run_or_none
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
+from knightshift.reconstruction.recipe import Recipe
 from knightshift.reconstruction.reconstruct import images_of_scan, reconstruct
 from knightshift.reconstruction.storage import disk_storage
 from knightshift.reconstruction.t2_symbol import t2_name
@@ -134,8 +136,18 @@ def _make(source: Path, folder: Path, options: BatchOptions, record: ItemRecord)
     if isinstance(raw, FidSeries):
         return treat_spectra(raw, folder, options, record)
     if isinstance(raw, KSpaceScan):
-        return _scan(raw, folder, options, record)
-    return _images(raw, source, folder, options, record)
+        return _scan(_timed(raw, source, options), folder, options, record)
+    return _images(_timed(raw, source, options), source, folder, options, record)
+
+
+def _timed(raw: TimedImages, source: Path, options: BatchOptions) -> TimedImages:
+    """Fill in echo times that images do not say: those of the recipe, or the delays where there is one for each."""
+    if options.recipe.echo_times is not None:
+        return with_times_given(raw, options.recipe, source)
+    delays, known = options.spectra.delays, bool(raw.echo_times.any()) or raw.inversion_times is not None
+    if known or delays is None or len(delays) != len(raw.echo_times) or min(delays) <= 0:
+        return raw
+    return with_times_given(raw, Recipe(echo_times=delays), source)
 
 
 def _scan(scan: KSpaceScan, folder: Path, options: BatchOptions, record: ItemRecord) -> ItemRecord:

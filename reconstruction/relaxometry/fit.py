@@ -252,7 +252,8 @@ def _check(signal: RealArray | ComplexArray, echo_times: RealArray, options: T2O
     if len(echo_times) < parameters:
         raise InputError(f"{len(echo_times)} echoes cannot determine {parameters} parameters: acquire more echo times")
     if not np.isfinite(echo_times).all() or echo_times[0] < 0 or (np.diff(echo_times) <= 0).any():
-        raise InputError(f"echo times must increase from zero or more, in seconds: got {echo_times.tolist()}")
+        known = f"got {echo_times.tolist()}" if echo_times.any() else "they are not known: give them, e.g. by --delays"
+        raise InputError(f"echo times must increase from zero or more, in seconds: {known}")
     if options.train is not None and not _same_times(options.train.echo_times, echo_times):
         raise ShapeError(
             f"echo times {echo_times.tolist()} s are not those of the train, {options.train.echo_times.tolist()} s: "

@@ -19,7 +19,7 @@ from knightshift.reconstruction.batch.found_times import time_of_voxels
 from knightshift.reconstruction.batch.item import check_place, process_item
 from knightshift.reconstruction.batch.records import BatchOptions, BatchReport, ItemError, ItemRecord
 from knightshift.reconstruction.batch.spectra import fit_with
-from knightshift.reconstruction.export import save_images
+from knightshift.reconstruction.export import load_images, save_images
 from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.pseudo_2d import Pseudo2DOptions
@@ -259,6 +259,27 @@ def test_images_that_cannot_be_fitted_are_kept_and_the_reason_is_told(tmp_path: 
     record = do(path, tmp_path / "out", options)
     assert (record.result, record.note) == ("T2 map", None)
     assert record.times[0].value == pytest.approx(12e-3, rel=0.05)
+
+
+@pytest.mark.parametrize("holds", ["images", "kspace"])
+def test_delays_are_the_echo_times_of_images_that_do_not_say_theirs(tmp_path: Path, holds: str) -> None:
+    random = np.random.default_rng(4)
+    decay, square = 50 * np.exp(-np.arange(1, 6) * 5e-3 / 12e-3), np.zeros((16, 12))
+    square[4:12, 3:9] = 1
+    images = decay[:, None, None] * square + random.normal(size=(5, 16, 12)) + 1j * random.normal(size=(5, 16, 12))
+    values = images if holds == "images" else np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(images)), axes=(1, 2))
+    np.save(tmp_path / "mine.npy", values)
+    (tmp_path / "mine.yaml").write_text(
+        f"format: knightshift array 1\nfile: mine.npy\nholds: {holds}\naxes: [echo, phase_encode, readout]\n"
+    )
+    record = do(tmp_path / "mine.yaml", tmp_path / "out")
+    assert record.result == "images"
+    assert "--delays" in (record.note or "")
+    for delays, found in (((1.0, 2.0), ()), (tuple(5e-3 * np.arange(1, 6)), ("T2",))):
+        options = BatchOptions(spectra=Pseudo2DOptions(delays=delays)).model_dump_json()
+        record = do(tmp_path / "mine.yaml", tmp_path / "out", options)
+        assert tuple(time.quantity for time in record.times) == found
+    np.testing.assert_allclose(load_images(tmp_path / "out/item").echo_times, 5e-3 * np.arange(1, 6))
 
 
 def test_nobody_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
