@@ -17,6 +17,7 @@ from scipy.special import i0e, i1e
 from t2 import ECHO_TIMES
 
 from knightshift.reconstruction.relaxometry import T2Options, T2Status, fit_t2_maps
+from knightshift.reconstruction.relaxometry.golden_section import golden_section
 
 CASES = (
     ("complex", "none"),
@@ -28,7 +29,6 @@ CASES = (
 )
 STEP = 0.05
 """Of the grid in ln R."""
-GOLDEN = (np.sqrt(5) - 1) / 2
 SECTIONS = 28
 Profile = Callable[[np.ndarray], np.ndarray]
 
@@ -96,24 +96,16 @@ def lowest(loss: Profile, bounds: tuple[float, float], count: int) -> tuple[np.n
     hills = np.where((heights <= around[:-2]) & (heights <= around[2:]), heights, np.inf)
     first = hills.argmin(axis=0)
     hills[first, np.arange(count)] = np.inf
-    tops = [golden(loss, grid, index) for index in (first, hills.argmin(axis=0))]
+    tops = [top_of(loss, grid, index) for index in (first, hills.argmin(axis=0))]
     best = np.where(tops[1][1] < tops[0][1], tops[1][0], tops[0][0])
     return best, (best > bounds[0] + 2e-4) & (best < bounds[1] - 2e-4)
 
 
-def golden(loss: Profile, grid: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def top_of(loss: Profile, grid: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Place and height of the top of a hill that a point of the grid is on."""
-    low, high = grid[np.maximum(index - 1, 0)], grid[np.minimum(index + 1, grid.size - 1)]
-    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    at_left, at_right = loss(left), loss(right)
-    for _ in range(SECTIONS):
-        leftwards = at_left < at_right
-        low, high = np.where(leftwards, low, left), np.where(leftwards, right, high)
-        new = np.where(leftwards, high - GOLDEN * (high - low), low + GOLDEN * (high - low))
-        at_new = loss(new)
-        left, right = np.where(leftwards, new, right), np.where(leftwards, left, new)
-        at_left, at_right = np.where(leftwards, at_new, at_right), np.where(leftwards, at_left, at_new)
-    return (low + high) / 2, loss((low + high) / 2)
+    bracket = grid[np.maximum(index - 1, 0)], grid[np.minimum(index + 1, grid.size - 1)]
+    place = golden_section(loss, bracket, SECTIONS)
+    return place, loss(place)
 
 
 def check(setting: tuple[str, str], engine: str, n_echoes: int, snr: float, t2: float, n_voxels: int) -> str:

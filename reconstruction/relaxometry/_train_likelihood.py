@@ -14,8 +14,8 @@ from knightshift.core.arrays import IntArray, RealArray
 from knightshift.reconstruction.relaxometry._laws import RicianLaw
 from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution, Tabulated, grid_of
 from knightshift.reconstruction.relaxometry._profile import Profile, best_amplitude
+from knightshift.reconstruction.relaxometry.golden_section import golden_section
 
-_GOLDEN = (np.sqrt(5) - 1) / 2
 _SECTIONS = 34  # narrow a bracket of two grid steps to 5e-8 in ln R
 _STEP = 1e-4
 
@@ -68,16 +68,7 @@ def _lowest(misfit: Misfit, grid: RealArray, count: int) -> tuple[RealArray, Int
     """Where the misfit is lowest, and whether that is at an end of the grid (-1, +1)."""
     heights = np.stack([misfit(np.full(count, log_rate)) for log_rate in grid])
     best = heights.argmin(axis=0) if count else np.zeros(0, dtype=int)
-    low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, grid.size - 1)]
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    at_left, at_right = misfit(left), misfit(right)
-    for _ in range(_SECTIONS):
-        leftwards = at_left < at_right
-        low, high = np.where(leftwards, low, left), np.where(leftwards, right, high)
-        new = np.where(leftwards, high - _GOLDEN * (high - low), low + _GOLDEN * (high - low))
-        at_new = misfit(new)
-        left, right = np.where(leftwards, new, right), np.where(leftwards, left, new)
-        at_left, at_right = np.where(leftwards, at_new, at_right), np.where(leftwards, at_left, at_new)
-    found = (low + high) / 2
+    bracket = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, grid.size - 1)]
+    found = golden_section(misfit, bracket, _SECTIONS)
     side = (found > grid[-1] - 1e-5).astype(np.int8) - (found < grid[0] + 1e-5).astype(np.int8)
     return found, side
