@@ -103,10 +103,9 @@ def reconstruct_to(source: Path, output: Path, *, recipe: str | None = None, mem
                 folder = output if len(every) == 1 else output / f"repetition{number}"
                 written += save_images(series, folder)
         times = "" if len(every) == 1 else f"{len(every)} repetitions of "
-        console.print(
-            f"{times}{echoes} echo{'' if echoes == 1 else 'es'} of {' x '.join(map(str, shape))} voxels",
-            highlight=False,
-        )
+        one, several = ("echo", "echoes") if every[0].inversion_times is None else ("image", "images")
+        size = " x ".join(map(str, shape))
+        console.print(f"{times}{echoes} {one if echoes == 1 else several} of {size} voxels", highlight=False)
         for line in every[0].missing:
             console.print(f"not in the raw data: {line}", highlight=False, markup=False)
     for path in written:

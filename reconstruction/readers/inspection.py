@@ -97,8 +97,13 @@ def _run_rows(path: Path) -> Rows:
 
 def _kspace_rows(scan: KSpaceScan) -> Rows:
     stacks = find_stacks(scan.slice_geometries)
-    sizes = zip(_KSPACE_AXES, scan.kspace.shape, strict=True)
-    inversion = () if scan.inversion_times is None else (("inversion times", _times(scan.inversion_times)),)
+    repetition, echo, *others = _KSPACE_AXES
+    axes = (
+        ("repetition", "repetitions that differ") if scan.repetitions_differ else repetition,
+        ("image", "images") if scan.inversion_times is not None else echo,
+        *others,
+    )
+    sizes = zip(axes, scan.kspace.shape, strict=True)
     return (
         ("format", scan.format),
         ("samples in", str(scan.source)),
@@ -106,8 +111,7 @@ def _kspace_rows(scan: KSpaceScan) -> Rows:
         ("k = 0 at", f"sample {scan.center_sample}, line {int(np.argmin(np.abs(scan.line_steps)))} of those acquired"),
         ("image", f"{scan.matrix[0]} x {scan.matrix[1]} voxels from a grid of {scan.grid[0]} x {scan.grid[1]}"),
         ("partial Fourier", scan.partial_fourier.replace("_", " ")),
-        ("echo times", _echo_times(scan.echo_times)),
-        *inversion,
+        *_time_rows(scan),
         *((("repetitions", f"not of the same image: {scan.repetitions_differ}"),) if scan.repetitions_differ else ()),
         *_frequency_rows(scan),
         *_geometry_rows(stacks[0].geometry, len(stacks[0].slices), scan.matrix),
@@ -118,12 +122,11 @@ def _kspace_rows(scan: KSpaceScan) -> Rows:
 
 def _image_rows(series: ImageSeries) -> Rows:
     shape = series.images.shape
-    inversion = () if series.inversion_times is None else (("inversion times", _times(series.inversion_times)),)
+    what = "echoes" if series.inversion_times is None else "images"
     return (
         ("format", series.provenance.get("format", "images")),
-        ("images", f"{shape[0]} echoes, {shape[1]} slices of {shape[2]} x {shape[3]} voxels"),
-        ("echo times", _echo_times(series.echo_times)),
-        *inversion,
+        ("images", f"{shape[0]} {what}, {shape[1]} slices of {shape[2]} x {shape[3]} voxels"),
+        *_time_rows(series),
         ("nucleus", series.nucleus or "not stated"),
         *_geometry_rows(series.geometry, shape[1], (shape[2], shape[3])),
     )
@@ -195,8 +198,12 @@ def _direction(direction: RealArray) -> str:
     return "(" + ", ".join(f"{round(float(part), 3) + 0.0:+.3f}" for part in direction) + ")"
 
 
-def _echo_times(times: RealArray) -> str:
-    return _times(times) if times.any() else "not stated"
+def _time_rows(raw: KSpaceScan | ImageSeries) -> Rows:
+    """Tell the times that step from image to image; an echo time that all images share is told once."""
+    times, shared = raw.echo_times, raw.inversion_times is not None and np.unique(raw.echo_times).size == 1
+    told = _times(times[:1] if shared else times) if times.any() else "not stated"
+    echo = ("echo time", f"{told}, of every image") if shared and times.any() else ("echo times", told)
+    return (echo,) if raw.inversion_times is None else (echo, ("inversion times", _times(raw.inversion_times)))
 
 
 def _times(times: RealArray | Sequence[float]) -> str:

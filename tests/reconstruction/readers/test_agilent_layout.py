@@ -184,7 +184,9 @@ def test_images_of_other_steps_are_not_averaged(tmp_path: Path, array: tuple[str
     assert isinstance(scan, KSpaceScan)
     assert scan.repetitions_differ
     assert any("te is stepped" in line for line in scan.missing) == (array == ("te+tr",))
-    assert ("repetitions", f"not of the same image: {scan.repetitions_differ}") in inspect_raw(folder).rows
+    rows = dict(inspect_raw(folder).rows)
+    assert rows["repetitions"] == f"not of the same image: {scan.repetitions_differ}"
+    assert rows["k-space"].startswith(f"{len(scan.kspace)} repetitions that differ, ")
     with pytest.raises(InputError, match="repetitions: separate"):
         images_of_scan(scan)
     every = reconstruct_repetitions(folder, Recipe(repetitions="separate"))

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from knightshift.core.errors import UnsupportedDataError
@@ -46,6 +47,21 @@ def test_rows_of_images_tell_sizes_and_orientation(tmp_path: Path) -> None:
     assert rows["voxel"] == "2 mm x 2 mm, slices 2 mm apart"
     assert rows["field of view"] == "16 mm x 32 mm (phase encode x readout)"
     assert any("psi, phi and theta" in line for line in inspection.missing)
+
+
+@pytest.mark.parametrize("holds", ["images", "kspace"])
+def test_images_of_several_inversion_times_are_no_echoes_and_share_one_echo_time(tmp_path: Path, holds: str) -> None:
+    np.save(tmp_path / "mine.npy", np.ones((3, 8, 16), complex))
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        f"format: knightshift array 1\nfile: mine.npy\nholds: {holds}\naxes: [echo, phase_encode, readout]\n"
+        "echo_times: [10 ms, 10 ms, 10 ms]\ninversion_times: [20 ms, 200 ms, 2 s]\n"
+    )
+    rows = dict(inspect_raw(path).rows)
+    assert "3 images, 1 slice" in rows["k-space" if holds == "kspace" else "images"]
+    assert rows["echo time"] == "10 ms, of every image"
+    assert rows["inversion times"] == "20 ms, 200 ms, 2 s"
+    assert not any("echoes" in value or name == "echo times" for name, value in rows.items())
 
 
 def test_rows_of_a_scan_tell_what_was_asked_of_it(synthetic_scan: Any, tmp_path: Path) -> None:
