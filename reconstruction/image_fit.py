@@ -26,7 +26,7 @@ from knightshift.reconstruction.relaxometry import (
     train_of,
     with_train,
 )
-from knightshift.reconstruction.relaxometry.voxel_trains import scaled_train
+from knightshift.reconstruction.relaxometry.voxel_trains import LARGEST_B1, LONGEST_T1, scaled_train
 
 _ENDINGS = (".nii.gz", ".nii", ".npy", ".h5", ".hdf5")
 _FALSE_VOXELS = 0.01
@@ -47,10 +47,10 @@ class T2Request(BaseModel):
     """A decay to compare with one exponential."""
     mask: Path | None = None
     """Voxels to fit: a file, or for many scans a folder of such."""
-    b1: Literal["fit"] | Annotated[float, Field(gt=0, le=2)] | Path | None = None
+    b1: Literal["fit"] | Annotated[float, Field(gt=0, le=LARGEST_B1)] | Path | None = None
     """Of an echo train, B1 over the nominal one: of every voxel (a number), of each (a file, or a folder), or to be
     fitted; None: one."""
-    t1: Annotated[float, Field(gt=0, le=1000)] | Path | None = None
+    t1: Annotated[float, Field(gt=0, le=LONGEST_T1)] | Path | None = None
     """Of an echo train, T1: of every voxel [s] or of each (a file, or a folder); None: that of the metal."""
 
     @property

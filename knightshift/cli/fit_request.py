@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from knightshift.reconstruction.relaxometry import RicherModel, T2Options
 
 _MAX_LIST_BYTES, _MAX_ECHOES = 1 << 20, 1 << 20
-_LARGEST_B1, _LONGEST_T1 = 2.0, 1000.0
 
 
 @dataclass(frozen=True)
@@ -119,15 +118,17 @@ def t2_options(estimator: str, offset: str) -> T2Options:
 
 def _b1(text: str) -> Literal["fit"] | float | Path:
     """Take ``fit``, a ratio such as ``0.9``, or a file. Raises `InputError`."""
+    from knightshift.reconstruction.relaxometry.voxel_trains import LARGEST_B1
+
     if text == "fit":
         return "fit"
     try:
         ratio = float(text)
     except ValueError:
         return Path(text)
-    if not 0 < ratio <= _LARGEST_B1:
+    if not 0 < ratio <= LARGEST_B1:
         raise InputError(
-            f"--b1 {text}: B1 is a ratio to the nominal one, above 0 and up to {_LARGEST_B1:g} (percent divided by 100)"
+            f"--b1 {text}: B1 is a ratio to the nominal one, above 0 and up to {LARGEST_B1:g} (percent divided by 100)"
         )
     return ratio
 
@@ -137,6 +138,7 @@ def _t1(text: str) -> float | Path:
     from pydantic import TypeAdapter, ValidationError
 
     from knightshift.core.quantities import UNITS_REQUIRED, PositiveSeconds
+    from knightshift.reconstruction.relaxometry.voxel_trains import LONGEST_T1
 
     if not re.match(r"[-+]?[.\d]", text) or Path(text).exists():
         return Path(text)
@@ -145,8 +147,8 @@ def _t1(text: str) -> float | Path:
     except ValidationError as error:
         words = error.errors()[0]["msg"].removeprefix("Value error, ").replace("Input should be", "a T1 is")
         raise InputError(f"--t1 {text!r}: {words}; or give a map of it") from error
-    if t1 > _LONGEST_T1:
-        raise InputError(f"--t1 {text!r}: no T1 is longer than {_LONGEST_T1:g} s")
+    if t1 > LONGEST_T1:
+        raise InputError(f"--t1 {text!r}: no T1 is longer than {LONGEST_T1:g} s")
     return t1
 
 

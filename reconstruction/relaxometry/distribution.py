@@ -15,14 +15,13 @@ from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError, ShapeError
 from knightshift.core.quantities import PositiveSeconds
 from knightshift.reconstruction.relaxometry._given_images import can_be_fitted, given_images
+from knightshift.reconstruction.relaxometry.options import NOISE_RESEMBLANCE
 from knightshift.reconstruction.relaxometry.result import T2Status
 from knightshift.reconstruction.relaxometry.train import EchoTrain
 
 _STRENGTHS = np.logspace(-4, 2, 25)
 """Strengths of regularisation tried, in units of the largest singular value of the decays."""
 _BISECTIONS = 10
-_RESEMBLANCE = 0.2
-"""A voxel that pure noise would resemble more often than this has no signal."""
 
 
 class DistributionOptions(BaseModel):
@@ -144,7 +143,7 @@ def t2_distribution(
         columns, misfits, strengths = zip(*found, strict=True)
         weight[:, chosen], chi2[chosen], strength[chosen] = np.stack(columns, axis=1), misfits, strengths
         explained = np.einsum("ev,ev->v", observed, observed) - chi2[chosen]
-        status[chosen] = np.where(explained > chdtri(2, _RESEMBLANCE), T2Status.OK, T2Status.NO_SIGNAL)
+        status[chosen] = np.where(explained > chdtri(2, NOISE_RESEMBLANCE), T2Status.OK, T2Status.NO_SIGNAL)
         weight[:, status == T2Status.NO_SIGNAL] = np.nan
     return T2Distribution(grid, weight, chi2, strength, status)
 

@@ -205,8 +205,7 @@ def _misfit_of_trains(fit: T2Fit, trains: VoxelTrains, chosen: BoolArray) -> Mis
 
     Where B1 was fitted, the misfit grows about the optimum as much more slowly as not knowing B1 widens the error.
     """
-    place = np.full(chosen.size, -1)
-    place[chosen.ravel()] = np.arange(np.count_nonzero(chosen))
+    place = np.cumsum(chosen) - 1  # of each voxel of the image among these
     parts: list[tuple[IntArray, Misfit]] = []
     for train, voxels in trains.groups(chosen):
         options = fit.options.model_copy(update={"train": train, "fit_b1": False})

@@ -210,8 +210,7 @@ def _decays(fit: T2Fit, inside: BoolArray, noise: RealArray) -> tuple[RealArray,
         found[0] = np.exp(-exponent) / noise[:, None]
         found[1], found[2] = -exponent * found[0], (exponent**2 - exponent) * found[0]
     elif log_rate.size:
-        place = np.full(inside.size, -1)
-        place[inside.ravel()] = np.arange(log_rate.size)
+        place = np.cumsum(inside) - 1  # of each voxel of the image among these
         trains = [(train, np.flatnonzero(inside))] if fit.trains is None else fit.trains.groups(inside)
         for one, voxels in trains:
             table, where = Tabulated(problem, one.decays), place[voxels]

@@ -14,6 +14,9 @@ Estimator: TypeAlias = Literal["complex", "rician", "gaussian"]
 Engine: TypeAlias = Literal["auto", "numpy", "numba"]
 Offset: TypeAlias = Literal["none", "noise", "noise-quadrature", "free"]
 
+NOISE_RESEMBLANCE = 0.2
+"""A voxel that pure noise would resemble more often than this has no signal, in every fit."""
+
 
 class T2Options(BaseModel):
     """How T2 is fitted; the defaults are for complex images of separate spin echoes."""
@@ -38,7 +41,7 @@ class T2Options(BaseModel):
     the second echo if that is longer, and 50 times the last echo time."""
     phase_window: PositiveInt = 5
     """Voxels along each in-plane axis over which the phase is averaged, odd; 1: every voxel has its own phase."""
-    detection_level: float = Field(default=0.2, ge=0, lt=1)
+    detection_level: float = Field(default=NOISE_RESEMBLANCE, ge=0, lt=1)
     """A voxel that pure noise would resemble more often than this is NO_SIGNAL; the default keeps weak voxels.
     0 switches the test off."""
     engine: Engine = "auto"

@@ -26,6 +26,7 @@ from knightshift.core.errors import InputError, ShapeError
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry._given_images import LARGEST, can_be_fitted, given_images
 from knightshift.reconstruction.relaxometry._least_squares import Problem, Solution, solve
+from knightshift.reconstruction.relaxometry.options import NOISE_RESEMBLANCE
 from knightshift.reconstruction.relaxometry.result import T2Status
 
 Curve: TypeAlias = Literal["recovery", "decay", "decay with offset"]
@@ -34,8 +35,6 @@ Curve: TypeAlias = Literal["recovery", "decay", "decay with offset"]
 _SHORTEST, _LONGEST = 0.1, 50.0  # range of T, in units of the first and the last delay
 _MAX_ITERATIONS = 80
 _CHUNK = 16384
-_RESEMBLANCE = 0.2
-"""A voxel that pure noise would resemble more often than this has no signal."""
 
 
 @dataclass(frozen=True)
@@ -290,11 +289,11 @@ def _candidates(columns: RealArray | ComplexArray, curve: Curve) -> Iterator[Rea
 
 
 def _like_noise(signal: RealArray | ComplexArray, noise: RealArray) -> BoolArray:
-    """Voxels whose energy noise alone would reach more often than `_RESEMBLANCE`, shape ``image``."""
+    """Voxels whose energy noise alone would reach more often than `NOISE_RESEMBLANCE`, shape ``image``."""
     size = np.abs(signal).astype(float)
     parts = 1 if np.isrealobj(signal) and (signal < 0).any() else 2  # magnitudes hold the noise of both
     energy = np.tensordot(1 / noise**2, np.where(size < LARGEST, size, 0.0) ** 2, axes=1)
-    return np.asarray(energy <= chdtri(parts * len(noise), _RESEMBLANCE))
+    return np.asarray(energy <= chdtri(parts * len(noise), NOISE_RESEMBLANCE))
 
 
 def _status_of(solution: Solution) -> NDArray[np.int8]:

@@ -46,11 +46,6 @@ class RegionStatistics:
     extent: tuple[float, ...] | None
     """Size of the bounding box along each image axis [m]; None without a geometry."""
 
-    @property
-    def t2_iqr(self) -> float:
-        """Distance between the quartiles of T2 [s]."""
-        return self.t2_quartiles[1] - self.t2_quartiles[0]
-
 
 def region_statistics(
     name: str, fit: T2Fit, mask: BoolArray, geometry: ImageGeometry | None = None

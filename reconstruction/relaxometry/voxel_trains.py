@@ -17,7 +17,8 @@ _LOGGER = logging.getLogger(__name__)
 B1_STEP = 0.001
 """Voxels whose B1 differs by less share one curve: it moves T2 by less than a thousandth for B1 from 0.8 on."""
 _LOG_T1_STEP = 0.02
-_LARGEST_B1, _LONGEST_T1 = 2.0, 1e3
+LARGEST_B1, LONGEST_T1 = 2.0, 1e3
+"""B1 over the nominal one, and T1 [s]: anything beyond is a mistake of the unit."""
 _UNLIKELY_T1 = 20.0
 """From here on a T1 is more likely to have been meant in ms [s]."""
 
@@ -57,11 +58,11 @@ class VoxelTrains:
     def check(self, inside: BoolArray) -> None:
         """Look for what cannot be in the voxels to be fitted. Raises `InputError` with numbers."""
         if self.b1 is not None:
-            _refuse(self.b1[inside], _LARGEST_B1, "B1", "a ratio to the nominal one (percent divided by 100)")
+            _refuse(self.b1[inside], LARGEST_B1, "B1", "a ratio to the nominal one (percent divided by 100)")
         if self.t1 is None:
             return
         times = self.t1[inside]
-        _refuse(times, _LONGEST_T1, "T1", "seconds (milliseconds divided by 1000)")
+        _refuse(times, LONGEST_T1, "T1", "seconds (milliseconds divided by 1000)")
         if times.size and np.median(times) > _UNLIKELY_T1:
             _LOGGER.warning("the median T1 is %g s: if that was meant in ms, divide by 1000", np.median(times))
 
@@ -93,9 +94,8 @@ class VoxelTrains:
 
     def at(self, voxel: tuple[int, ...]) -> EchoTrain:
         """Return the train of one voxel."""
-        inside = np.zeros((self.shapes or ((),))[0], dtype=bool)
-        inside[voxel] = True
-        ((train, _),) = self.groups(inside)
+        alone = (None if values is None else values[voxel].reshape(1) for values in (self.b1, self.t1))
+        ((train, _),) = VoxelTrains(self.nominal, *alone).groups(np.ones(1, dtype=bool))
         return train
 
     def typical(self, inside: BoolArray) -> EchoTrain:
@@ -119,8 +119,7 @@ class VoxelTrains:
         RealArray
             Shape ``(echo, voxel)``.
         """
-        place = np.full(inside.size, -1)
-        place[inside.ravel()] = np.arange(t2.size)
+        place = np.cumsum(inside) - 1  # of each voxel of the image among these
         curves = np.empty((self.nominal.n_echoes, t2.size))
         for train, voxels in self.groups(inside):
             curves[:, place[voxels]] = train.decays(t2[place[voxels]])

@@ -43,6 +43,11 @@ def test_known_b1_gives_back_t2_and_amplitude() -> None:
     np.testing.assert_allclose(curve, echoes()[:, 1], rtol=1e-3)
 
 
+def test_voxels_of_a_train_without_maps_have_curves_too() -> None:
+    found = fit_train_with_maps(echoes(np.ones(3)), TRAIN, noise_std=1e-4)
+    np.testing.assert_allclose(found.curve((2,), TRAIN.echo_times), echoes(np.ones(3))[:, 2], rtol=1e-3)
+
+
 def test_known_t1_gives_back_t2() -> None:
     t1 = np.array([0.02, 0.1, 0.6])
     found = fit_train_with_maps(echoes(t1=t1), TRAIN, b1=B1, t1=t1, noise_std=1e-4)
