@@ -188,14 +188,14 @@ def test_a_batch_takes_the_mask_of_each_scan_from_a_folder(tmp_path: Path) -> No
     np.save(masks / "archive/5.npy", corner())
     options = BatchOptions(fit=MAGNITUDES, mask=masks, model="bi")
     record = do(images, tmp_path / "out", options, "archive/5")
-    assert (record.result, record.n_voxels, record.note) == ("T2 map", corner().sum(), None)
+    assert (record.result, record.times[0].n_voxels, record.note) == ("T2 map", corner().sum(), None)
     assert (tmp_path / "out/archive/5/richer_verdict.nii.gz").is_file()
     assert not do(images, tmp_path / "out", options, "archive/5").repeated
     smaller = corner()
     smaller[1] = 0
     np.save(masks / "archive/5.npy", smaller)  # another mask is another treatment
     again = do(images, tmp_path / "out", options, "archive/5")
-    assert (again.repeated, again.n_voxels) == (True, smaller.sum())
+    assert (again.repeated, again.times[0].n_voxels) == (True, smaller.sum())
     other = do(images, tmp_path / "out", options, "archive/6")
     assert (other.status, other.result) == ("done", "images")
     assert "archive/6.nii.gz: there is no such mask" in (other.note or "")

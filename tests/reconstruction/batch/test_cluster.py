@@ -160,7 +160,7 @@ def test_a_volume_is_fitted_in_slabs_on_the_workers_as_it_would_be_whole(client:
     with h5py.File(tmp_path / "out" / "images.h5" / "t2_maps.h5") as file:
         assert_same_map(file, expected)
         assert file["t2"].attrs["units"] == "s"
-    assert record.n_voxels == int(expected.ok.sum())
+    assert record.times[0].n_voxels == int(expected.ok.sum())
     (again,) = run_batch(client, (tmp_path / "images.h5",), tmp_path / "out", options).items
     assert not again.repeated
 
