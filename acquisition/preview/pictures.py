@@ -21,7 +21,7 @@ from knightshift.reconstruction.report.intensity_figures import echoes_figure
 from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, render, styled
 from knightshift.reconstruction.report.t2_figures import T2Population, histogram_figure, t2_map_figure, t2_range_of
-from knightshift.reconstruction.report.t2_symbol import in_symbol, t2_symbol
+from knightshift.reconstruction.t2_symbol import in_symbol, t2_symbol
 
 NUMBERS = "preview.json"
 """The numbers of a preview, written last: what it names is there."""

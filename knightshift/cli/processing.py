@@ -41,10 +41,10 @@ from knightshift.reconstruction.relaxometry import (
 )
 from knightshift.reconstruction.report import ComparedRun, ReportInputs, RunFacts, write_report
 from knightshift.reconstruction.report.run_facts import run_facts
-from knightshift.reconstruction.report.t2_symbol import T2, in_symbol, t2_symbol
 from knightshift.reconstruction.running_snr import RunningSnr, running_snr
 from knightshift.reconstruction.spectrum import spectrum_of_run
 from knightshift.reconstruction.storage import default_memory, disk_storage
+from knightshift.reconstruction.t2_symbol import T2, in_symbol, t2_symbol
 
 _SPECTROSCOPIC = (RawKind.TOPSPIN, RawKind.TECMAG, RawKind.PROSPA, RawKind.AGILENT, RawKind.ARRAY)
 """Kinds of raw data that may hold FIDs."""

@@ -14,7 +14,7 @@ from knightshift.reconstruction.relaxometry.regions import RegionStatistics
 from knightshift.reconstruction.report.decay_figure import ChosenVoxel
 from knightshift.reconstruction.report.image_axes import ImagePlane, plane_of_slice, round_up
 from knightshift.reconstruction.report.t2_figures import t2_range_of
-from knightshift.reconstruction.report.t2_symbol import t2_symbol
+from knightshift.reconstruction.t2_symbol import t2_symbol
 
 _WELL_DESCRIBED = 5 / 6
 """Share of the voxels of a region, by chi-squared, of which one may stand for it."""

@@ -15,7 +15,7 @@ from knightshift.reconstruction.report.intensity_figures import draw_intensity
 from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, ORANGE, TWO_COLUMNS, styled
 from knightshift.reconstruction.report.t2_figures import T2Slice, draw_t2
-from knightshift.reconstruction.report.t2_symbol import t2_symbol_of_both
+from knightshift.reconstruction.t2_symbol import t2_symbol_of_both
 
 _MS = 1e3
 _BARS = 40

@@ -17,7 +17,7 @@ from knightshift.reconstruction.report.image_axes import plane_of_slice
 from knightshift.reconstruction.report.inputs import ReportInputs
 from knightshift.reconstruction.report.markup import Markup, element, joined, table
 from knightshift.reconstruction.report.t2_figures import T2Slice
-from knightshift.reconstruction.report.t2_symbol import t2_symbol, t2_symbol_of_both
+from knightshift.reconstruction.t2_symbol import t2_symbol, t2_symbol_of_both
 
 _MS = 1e3
 _QUANTITIES = {"voxels": "voxels", "median_t2": "median {} (ms)", "fwhm_t2": "FWHM of {} (ms)"}

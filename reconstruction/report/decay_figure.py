@@ -14,7 +14,7 @@ from knightshift.reconstruction.relaxometry import T2Fit
 from knightshift.reconstruction.relaxometry.rician import rician_mean
 from knightshift.reconstruction.report.panels import Margins, label_outer, make_panels
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, TWO_COLUMNS, styled
-from knightshift.reconstruction.report.t2_symbol import T2
+from knightshift.reconstruction.t2_symbol import T2
 
 _MS = 1e3
 _LOWEST = 0.4

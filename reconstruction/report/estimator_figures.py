@@ -18,7 +18,7 @@ from knightshift.reconstruction.relaxometry.phase_evolution import reason_agains
 from knightshift.reconstruction.report.panels import Margins, make_panels
 from knightshift.reconstruction.report.residuals import expected_widths, standard_residuals
 from knightshift.reconstruction.report.style import BLACK, BLUE, GREEN, GREY, ONE_COLUMN, ORANGE, TWO_COLUMNS, styled
-from knightshift.reconstruction.report.t2_symbol import T2
+from knightshift.reconstruction.t2_symbol import T2
 
 _MS = 1e3
 _ESTIMATORS = {

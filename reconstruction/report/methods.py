@@ -11,7 +11,7 @@ from knightshift.reconstruction.relaxometry import T2Fit
 from knightshift.reconstruction.relaxometry.populations import Populations
 from knightshift.reconstruction.relaxometry.train import TRAIN_CAUTION
 from knightshift.reconstruction.report.inputs import ReportInputs, RunFacts
-from knightshift.reconstruction.report.t2_symbol import in_symbol, t2_symbol
+from knightshift.reconstruction.t2_symbol import in_symbol, t2_symbol
 
 _KINDS = {
     "spin_echo_series": "separate spin echoes, the echo time stepped from pass to pass",

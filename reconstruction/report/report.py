@@ -29,7 +29,7 @@ from knightshift.reconstruction.report.sections import (
 )
 from knightshift.reconstruction.report.style import save_figure
 from knightshift.reconstruction.report.summary import Summary, summarise, write_summary
-from knightshift.reconstruction.report.t2_symbol import t2_symbol
+from knightshift.reconstruction.t2_symbol import t2_symbol
 
 REPORT_FILE = "report.html"
 SUMMARY_FILE = "summary.json"

@@ -50,7 +50,7 @@ from knightshift.reconstruction.report.t2_figures import (
     t2_detail_figure,
     t2_map_figure,
 )
-from knightshift.reconstruction.report.t2_symbol import in_symbol, t2_symbol, t2_symbol_of_both
+from knightshift.reconstruction.t2_symbol import in_symbol, t2_symbol, t2_symbol_of_both
 
 _MS = 1e3
 NIGHT = "The night"

@@ -21,7 +21,7 @@ from knightshift.reconstruction.report.style import (
     styled,
 )
 from knightshift.reconstruction.report.t2_figures import draw_map, t2_range_of
-from knightshift.reconstruction.report.t2_symbol import T2
+from knightshift.reconstruction.t2_symbol import T2
 
 _MS = 1e3
 _COLORS = {  # Okabe & Ito

@@ -16,7 +16,7 @@ from knightshift.reconstruction.report.night_section import night_sentence
 from knightshift.reconstruction.report.protocol_table import protocol_rows
 from knightshift.reconstruction.report.region_summary import RegionSummary
 from knightshift.reconstruction.report.summary import Summary
-from knightshift.reconstruction.report.t2_symbol import T2, in_symbol
+from knightshift.reconstruction.t2_symbol import T2, in_symbol
 
 _MS = 1e3
 _Number = TypeVar("_Number", int, float)

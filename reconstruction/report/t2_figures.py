@@ -35,7 +35,7 @@ from knightshift.reconstruction.report.style import (
     UNCERTAINTY_MAP,
     styled,
 )
-from knightshift.reconstruction.report.t2_symbol import T2
+from knightshift.reconstruction.t2_symbol import T2
 
 _MS = 1e3
 _KNOWN = 0.25
