@@ -1,4 +1,4 @@
-"""Follow a run that somebody else acquires: its events as they come, which passes count, and its reference FIDs."""
+"""Follow the journal of a run as it grows: its events, which passes count, and its reference FIDs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from knightshift.core.run_folder import JOURNAL, Commit, CommitLedger, Run
 class RunTail:
     """What the journal of a run tells so far; nothing of it is read twice, locked or written.
 
-    A pass is durable before its commit record is, so every pass that it names can be read.
+    A pass is durable before its commit record is, so every pass that the journal names can be read.
 
     Parameters
     ----------
