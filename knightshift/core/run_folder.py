@@ -190,9 +190,15 @@ def _check_manifest(content: bytes, folder: Path) -> None:
     events = decode_journal(b"".join(journal.splitlines(keepends=True)[:1]), folder / JOURNAL).events
     if not events or events[0].event != "created":
         raise DamagedDataError(folder / JOURNAL, "line 1", "does not tell how the run was created")
-    digest = hashlib.sha256(content).hexdigest()
-    if events[0].payload.get("manifest_sha256") != digest:
-        raise DamagedDataError(folder / MANIFEST, "checksum", f"{digest} is not that of the run's first journal line")
+    digest, right = hashlib.sha256(content).hexdigest(), events[0].payload.get("manifest_sha256")
+    if right != digest:
+        raise DamagedDataError(
+            folder / MANIFEST,
+            "checksum",
+            f"{digest} is not that of the run's first journal line",
+            f"it was changed after the run began: put back the file of SHA-256 {right} from a copy of the run, its "
+            "passes are not affected; to measure with other settings, start a new run",
+        )
 
 
 def committed_passes(events: tuple[JournalEvent, ...], journal: Path, n_passes: int) -> Mapping[int, Commit]:

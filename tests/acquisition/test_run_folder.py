@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -54,6 +55,17 @@ def test_every_file_of_a_run_is_checked(path: Path) -> None:
         assert set(report.good) == expected
         file.write_bytes(content)
     assert verify_run(path).intact
+
+
+def test_an_edited_manifest_is_refused_with_what_to_do(path: Path) -> None:
+    manifest = path / "manifest.json"
+    content = manifest.read_bytes()
+    manifest.write_bytes(content + b"\n")
+    digest = hashlib.sha256(content).hexdigest()
+    with pytest.raises(DamagedDataError, match=f"put back the file of SHA-256 {digest} from a copy .* start a new run"):
+        open_run(path)
+    manifest.write_bytes(content)
+    assert open_run(path).committed() == (0, 1, 2)
 
 
 def test_with_a_damaged_journal_the_passes_are_still_checked_and_readable(path: Path) -> None:
