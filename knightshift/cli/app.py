@@ -21,6 +21,7 @@ from knightshift.cli.fit_options import (
     Mask,
     Noise,
 )
+from knightshift.cli.output_folder import Output
 from knightshift.cli.plan_options import (
     PlanAverages,
     PlanDuration,
@@ -58,9 +59,6 @@ Phantom = Annotated[
     typer.Option("--phantom", metavar="PHANTOM", help="Sample in the simulated scanner: a file, pristine or shorted."),
 ]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder that holds the runs.")]
-Output = Annotated[
-    Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the results; created if needed.")
-]
 Source = Annotated[
     Path, typer.Argument(metavar="PATH", help="A run of ours, a raw scan folder of a console, or a folder of images.")
 ]

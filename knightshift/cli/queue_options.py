@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from knightshift.cli.output_folder import outside_of_runs
+
 Queue = Annotated[
     Path | None,
     typer.Option(
@@ -33,7 +35,10 @@ ScanRuns = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Folder th
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the simulated noise.")]
 Name = Annotated[str | None, typer.Option("--name", help="What to call the job.")]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="DIR", help="Folder for results; default: beside the runs.")
+    Path | None,
+    typer.Option(
+        "-o", "--output", metavar="DIR", callback=outside_of_runs, help="Folder for results; default: beside the runs."
+    ),
 ]
 SourcePath = Annotated[
     Path | None, typer.Option("--source", metavar="PATH", help="What to reconstruct, fit or report, if no job made it.")

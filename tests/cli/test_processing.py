@@ -101,6 +101,21 @@ def test_folder_without_raw_data_says_what_it_found(cli: Cli, tmp_path: Path) ->
     assert "holiday.txt" in result.stderr
 
 
+@pytest.mark.parametrize("command", [["reconstruct"], ["fit"], ["report"], ["export", "--to", "nifti"], ["batch"]])
+def test_no_command_writes_its_results_into_the_folder_of_a_run(
+    cli: Cli, finished_run: Path, command: list[str]
+) -> None:
+    before = sorted(finished_run.rglob("*"))
+    for place in (finished_run, finished_run / "passes"):
+        result = cli(*command, finished_run, "-o", place)
+        assert result.returncode == 2
+        assert f"give results a folder of their own, such as -o {finished_run.name}-results" in result.stderr
+    added = cli("queue", "add", "report", "--source", finished_run, "-o", finished_run)
+    assert added.returncode == 2
+    assert "folder of a run" in added.stderr
+    assert sorted(finished_run.rglob("*")) == before
+
+
 def test_output_that_is_a_file_is_bad_input(cli: Cli, finished_run: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     result = cli("reconstruct", finished_run, "-o", tmp_path / "out")
