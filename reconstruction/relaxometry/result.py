@@ -117,10 +117,8 @@ class T2Fit:
 
         Parameters
         ----------
-        t2
-            [s], shape ``(voxel,)``.
-        inside
-            Which voxels these are, in the order of the image, shape ``image``.
+        t2, inside
+            As of `VoxelTrains.decays`.
 
         Returns
         -------
