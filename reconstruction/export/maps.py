@@ -18,6 +18,7 @@ from knightshift.core.durable import write_durably
 from knightshift.reconstruction.export.nifti import nifti_bytes
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import ModelVerdict, RicherFit, RicherModel, T2Fit, T2Status, VoxelTrains
+from knightshift.reconstruction.relaxometry.result import has_t2
 from knightshift.reconstruction.t2_symbol import T2Name, in_symbol, t2_name
 
 
@@ -45,9 +46,12 @@ class MapKind:
 
 
 _STATUS_WORDS = ", ".join(f"{int(status)}: {status.name.lower().replace('_', ' ')}" for status in T2Status)
+_CODES_WITH_T2 = " nor ".join(str(int(status)) for status in T2Status if has_t2(np.array(status)))
+NO_T2 = f"NaN where the status is neither {_CODES_WITH_T2}"
+"""Which voxels of a map have no T2."""
 T2_MAPS = (
-    MapKind("t2_map", "t2", "s", "T2 of each voxel; NaN where t2_status is not 0"),
-    MapKind("t2_std", "t2_std", "s", "standard deviation of T2; NaN where t2_status is not 0"),
+    MapKind("t2_map", "t2", "s", f"T2 of each voxel; {NO_T2}"),
+    MapKind("t2_std", "t2_std", "s", f"standard deviation of T2; {NO_T2}"),
     MapKind("t2_amplitude", "amplitude", "arbitrary", "signal at echo time zero, in units of the images"),
     MapKind("t2_status", "status", "1", _STATUS_WORDS),
 )

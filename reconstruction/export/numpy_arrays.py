@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from knightshift.core.durable import make_folder, write_durably
 from knightshift.reconstruction.export.analysis import Analysis
-from knightshift.reconstruction.export.maps import fit_maps, richer_maps
+from knightshift.reconstruction.export.maps import NO_T2, fit_maps, richer_maps
 from knightshift.reconstruction.export.masks import mask_meaning, region_masks
 from knightshift.reconstruction.relaxometry import T2Status
 from knightshift.reconstruction.t2_symbol import in_symbol, t2_name
@@ -39,7 +39,7 @@ def write_numpy(analysis: Analysis, folder: Path) -> tuple[Path, ...]:
     if fit is not None:
         statuses = ", ".join(f"{int(status)}: {status.words}" for status in T2Status)
         arrays |= {
-            "t2": (fit.t2, _VOXELS, "s", "T2; NaN where status is neither 0 nor 8"),
+            "t2": (fit.t2, _VOXELS, "s", f"T2; {NO_T2}"),
             "t2_std": (fit.t2_std, _VOXELS, "s", "standard deviation of T2"),
             "amplitude": (fit.amplitude, _VOXELS, "arbitrary", "signal at echo time zero, in units of the images"),
             "status": (fit.status, _VOXELS, "1", statuses),

@@ -74,7 +74,7 @@ def fit_t2(
     Returns
     -------
     T2Fit
-        Maps of shape ``image``; NaN where ``status`` is not OK.
+        Maps of shape ``image``; NaN where ``status`` is neither ``OK`` nor ``ONE_SIDED`` (`T2Fit.ok` is False).
 
     Raises
     ------

@@ -77,7 +77,8 @@ def _no_t2(summary: Summary, symbol: str) -> tuple[str, ...]:
         return (f"Images at one echo time: {symbol} needs several",)
     if summary.fit is None:
         return (f"Images at {len(summary.echo_times_s)} echo times, {symbol} not fitted",)
-    return (f"{symbol} fitted, {summary.fit.voxels_by_status['ok']} voxels with a value; regions not looked for",)
+    known = sum(summary.fit.voxels_by_status[name] for name in ("ok", "one_sided"))
+    return (f"{symbol} fitted, {known} voxels with a value; regions not looked for",)
 
 
 def _t2_words(region: RegionSummary, symbol: str) -> str:

@@ -65,7 +65,7 @@ class FitSummary(_Record):
     train: TrainSummary | None = None
     """How an echo train was modelled; null for separate echoes, or a train that was fitted as if it were such."""
     voxels_by_status: dict[str, int]
-    """Voxels with each status code of the fit, by its name in lower case; ``ok`` ones have a T2."""
+    """Voxels with each status code of the fit, by its name in lower case; ``ok`` and ``one_sided`` ones have a T2."""
 
 
 class RicherModelSummary(_Record):

@@ -171,6 +171,23 @@ def test_masks_are_bytes_at_the_places_of_the_bodies_in_millimetres(analysis: An
         np.testing.assert_allclose(place, 1e3 * (geometry().affine @ middle)[:3], atol=0.02)
 
 
+def test_the_maps_say_which_codes_of_the_status_have_a_t2(tmp_path: Path) -> None:
+    """Two codes have: weak magnitudes may say only how long T2 is at most."""
+    random = np.random.default_rng(6)
+    images = np.zeros((5, 1, 40, 40), complex)
+    images[:, :, :, 4:] = 5 * np.exp(-ECHO_TIMES / 6e-3)[:, None, None, None]
+    images = np.abs(images + random.normal(size=images.shape) + 1j * random.normal(size=images.shape))
+    series = replace(cell(), images=images.astype(np.complex64), noise_std=np.ones(5))
+    request = T2Request(fit=T2Options(estimator="rician"))
+    write_volumes(analyse_series(series, Path("weak"), request), tmp_path)
+    t2, status = (np.asarray(nib.load(tmp_path / f"t2_{name}.nii.gz").dataobj) for name in ("map", "status"))
+    told = json.loads((tmp_path / "t2_map.json").read_text())["Description"]
+    codes = re.fullmatch(r"T2 of each voxel; NaN where the status is neither (\d+) nor (\d+)", told)
+    assert codes is not None
+    assert set(np.unique(status[np.isfinite(t2)])) == {int(code) for code in codes.groups()}
+    np.testing.assert_array_equal(np.isfinite(t2), np.isin(status, [int(code) for code in codes.groups()]))
+
+
 @pytest.mark.parametrize("nucleus", ["1H", None])
 def test_what_is_no_cell_has_no_electrodes_in_any_export(nucleus: str | None, tmp_path: Path) -> None:
     analysis = analyse_series(replace(cell(), nucleus=nucleus), Path("rat"))
