@@ -11,9 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from knightshift.core.arrays import BoolArray, ComplexArray
 from knightshift.core.errors import InputError
-from knightshift.reconstruction.export.mask_file import MaskFile, open_map, open_mask, read_map
-from knightshift.reconstruction.export.voxel_file import Grid, VoxelFile
 from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.mask_file import MaskFile, open_map, open_mask, read_map
 from knightshift.reconstruction.relaxometry import (
     EchoTrain,
     RicherFit,
@@ -27,6 +26,7 @@ from knightshift.reconstruction.relaxometry import (
     with_train,
 )
 from knightshift.reconstruction.relaxometry.voxel_trains import LARGEST_B1, LONGEST_T1, scaled_train
+from knightshift.reconstruction.voxel_file import Grid, VoxelFile
 
 _ENDINGS = (".nii.gz", ".nii", ".npy", ".h5", ".hdf5")
 _FALSE_VOXELS = 0.01

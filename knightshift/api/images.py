@@ -11,9 +11,9 @@ import numpy as np
 from knightshift.api.labelled import image_array, richer_dataset, t2_dataset
 from knightshift.core.arrays import BoolArray
 from knightshift.core.errors import InputError
-from knightshift.reconstruction.export.mask_file import read_mask
 from knightshift.reconstruction.image_fit import T2Request
 from knightshift.reconstruction.images import ImageSeries
+from knightshift.reconstruction.mask_file import read_mask
 from knightshift.reconstruction.relaxometry import (
     Populations,
     RicherModel,

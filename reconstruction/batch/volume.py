@@ -38,10 +38,10 @@ from knightshift.reconstruction.export.volume_maps import (
     turns_of_volume,
     write_map_volumes,
 )
-from knightshift.reconstruction.export.voxel_file import Grid
 from knightshift.reconstruction.image_fit import VoxelInputs, applicable
 from knightshift.reconstruction.loading import images_path
 from knightshift.reconstruction.t2_symbol import t2_name
+from knightshift.reconstruction.voxel_file import Grid
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -26,13 +26,13 @@ from knightshift.core.durable import make_folder, part_of
 from knightshift.reconstruction.export.images_file import images_shape, load_slab
 from knightshift.reconstruction.export.maps import fit_maps, kind_of, richer_maps, write_sidecar
 from knightshift.reconstruction.export.nifti import write_volume
-from knightshift.reconstruction.export.voxel_file import Grid
 from knightshift.reconstruction.image_fit import FittedImages, Slab, T2Request, VoxelInputs, fit_images
 from knightshift.reconstruction.relaxometry import ModelVerdict, RicherModel, fit_series
 from knightshift.reconstruction.relaxometry.model_comparison import richer_sentence
 from knightshift.reconstruction.relaxometry.phase import turns_of_slabs
 from knightshift.reconstruction.relaxometry.result import has_t2
 from knightshift.reconstruction.t2_symbol import in_symbol, t2_name
+from knightshift.reconstruction.voxel_file import Grid
 
 MAPS_FILE = "t2_maps.h5"
 """Name of the maps of a volume."""

@@ -211,7 +211,7 @@ def test_export_fits_inside_the_mask_only(cli: Cli, folder: Path, tmp_path: Path
 
 def test_mask_is_read_from_numpy_and_from_the_maps_of_an_earlier_fit(folder: Path, tmp_path: Path) -> None:
     from knightshift.reconstruction.export.images_file import load_images
-    from knightshift.reconstruction.export.mask_file import read_mask
+    from knightshift.reconstruction.mask_file import read_mask
 
     series, expected = load_images(folder), corner_mask().astype(bool)
     np.testing.assert_array_equal(read_mask(folder / "mask.npy", series), expected)

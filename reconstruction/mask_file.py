@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from knightshift.core.arrays import BoolArray, RealArray
 from knightshift.core.errors import InputError
-from knightshift.reconstruction.export.voxel_file import Grid, VoxelFile, open_voxel_file
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry.result import has_t2
+from knightshift.reconstruction.voxel_file import Grid, VoxelFile, open_voxel_file
 
 _VOXELS_AT_ONCE = 1 << 22
 
