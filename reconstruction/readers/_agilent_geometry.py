@@ -76,8 +76,11 @@ def image_geometries(
 
 
 def _spacing(procpar: Procpar, positions: RealArray) -> float:
+    return spacing_of(positions, procpar.positive("thk") * _MM if "thk" in procpar else 1e-3)
+
+
+def spacing_of(positions: RealArray, thickness: float) -> float:
     """Distance between slices [m]; of one slice, or of uneven ones, the thickness."""
-    thickness = procpar.positive("thk") * _MM if "thk" in procpar else 1e-3
     gaps = np.diff(positions)
     return float(gaps[0]) if gaps.size and gaps[0] > 0 and np.allclose(gaps, gaps[0]) else thickness
 

@@ -20,7 +20,8 @@ from knightshift.core.errors import DamagedDataError, InputError, UnsupportedDat
 from knightshift.core.geometry import ImageGeometry
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.readers._agilent_files import Procpar
-from knightshift.reconstruction.readers._agilent_geometry import FRAME
+from knightshift.reconstruction.readers._agilent_geometry import FRAME, spacing_of
+from knightshift.reconstruction.readers._agilent_spectra import megahertz
 from knightshift.reconstruction.readers._raw_files import check_samples, file_size, isotope, parsed, read_start
 from knightshift.reconstruction.readers._stored_images import StoredImages, series_of
 
@@ -124,7 +125,7 @@ def read_fdf(path: Path) -> ImageSeries:
         echo_times=echo_times,
         inversion_times=inversion_times,
         nucleus=isotope(header.text("nucleus")),
-        working_frequency=1e6 * header.positive("nucfreq") if header.number("nucfreq") > 0 else None,
+        working_frequency=megahertz(header, "nucfreq"),
         methods=(f"{len(files)} FDF images of the console were read (sequence {header.text('sequence', '?')}).",),
         missing=(*missing, _OPEN),
     )
@@ -257,9 +258,6 @@ def _vector(header: Procpar, name: str, count: int) -> RealArray:
 
 
 def _spacing(stack: list[_File]) -> float:
-    """Distance between slices [m]; of one slice, or of uneven ones, the thickness."""
-    gaps = np.diff([_location(file)[2] for file in stack])
-    if gaps.size and gaps[0] > 0 and np.allclose(gaps, gaps[0]):
-        return float(gaps[0]) * _CM
-    thickness = stack[0].header.numbers("roi")[-1] if "roi" in stack[0].header else 0.0
-    return float(thickness) * _CM if thickness > 0 else 1e-3
+    thickness = float(stack[0].header.numbers("roi")[-1]) if "roi" in stack[0].header else 0.0
+    positions = np.array([_location(file)[2] for file in stack]) * _CM
+    return spacing_of(positions, thickness * _CM if thickness > 0 else 1e-3)
