@@ -136,9 +136,20 @@ def regions_table(summary: Summary, symbol: str = T2) -> Markup:
     return joined(
         [
             table(head, rows),
+            element("p", _numbers_meaning(summary), class_="note"),
             element("p", "Median signal over noise at each echo time:"),
             table(("region", *times), ratios),
         ]
+    )
+
+
+def _numbers_meaning(summary: Summary) -> str:
+    """Say what a region with a number is, which is less than its name promises."""
+    words = region_words(summary.nucleus)
+    faces = " Each face of a plate may be one, and so may the ringing between faces: they do not count electrodes."
+    return (
+        f"{words.part.capitalize()} 1 and so on: large groups of touching voxels of the {words.bulk}, the one with "
+        f"most voxels first.{faces * words.of_cell} {words.isolated.capitalize()}s come by falling significance."
     )
 
 

@@ -225,6 +225,7 @@ def test_what_is_no_cell_has_no_electrodes_on_its_page_nor_in_its_summary(
     told = replace(inputs, series=series, title="Rat", run=None, compared=other, spectrum=None)
     words = "".join(read(write_report(told, tmp_path)).words)
     assert "isolated region" in words
+    assert "Part 1 and so on: large groups of touching voxels of the bulk, the one with most voxels first." in words
     summary = Summary.model_validate_json((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert [region.role for region in summary.regions if region.role != "part"] == ["bulk", "isolated"]
     assert summary.comparison is not None

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from knightshift.reconstruction.relaxometry import pool_region
 from knightshift.reconstruction.report import ReportInputs, Summary, summarise, write_report, write_summary
 from knightshift.reconstruction.report.digests import image_digest
+from knightshift.reconstruction.report.sections import regions_table
 from knightshift.reconstruction.report.summary import schema_text, shipped_schema
 
 DIGEST = "0" * 64
@@ -72,6 +73,15 @@ def test_the_numbers_are_those_of_the_analysis_in_si_units(both_cells: dict[str,
     bulk = summary.regions[0]
     assert (bulk.name, bulk.role) == ("electrodes", "bulk")
     assert 5e-3 < bulk.median_t2_s < 12e-3
+
+
+def test_the_table_of_a_cell_says_that_numbered_regions_do_not_count_electrodes(
+    both_cells: dict[str, ReportInputs],
+) -> None:
+    table = regions_table(summarise(both_cells["shorted"], DIGEST, "0.1.0"))
+    assert "Electrode 1 and so on: large groups of touching voxels of the electrodes" in table
+    assert "Each face of a plate may be one" in table
+    assert "do not count electrodes" in table
 
 
 def test_run_facts_are_told(both_cells: dict[str, ReportInputs]) -> None:
