@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,6 +27,7 @@ from knightshift.reconstruction.report import (
     RunFacts,
     write_report,
 )
+from knightshift.reconstruction.report.report_figures import report_figures
 from knightshift.reconstruction.report.style import DPI, ONE_COLUMN, TWO_COLUMNS
 from knightshift.reconstruction.report.summary import Summary
 
@@ -231,6 +233,8 @@ def test_what_is_no_cell_has_no_electrodes_on_its_page_nor_in_its_summary(
     assert summary.comparison is not None
     assert {one.region for one in summary.comparison.differences} == {"bulk", "isolated region"}
     values = {one.name for one in summary.regions} | {summary.title}
+    for item in report_figures(told):
+        values |= {text.get_text() for text in item.figure.findobj(mpl.text.Text)}
     assert not re.search("electrode|dendrite", " ".join([words, *values]), re.IGNORECASE)
 
 
