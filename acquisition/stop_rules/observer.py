@@ -67,7 +67,7 @@ class RuleObserver:
         self._failed = False
 
     def began(self, run: Run, log: Log, time: float) -> StopWish | None:
-        """Read the passes of earlier epochs, once each, and look at the last blocks of them again.
+        """Read the passes of earlier epochs, and look at the last blocks of them again.
 
         Raises
         ------

@@ -21,8 +21,8 @@ from knightshift.reconstruction.reconstruct import images_of_sum
 from knightshift.reconstruction.reference_drift import drift_of_references
 
 _NO_CORRECTION = "Passes were summed as they came, without frequency correction: these images are a preview."
-_MOST_WAITING = 2000
-_MOST_BYTES_WAITING = 500_000_000
+_MOST_WAITING, _MOST_BYTES_WAITING = 2000, 500_000_000
+"""Passes, and bytes of their k-space, that are kept at most until the next reference."""
 _NONE = (0.0, 0.0)
 
 
