@@ -78,7 +78,11 @@ def _as_asked(path: Path, series: ImageSeries, recipe: Recipe) -> ImageSeries:
             f"{path}: these are images, not k-space: a recipe for them has echo_times and denoise, not "
             f"{', '.join(others)}"
         )
-    series = with_times_given(series, recipe, path)
+    return denoised(with_times_given(series, recipe, path), recipe)
+
+
+def denoised(series: ImageSeries, recipe: Recipe) -> ImageSeries:
+    """Denoise images that were reconstructed before, in place, if a recipe asks for it."""
     if not recipe.denoise:
         return series
     noise, sentence = denoise_images(series.images, series.noise_std)

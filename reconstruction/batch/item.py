@@ -38,7 +38,7 @@ from knightshift.reconstruction.kspace import KSpaceScan
 from knightshift.reconstruction.loading import is_images, load_series, run_or_none
 from knightshift.reconstruction.readers import RawKind, detect, read_raw
 from knightshift.reconstruction.recipe import Recipe
-from knightshift.reconstruction.reconstruct import images_of_scan, reconstruct
+from knightshift.reconstruction.reconstruct import denoised, images_of_scan, reconstruct
 from knightshift.reconstruction.storage import disk_storage
 from knightshift.reconstruction.t2_symbol import t2_name
 
@@ -137,7 +137,8 @@ def _make(source: Path, folder: Path, options: BatchOptions, record: ItemRecord)
         return treat_spectra(raw, folder, options, record)
     if isinstance(raw, KSpaceScan):
         return _scan(_timed(raw, source, options), folder, options, record)
-    return _images(_timed(raw, source, options), source, folder, options, record)
+    images = denoised(_timed(raw, source, options), options.recipe)
+    return _images(images, source, folder, options, record)
 
 
 def _timed(raw: TimedImages, source: Path, options: BatchOptions) -> TimedImages:

@@ -182,6 +182,13 @@ class T2Fit:
         depth = "; voxels that resolve the skin may read up to 10 % off" if train.field == "metal" else ""
         return f"{what}; 10 % of error in T1 would change the median T2 by {abs(change):.2g} %{depth})"
 
+    def _way(self) -> str:
+        """How the optimum is found."""
+        is_linear = self.options.estimator != "rician" and self.options.offset != "noise-quadrature"
+        if is_linear:
+            return "variable projection"
+        return "Newton steps from a grid" if self.options.train is None else "the profile of the likelihood"
+
     def methods_sentence(self) -> str:
         """One sentence for the methods paragraph of a report."""
         how = {
@@ -204,7 +211,7 @@ class T2Fit:
             "residuals": "taken from the residuals of the fit",
         }[self.noise_source]
         return (
-            f"T2 was fitted voxel by voxel with {what} {how} at echo times of {times} ms (variable projection, "
+            f"T2 was fitted voxel by voxel with {what} {how} at echo times of {times} ms ({self._way()}, "
             f"each voxel checked for convergence); standard deviations come from the Fisher information with the "
             f"noise {source}."
         )

@@ -24,6 +24,8 @@ from knightshift.reconstruction.fid_series import FidSeries
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.pseudo_2d import Pseudo2DOptions
 from knightshift.reconstruction.readers import read_raw
+from knightshift.reconstruction.recipe import Recipe
+from knightshift.reconstruction.reconstruct import reconstruct
 from knightshift.reconstruction.relaxometry import T2Options
 
 WriteRun = Callable[[Path, int], Path]
@@ -280,6 +282,25 @@ def test_delays_are_the_echo_times_of_images_that_do_not_say_theirs(tmp_path: Pa
         record = do(tmp_path / "mine.yaml", tmp_path / "out", options)
         assert tuple(time.quantity for time in record.times) == found
     np.testing.assert_allclose(load_images(tmp_path / "out/item").echo_times, 5e-3 * np.arange(1, 6))
+
+
+def test_images_of_other_programs_are_denoised_in_a_batch_as_alone(tmp_path: Path) -> None:
+    square = np.zeros((64, 64))
+    square[24:40, 24:40] = 20
+    noise = np.random.default_rng(5).normal(size=(2, 5, 64, 64))
+    images = np.hypot(square * np.exp(-np.arange(1, 6) / 3)[:, None, None] + noise[0], noise[1])
+    np.save(tmp_path / "mine.npy", images)
+    (tmp_path / "mine.yaml").write_text(
+        "format: knightshift array 1\nfile: mine.npy\nholds: images\naxes: [echo, phase_encode, readout]\n"
+        "echo_times: {first: 5 ms, spacing: 5 ms}\n"
+    )
+    recipe = Recipe(denoise=True)
+    do(tmp_path / "mine.yaml", tmp_path / "out", BatchOptions(recipe=recipe).model_dump_json())
+    alone = reconstruct(tmp_path / "mine.yaml", recipe)
+    found = load_images(tmp_path / "out/item")
+    assert np.abs(alone.images[:, 0] - images).max() > 0.1
+    np.testing.assert_array_equal(found.images, alone.images)
+    assert found.methods == alone.methods
 
 
 def test_nobody_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -312,3 +312,12 @@ def test_series_is_fitted_where_there_is_signal(shorted: object) -> None:
     residuals = (fit.snr - fit.signal / fit.noise_std[:, None, None, None])[:, fit.ok]
     assert np.std(residuals) < 1.5
     assert "mono-exponential by least squares on the real part" in fit.methods_sentence()
+
+
+@pytest.mark.parametrize(("estimator", "offset"), SETTINGS)
+def test_only_fits_that_are_linear_in_the_amplitude_are_said_to_project_it(estimator: str, offset: str) -> None:
+    signal = decay(T2_VALUES) * (1j if estimator == "complex" else 1)
+    fit = fit_t2(signal, ECHO_TIMES, estimator=estimator, offset=offset, noise_std=1e-3)
+    newton = estimator == "rician" or offset == "noise-quadrature"
+    assert ("variable projection" in fit.methods_sentence()) is not newton
+    assert ("Newton steps" in fit.methods_sentence()) is newton
