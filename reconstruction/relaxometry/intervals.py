@@ -205,15 +205,12 @@ def _misfit_of_trains(fit: T2Fit, trains: VoxelTrains, chosen: BoolArray) -> Mis
 
     Where B1 was fitted, the misfit grows about the optimum as much more slowly as not knowing B1 widens the error.
     """
-    place = np.cumsum(chosen) - 1  # of each voxel of the image among these
+    best, columns = -np.log(fit.t2[chosen]), fit.signal[:, chosen]
     parts: list[tuple[IntArray, Misfit]] = []
-    for train, voxels in trains.groups(chosen):
+    for train, voxels in trains.part(chosen).groups(np.ones(best.size, dtype=bool)):
         options = fit.options.model_copy(update={"train": train, "fit_b1": False})
-        alone = replace(
-            fit, options=options, trains=None, signal=fit.signal.reshape(len(fit.echo_times), -1)[:, voxels]
-        )
-        parts.append((place[voxels], misfit_of(alone, np.ones(voxels.size, dtype=bool))))
-    best = -np.log(fit.t2[chosen])
+        alone = replace(fit, options=options, trains=None, signal=columns[:, voxels])
+        parts.append((voxels, misfit_of(alone, np.ones(voxels.size, dtype=bool))))
     price = np.ones(best.size) if trains.price is None else trains.price[chosen]
 
     def misfit(log_rate: RealArray) -> RealArray:

@@ -28,6 +28,7 @@ from knightshift.reconstruction.relaxometry._least_squares import Problem, Tabul
 from knightshift.reconstruction.relaxometry.recovery import RelaxationFit
 from knightshift.reconstruction.relaxometry.result import T2Fit
 from knightshift.reconstruction.relaxometry.rician import rician_mean
+from knightshift.reconstruction.relaxometry.voxel_trains import VoxelTrains
 
 CURVE_FALSE_ALARMS = 0.05
 """Share of single curves of one exponential and noise that are nevertheless said to depart from it."""
@@ -210,10 +211,9 @@ def _decays(fit: T2Fit, inside: BoolArray, noise: RealArray) -> tuple[RealArray,
         found[0] = np.exp(-exponent) / noise[:, None]
         found[1], found[2] = -exponent * found[0], (exponent**2 - exponent) * found[0]
     elif log_rate.size:
-        place = np.cumsum(inside) - 1  # of each voxel of the image among these
-        trains = [(train, np.flatnonzero(inside))] if fit.trains is None else fit.trains.groups(inside)
-        for one, voxels in trains:
-            table, where = Tabulated(problem, one.decays), place[voxels]
+        trains = VoxelTrains(train) if fit.trains is None else fit.trains.part(inside)
+        for one, where in trains.groups(np.ones(log_rate.size, dtype=bool)):
+            table = Tabulated(problem, one.decays)
             for row, part in enumerate((table.spline, table.slope, table.bend)):
                 found[row][:, where] = part(log_rate[where]).T
     return found[0], found[1], found[2]

@@ -119,10 +119,9 @@ class VoxelTrains:
         RealArray
             Shape ``(echo, voxel)``.
         """
-        place = np.cumsum(inside) - 1  # of each voxel of the image among these
         curves = np.empty((self.nominal.n_echoes, t2.size))
-        for train, voxels in self.groups(inside):
-            curves[:, place[voxels]] = train.decays(t2[place[voxels]])
+        for train, voxels in self.part(inside).groups(np.ones(t2.size, dtype=bool)):
+            curves[:, voxels] = train.decays(t2[voxels])
         return curves
 
     def words(self, inside: BoolArray) -> str:
@@ -132,9 +131,9 @@ class VoxelTrains:
         parts = []
         if self.b1 is not None:
             source = "fitted to each voxel" if self.b1_is_fitted else "given"
-            parts.append(f"B1 {source}: {_spread(self.b1[inside])} of the nominal one")
+            parts.append(f"B1 {source}: {_spread_in_words(self.b1[inside])} of the nominal one")
         if self.t1 is not None:
-            parts.append(f"T1 from a map: {_spread(self.t1[inside], 's')}")
+            parts.append(f"T1 from a map: {_spread_in_words(self.t1[inside], 's')}")
         return "; ".join(parts)
 
     def _train(self, b1_step: int, t1_step: int) -> EchoTrain:
@@ -161,7 +160,13 @@ def _refuse(values: RealArray, largest: float, name: str, unit: str) -> None:
         )
 
 
-def _spread(values: RealArray, unit: str = "") -> str:
+def spread(values: RealArray) -> tuple[float, float, float]:
+    """Return the lowest of some values, their median and the highest."""
     low, median, high = (float(value) for value in np.quantile(values, [0, 0.5, 1]))
+    return low, median, high
+
+
+def _spread_in_words(values: RealArray, unit: str = "") -> str:
+    low, median, high = spread(values)
     told = [quantity(value, unit, 3) if unit else f"{value:.3g}" for value in (median, low, high)]
     return f"median {told[0]}, {told[1]} to {told[2]}"

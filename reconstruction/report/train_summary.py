@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from knightshift.core.arrays import RealArray
 from knightshift.reconstruction.relaxometry import T2Fit
+from knightshift.reconstruction.relaxometry.voxel_trains import spread
 
 
 class TrainSummary(BaseModel):
@@ -41,12 +40,7 @@ def train_summary(fit: T2Fit) -> TrainSummary | None:
         field=train.field,
         refocusing_rad=train.refocusing,
         b1_source="fitted" if fitted else "nominal" if b1 is None else "map",
-        b1=(1.0, 1.0, 1.0) if b1 is None else _spread(b1[fit.ok]),
+        b1=(1.0, 1.0, 1.0) if b1 is None else spread(b1[fit.ok]),
         t1_source="one" if t1 is None else "map",
-        t1_s=(train.t1, train.t1, train.t1) if t1 is None else _spread(t1[fit.ok]),
+        t1_s=(train.t1, train.t1, train.t1) if t1 is None else spread(t1[fit.ok]),
     )
-
-
-def _spread(values: RealArray) -> tuple[float, float, float]:
-    low, median, high = (float(value) for value in np.quantile(values, [0, 0.5, 1]))
-    return low, median, high
