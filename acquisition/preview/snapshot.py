@@ -11,6 +11,7 @@ from knightshift.acquisition.preview.follower import RunFollower, RunState
 from knightshift.acquisition.stop_rules.progress import RuleProgress
 from knightshift.core.arrays import IntArray, RealArray
 from knightshift.core.clock import iso_time
+from knightshift.core.json_numbers import number_or_none
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.relaxometry import T2Fit, fit_series, signal_mask
 
@@ -71,12 +72,12 @@ class Snapshot:
             "passes_unreadable": list(self.unreadable),
             "last_pass_finished": None if self.finished is None else iso_time(self.finished),
             "correction": self.correction,
-            "snr_per_echo": None if self.snr is None else [_number(value) for value in self.snr],
+            "snr_per_echo": None if self.snr is None else [number_or_none(value) for value in self.snr],
             "rules": [progress.payload() for progress in self.rules],
         }
         if self.series is not None:
             facts["echo_times_s"] = [float(value) for value in self.series.echo_times]
-            facts["noise_std"] = [_number(value) for value in self.series.noise_std]
+            facts["noise_std"] = [number_or_none(value) for value in self.series.noise_std]
         return facts | self._t2_facts()
 
     def _t2_facts(self) -> dict[str, Any]:
@@ -117,7 +118,3 @@ def take_snapshot(follower: RunFollower) -> Snapshot:
         fit=fit,
         growth=growth,
     )
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -23,6 +23,7 @@ from knightshift.acquisition.stop_rules.referenced_sum import ReferencedSum
 from knightshift.acquisition.stop_rules.rules import StopRules
 from knightshift.core.errors import InputError, KnightshiftError, StorageError
 from knightshift.core.human_units import duration
+from knightshift.core.json_numbers import number_or_none
 from knightshift.core.passes import PassRecord
 from knightshift.core.run_folder import Run
 from knightshift.core.yaml_files import as_plain
@@ -144,8 +145,8 @@ class RuleObserver:
         return RuleProgress(
             rule=str(standing.rule),
             words=standing.words,
-            value=value if math.isfinite(value) else None,
-            value_std=std if math.isfinite(std) else None,
+            value=number_or_none(value),
+            value_std=number_or_none(std),
             target=standing.rule.goal,
             n_passes=self._sum.n_seen,
             met=standing.met,

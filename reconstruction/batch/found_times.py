@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from knightshift.core.arrays import RealArray
+from knightshift.core.json_numbers import number_or_none
 from knightshift.reconstruction.pseudo_2d import Pseudo2DFit
 
 UNIT, _PER_UNIT = "ms", 1e3
@@ -71,8 +72,8 @@ def times_of_peaks(result: Pseudo2DFit) -> tuple[FoundTime, ...]:
         FoundTime(
             quantity=result.quantity,
             of=peak.name,
-            value=_finite(float(peak.fit.time)) if peak.fit.ok else None,
-            std=_finite(float(peak.fit.time_std)) if peak.fit.ok else None,
+            value=number_or_none(peak.fit.time) if peak.fit.ok else None,
+            std=number_or_none(peak.fit.time_std) if peak.fit.ok else None,
         )
         for peak in result.peaks
     )
@@ -81,7 +82,3 @@ def times_of_peaks(result: Pseudo2DFit) -> tuple[FoundTime, ...]:
 def table_lines(times: Sequence[FoundTime]) -> list[list[object]]:
     """Write the times of one item as lines of a table; one empty line where there are none."""
     return [time.cells() for time in times] or [[None] * len(COLUMNS)]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

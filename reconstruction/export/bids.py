@@ -29,6 +29,7 @@ from knightshift.core.arrays import RealArray
 from knightshift.core.durable import make_folder, write_durably
 from knightshift.core.errors import InputError
 from knightshift.core.geometry import ImageGeometry
+from knightshift.core.json_numbers import number_or_none
 from knightshift.reconstruction.export.analysis import AcquisitionFacts, Analysis
 from knightshift.reconstruction.export.masks import mask_meaning, region_masks
 from knightshift.reconstruction.export.nifti import nifti_bytes, sidecar
@@ -163,7 +164,7 @@ def _write_echoes(series: ImageSeries, acquisition: AcquisitionFacts, place: Pat
             **shared,
             "EchoTime": float(echo_time),
             "ImageType": ["ORIGINAL", "PRIMARY", "M"],
-            "NoiseStandardDeviation": _number_or_none(float(series.noise_std[echo])),
+            "NoiseStandardDeviation": number_or_none(series.noise_std[echo]),
         }
         _write_volume(path, volume, series.geometry, own)
         paths.append(path)
@@ -234,11 +235,6 @@ def _write_volume(
     units = str(fields.get("Units", ""))
     write_durably(path, nifti_bytes(volume, geometry, f"units: {units}" if units else ""))
     write_durably(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), _json(fields))
-
-
-def _number_or_none(value: float) -> float | None:
-    """Return a number that JSON knows, which NaN is not."""
-    return value if np.isfinite(value) else None
 
 
 def _json(fields: Mapping[str, object]) -> bytes:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from knightshift.core.arrays import RealArray
 from knightshift.core.durable import part_of, write_durably
 from knightshift.core.geometry import ImageGeometry
+from knightshift.core.json_numbers import number_or_none
 from knightshift.reconstruction.images import ImageSeries
 
 _MM_PER_M = 1e3
@@ -151,7 +152,7 @@ def sidecar(series: ImageSeries) -> dict[str, object]:
         "EchoTime": [float(time) for time in series.echo_times],
         "Units": "arbitrary",
         "ImageType": "magnitude",
-        "NoiseStandardDeviation": [float(value) if np.isfinite(value) else None for value in series.noise_std],
+        "NoiseStandardDeviation": [number_or_none(value) for value in series.noise_std],
         "CoordinateSystem": series.provenance.get("frame", "unknown"),
         "Methods": " ".join(series.methods),
     }

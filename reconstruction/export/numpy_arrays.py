@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightshift.core.durable import make_folder, write_durably
+from knightshift.core.json_numbers import number_or_none
 from knightshift.reconstruction.export.analysis import Analysis
 from knightshift.reconstruction.export.maps import NO_T2, fit_maps, richer_maps
 from knightshift.reconstruction.export.masks import mask_meaning, region_masks
@@ -68,7 +69,7 @@ def _coordinates(analysis: Analysis) -> dict[str, Any]:
     return {
         "echo_times_s": series.echo_times.tolist(),
         "inversion_times_s": None if series.inversion_times is None else series.inversion_times.tolist(),
-        "noise_std": [float(value) if np.isfinite(value) else None for value in series.noise_std],
+        "noise_std": [number_or_none(value) for value in series.noise_std],
         "laboratory_axes": list(series.axes),
         "stacks": [
             {"slices": list(stack.slices), "affine_m": stack.geometry.affine.tolist()} for stack in series.slice_stacks

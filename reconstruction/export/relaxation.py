@@ -12,6 +12,7 @@ import numpy as np
 
 from knightshift.core.arrays import RealArray
 from knightshift.core.durable import make_folder, write_durably
+from knightshift.core.json_numbers import number_or_none
 from knightshift.reconstruction.export.nifti import nifti_bytes
 from knightshift.reconstruction.images import ImageSeries
 from knightshift.reconstruction.pseudo_2d import PeakFit, Pseudo2DFit
@@ -78,26 +79,20 @@ def _make(folder: Path) -> None:
     make_folder(folder)
 
 
-def _finite(value: object) -> float | None:
-    """Turn a number into one for JSON, which knows no NaN."""
-    number = float(value)  # type: ignore[arg-type]
-    return number if np.isfinite(number) else None
-
-
 def _peak_as_plain(peak: PeakFit) -> dict[str, object]:
     fit, misfit = peak.fit, misfit_of_curve(peak.fit)
     return {
         "peak": peak.name,
-        "time_s": _finite(fit.time),
-        "time_std_s": _finite(fit.time_std),
-        "rate_per_s": _finite(fit.rate),
-        "rate_std_per_s": _finite(fit.rate_std),
-        "amplitude": _finite(fit.amplitude),
-        "offset": _finite(fit.offset),
+        "time_s": number_or_none(fit.time),
+        "time_std_s": number_or_none(fit.time_std),
+        "rate_per_s": number_or_none(fit.rate),
+        "rate_std_per_s": number_or_none(fit.rate_std),
+        "amplitude": number_or_none(fit.amplitude),
+        "offset": number_or_none(fit.offset),
         "curve": fit.curve,
         "status": T2Status(int(fit.status)).name,
         "residual_probability": None if misfit is None else misfit.probability,
-        "signal": [_finite(value) for value in fit.signal],
+        "signal": [number_or_none(value) for value in fit.signal],
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from knightshift.core.arrays import BoolArray
+from knightshift.core.json_numbers import number_or_none
 from knightshift.reconstruction.region_words import RegionRole, RegionWords, region_words
 from knightshift.reconstruction.relaxometry import T2Fit, pool_region
 from knightshift.reconstruction.relaxometry.populations import Populations
@@ -91,14 +92,14 @@ def _pooled(fit: T2Fit | None, mask: BoolArray) -> dict[str, Any]:
         return {}
     pooled = pool_region(fit, mask)
     low, high = pooled.interval
-    return {"pooled_t2_s": pooled.t2, "pooled_interval_t2_s": (low, or_none(high))}
+    return {"pooled_t2_s": pooled.t2, "pooled_interval_t2_s": (low, number_or_none(high))}
 
 
 def _over_bulk(part: RegionStatistics, bulk: RegionStatistics) -> dict[str, Any]:
     """Divide the median of a region by that of the bulk; errors of both medians are independent."""
     ratio = part.t2_median / bulk.t2_median
     error = ratio * math.hypot(part.t2_median_std / part.t2_median, bulk.t2_median_std / bulk.t2_median)
-    return {"median_over_bulk": ratio, "median_over_bulk_std": or_none(error)}
+    return {"median_over_bulk": ratio, "median_over_bulk_std": number_or_none(error)}
 
 
 def _region(part: RegionStatistics, name: str, role: RegionRole, axes: tuple[str, str, str]) -> RegionSummary:
@@ -109,17 +110,12 @@ def _region(part: RegionStatistics, name: str, role: RegionRole, axes: tuple[str
         role=role,
         n_voxels=part.n_voxels,
         median_t2_s=part.t2_median,
-        median_t2_std_s=or_none(part.t2_median_std),
+        median_t2_std_s=number_or_none(part.t2_median_std),
         iqr_t2_s=part.t2_quartiles,
-        fwhm_t2_s=or_none(part.fwhm),
-        fwhm_t2_std_s=or_none(part.fwhm_std),
-        snr_per_echo=tuple(or_none(float(snr)) for snr in part.snr),
+        fwhm_t2_s=number_or_none(part.fwhm),
+        fwhm_t2_std_s=number_or_none(part.fwhm_std),
+        snr_per_echo=tuple(map(number_or_none, part.snr)),
         centroid_um=None if position is None else {axis: metres / _MICROMETRE for axis, metres in position},
         extent_um=None if extent is None else {axis: metres / _MICROMETRE for axis, metres in extent},
         extent_voxels={axis: stop - start for axis, (start, stop) in zip(axes, part.bounding_box, strict=True)},
     )
-
-
-def or_none(value: float) -> float | None:
-    """NaN and infinities are no JSON: they become null."""
-    return float(value) if math.isfinite(value) else None

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from knightshift.core.clock import iso_time
 from knightshift.core.durable import write_durably
+from knightshift.core.json_numbers import number_or_none
 from knightshift.reconstruction.region_words import region_words
 from knightshift.reconstruction.relaxometry import ModelVerdict, RicherFit, T2Fit, T2Status
 from knightshift.reconstruction.relaxometry.populations import Populations
@@ -19,7 +20,7 @@ from knightshift.reconstruction.report.comparison import Difference
 from knightshift.reconstruction.report.comparison_section import differences
 from knightshift.reconstruction.report.inputs import ComparedRun, ReportInputs, RunFacts
 from knightshift.reconstruction.report.night_summary import NightSummary, night_summary
-from knightshift.reconstruction.report.region_summary import RegionSummary, or_none, regions_of
+from knightshift.reconstruction.report.region_summary import RegionSummary, regions_of
 from knightshift.reconstruction.report.residuals_summary import ResidualsSummary, residuals_summary
 from knightshift.reconstruction.report.train_summary import TrainSummary, train_summary
 from knightshift.reconstruction.t2_symbol import T2Name, t2_name
@@ -214,8 +215,8 @@ def _comparison(other: ComparedRun, found: tuple[Difference, ...]) -> Comparison
 
 def _difference(one: Difference) -> DifferenceSummary:
     numbers = {"this": one.first, "other": one.second, "difference": one.difference}
-    flat = {name: or_none(measured.value) for name, measured in numbers.items()}
-    flat |= {f"{name}_std": or_none(measured.std) for name, measured in numbers.items()}
+    flat = {name: number_or_none(measured.value) for name, measured in numbers.items()}
+    flat |= {f"{name}_std": number_or_none(measured.std) for name, measured in numbers.items()}
     quantity = one.quantity if one.quantity == "voxels" else f"{one.quantity}_s"
     return DifferenceSummary.model_validate({"region": one.region, "quantity": quantity, **flat})
 
@@ -252,7 +253,7 @@ def _richer(richer: RicherFit) -> RicherModelSummary:
     names = {"median_slow_t2_s": "t2", "median_fast_t2_s": "t2_fast", "median_fast_share": "fast_share"}
     names["median_stretch"] = "stretch"
     medians = {
-        key: or_none(float(np.median(getattr(richer, name)[inside]))) if inside.any() else None
+        key: number_or_none(float(np.median(getattr(richer, name)[inside]))) if inside.any() else None
         for key, name in names.items()
     }
     return RicherModelSummary(
